@@ -1,0 +1,59 @@
+# One command for each thing a developer does; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PORT ?= 8000
+ARCHITECTURE ?= arm64
+VENV := .venv
+BIN := $(VENV)/bin
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help run token test lint types format openapi lock build validate clean
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing what requirements-dev.txt pins into $(VENV) (once; a minute or two) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/ready ## Serve the API on http://127.0.0.1:8000 (PORT=), without Docker or AWS
+	@exec $(BIN)/python -m local run --port $(PORT)
+
+token: $(VENV)/ready ## Print an administrator's token for the local API
+	@$(BIN)/python -m local token
+
+test: lint types ## Everything CI checks: lint, types, tests with coverage
+	@$(BIN)/pytest --cov --cov-report=term
+
+lint: $(VENV)/ready ## Check style, and the template
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/cfn-lint template.yaml
+
+types: $(VENV)/ready ## Check types (mypy, strict)
+	@$(BIN)/mypy functions layers local tests
+
+format: $(VENV)/ready ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
+	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+lock: $(VENV)/ready ## Resolve requirements-dev.in into the exact pins of requirements-dev.txt
+	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
+
+validate: $(VENV)/ready ## Validate the template as SAM sees it
+	@$(BIN)/sam validate --lint
+
+build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm64 or x86_64)
+	@ARCHITECTURE=$(ARCHITECTURE) $(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+
+clean: ## Remove what the other commands made
+	rm -rf $(VENV) .local .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
