@@ -1,0 +1,1 @@
+"""Service Keys: the API keys of external services, encrypted in one table."""

@@ -1,0 +1,86 @@
+"""What can go wrong, as types. Each carries what its reader needs to know next; none carries a secret.
+
+Messages reach administrators and consumers word for word, so each says what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ServiceKeysError(Exception):
+    """Every error that this package raises on purpose."""
+
+
+class ConfigurationError(ServiceKeysError):
+    """The environment lacks something, or holds something that cannot be right."""
+
+
+# --- The store: raised to readers and to the admin functions alike ---------------------------------------------------
+
+
+class KeyNotFound(ServiceKeysError):
+    """There is no such key."""
+
+
+class KeyAccessDenied(ServiceKeysError):
+    """IAM, or the state of the KMS key, does not let this function do what it has to."""
+
+
+class KeyCorrupted(ServiceKeysError):
+    """A stored key cannot be read: not our item, or not our ciphertext."""
+
+
+class KeyStoreUnavailable(ServiceKeysError):
+    """DynamoDB or KMS throttled, failed or could not be reached.
+
+    Attributes:
+        retry_after: Whole seconds after which trying again makes sense.
+    """
+
+    def __init__(self, message: str, *, retry_after: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+# --- The admin API ----------------------------------------------------------------------------------------------------
+
+
+class AuthenticationRequired(ServiceKeysError):
+    """The request came without the authorizer's word on who sent it."""
+
+
+class DuplicateKeyName(ServiceKeysError):
+    """Another key has this name already."""
+
+
+class VersionConflict(ServiceKeysError):
+    """The key has changed since the version that ``If-Match`` names."""
+
+
+class PayloadTooLarge(ServiceKeysError):
+    """The request body is larger than the API takes."""
+
+
+class UnsupportedMediaType(ServiceKeysError):
+    """The request body is not declared as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One thing wrong with one field of a request. Never holds the field's value."""
+
+    field: str
+    message: str
+
+
+class InvalidRequest(ServiceKeysError):
+    """The request cannot be taken as it is.
+
+    Attributes:
+        details: What is wrong, field by field; empty where the request as a whole is.
+    """
+
+    def __init__(self, message: str, details: tuple[Detail, ...] = ()) -> None:
+        super().__init__(message)
+        self.details = details

@@ -1,0 +1,137 @@
+"""What is stored, and what a response shows. Light on purpose: the functions that take no body load no pydantic.
+
+The third kind of model, what an administrator may send, is in `service_keys.requests`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from service_keys import naming
+
+if sys.version_info >= (3, 12):
+    from typing import TypedDict
+else:  # openapi.yaml is made from the models, and pydantic reads no other before 3.12
+    from typing_extensions import TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VerificationStatus = Literal["valid", "rejected", "inconclusive"]
+VERIFICATION_STATUSES: tuple[VerificationStatus, ...] = get_args(VerificationStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who changes something, when, and in which request."""
+
+    at_ms: int
+    principal: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether the external service took the key, when it was last asked."""
+
+    status: VerificationStatus
+    checked_at: str
+    detail: str
+
+    def to_response(self) -> ApiKeyVerification:
+        """Return what a response shows of it."""
+        return {"status": self.status, "checkedAt": self.checked_at, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as the table holds it, without its ciphertext. Times are UTC, as `service_keys.naming.timestamp` writes."""
+
+    id: str
+    name: str
+    description: str | None
+    active: bool
+    masked_key: str | Mapping[str, str]
+    created_at: str
+    created_by: str
+    updated_at: str
+    updated_by: str
+    key_updated_at: str
+    last_used: str | None = None
+    version: int = 1
+    verification: Verification | None = None
+
+    @property
+    def service(self) -> str:
+        """The service that the key is for, which its id carries."""
+        return naming.service_of(self.id)
+
+    @property
+    def etag(self) -> str:
+        """The strong entity tag of this version (RFC 9110, 8.8.3)."""
+        return f'"{self.version}"'
+
+    def to_response(self) -> ApiKey:
+        """Return what a response shows of it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "service": self.service,
+            "description": self.description,
+            "active": self.active,
+            "maskedKey": self.masked_key if isinstance(self.masked_key, str) else dict(self.masked_key),
+            "createdAt": self.created_at,
+            "createdBy": self.created_by,
+            "updatedAt": self.updated_at,
+            "updatedBy": self.updated_by,
+            "keyUpdatedAt": self.key_updated_at,
+            "lastUsed": self.last_used,
+            "version": self.version,
+            "verification": self.verification.to_response() if self.verification else None,
+        }
+
+
+class ApiKeyVerification(TypedDict):
+    """The result of the last check with the external service."""
+
+    status: VerificationStatus
+    """`rejected`: the service refuses the key. `inconclusive`: the service could not be asked."""
+    checkedAt: str
+    """When the service was asked, UTC."""
+    detail: str
+    """What came of it, in words."""
+
+
+class ApiKey(TypedDict):
+    """A key as every response shows it: everything but the key."""
+
+    id: str
+    """Made by the server. Ids of one service sort by age."""
+    name: str
+    """Descriptive and unique, whatever its case."""
+    service: str
+    """What readers look up. Never changes."""
+    description: str | None
+    """What the key is for."""
+    active: bool
+    """Whether readers get this key."""
+    maskedKey: str | dict[str, str]
+    """The last 4 characters of each part of at least 16, after `••••`. An object where the key has parts."""
+    createdAt: str
+    """UTC."""
+    createdBy: str
+    """The `sub` of the token that created it."""
+    updatedAt: str
+    """When an administrator last changed anything about it, UTC."""
+    updatedBy: str
+    """The `sub` of the token that last changed it."""
+    keyUpdatedAt: str
+    """When the key itself was last replaced, UTC."""
+    lastUsed: str | None
+    """When a function last read the key, UTC, to within two minutes; null if none has."""
+    version: int
+    """Grows by 1 with every change that an administrator makes; also the `ETag`."""
+    verification: ApiKeyVerification | None
+    """Null until the key is checked with its service, and again when `key` is replaced."""

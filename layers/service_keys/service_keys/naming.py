@@ -1,0 +1,80 @@
+"""Names and ids: how a key is called, told apart and found.
+
+An id is ``<service>.<12 characters>``: lower-case Crockford base32 of 41 bits of milliseconds since 2020-01-01 UTC and
+19 random bits. Ids of one service therefore sort by age, and an id alone says which item to read.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+from service_keys.errors import KeyNotFound
+
+SERVICE_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+SERVICE_MAX_LENGTH = 40
+FOLDED_NAME_MAX_BYTES = 1024
+"""DynamoDB's limit on a sort key, which a folded name is."""
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_DIGITS = 12
+RANDOM_BITS = 19
+_EPOCH_MS = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000)
+_ID = re.compile(rf"(?P<service>[a-z0-9]+(?:-[a-z0-9]+)*)\.(?P<digits>[{_ALPHABET}]{{{_DIGITS}}})")
+ID_PATTERN = f"^{SERVICE_PATTERN[1:-1]}\\.[{_ALPHABET}]{{{_DIGITS}}}$"
+
+
+def new_id(service: str, *, at_ms: int, random_bits: int) -> str:
+    """Make the id of a new key.
+
+    Args:
+        service: The key's service.
+        at_ms: Now, in milliseconds since the Unix epoch.
+        random_bits: 19 random bits.
+    """
+    number = (at_ms - _EPOCH_MS) << RANDOM_BITS | random_bits
+    digits = (_ALPHABET[number >> 5 * place & 31] for place in reversed(range(_DIGITS)))
+    return f"{service}.{''.join(digits)}"
+
+
+def service_of(key_id: str) -> str:
+    """Return the service that an id carries.
+
+    Raises:
+        KeyNotFound: No key can have this id.
+    """
+    match = _ID.fullmatch(key_id)
+    if match is None or len(match["service"]) > SERVICE_MAX_LENGTH:
+        raise KeyNotFound("There is no API key with this id. List the keys to find the right one.")
+    return match["service"]
+
+
+def created_ms(key_id: str) -> int:
+    """Return when an id was made, in milliseconds since the Unix epoch."""
+    number = 0
+    for digit in key_id[-_DIGITS:]:
+        number = number << 5 | _ALPHABET.index(digit)
+    return (number >> RANDOM_BITS) + _EPOCH_MS
+
+
+def timestamp(at_ms: int) -> str:
+    """Write milliseconds since the Unix epoch as ISO 8601 in UTC, with milliseconds and ``Z``."""
+    moment = datetime.fromtimestamp(at_ms // 1000, tz=UTC).replace(microsecond=at_ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def fold(name: str) -> str:
+    """Return the form in which two names that a person would take for one are equal.
+
+    Unicode compatibility forms, case and runs of white space do not tell names apart (Unicode TR15, NFKC, and full case
+    folding; folded again because case folding can undo the normal form).
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.split())
+
+
+def slug(name: str) -> str:
+    """Return the service that a key of this name belongs to unless its maker says otherwise; empty if there is none."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:SERVICE_MAX_LENGTH].rstrip("-")

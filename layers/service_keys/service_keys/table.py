@@ -1,0 +1,562 @@
+"""The only module that talks to DynamoDB.
+
+Three kinds of items share the table, told apart by their partition:
+
+| partition (``service``) | sort key (``id``)            | is                                                          |
+| ----------------------- | ---------------------------- | ----------------------------------------------------------- |
+| the service             | the key's id                 | a key                                                       |
+| ``#name``               | the folded name              | the claim of a key, named in ``key``, on its name           |
+| ``#idempotency``        | HMAC of a create request     | the memory, for a day, of which ``key`` that request made   |
+
+Every write is conditional. A write that botocore tried twice, because the first answer was lost, recognises itself:
+transactions by their ClientRequestToken, which botocore makes, and single updates by ``changedIn``, the id of the
+request that made a key's last change.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+from service_keys import naming
+from service_keys.aws import meaning
+from service_keys.errors import DuplicateKeyName, KeyCorrupted, KeyNotFound, KeyStoreUnavailable, VersionConflict
+from service_keys.models import StoredKey, Verification
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from service_keys.models import Change
+    from service_keys.queries import ListQuery
+
+    Item = dict[str, Any]
+    """Attributes in DynamoDB's notation, such as ``{"id": {"S": "spotify.…"}}``."""
+
+_Result = TypeVar("_Result")
+
+NEWEST_INDEX: Final = "newest"
+NAME_PARTITION: Final = "#name"
+IDEMPOTENCY_PARTITION: Final = "#idempotency"
+IDEMPOTENCY_SECONDS: Final = 24 * 60 * 60
+
+_LISTED: Final = "key"
+"""The one value of the attribute ``listed``, which puts a key into the index."""
+_NOT_THERE: Final = "attribute_not_exists(id)"
+_SHOWN: Final = (
+    "service",
+    "id",
+    "name",
+    "description",
+    "active",
+    "maskedKey",
+    "createdAt",
+    "createdBy",
+    "updatedAt",
+    "updatedBy",
+    "keyUpdatedAt",
+    "lastUsed",
+    "version",
+    "verification",
+)
+"""The attributes that a key's response needs: never the ciphertext, which the readers of these may not read."""
+_CONFLICT_ATTEMPTS: Final = 25
+_CONFLICT_PAUSE: Final = 0.05
+"""Seconds, at most and before the pauses grow."""
+_FILTER_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyCreated:
+    """The same create request came before, and made this key."""
+
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Keys, newest first, and the cursor of the page after them where there is one."""
+
+    keys: tuple[StoredKey, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """What replaces a key's secret."""
+
+    ciphertext: bytes
+    masked_key: str | Mapping[str, str]
+
+
+class _Disturbed(Exception):
+    """Somebody else changes the same item at the same moment."""
+
+
+class Table:
+    """The table of keys.
+
+    Args:
+        client: A DynamoDB client.
+        name: The table's name.
+        pause: Waits for so many seconds between attempts on an item that others are changing too.
+    """
+
+    def __init__(self, client: DynamoDBClient, name: str, *, pause: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._name = name
+        self._pause = pause
+
+    # --- reads -------------------------------------------------------------------------------------------------------
+
+    def get(self, key_id: str) -> StoredKey:
+        """Read a key, with everything that was written before the call.
+
+        Raises:
+            KeyNotFound: There is no such key.
+        """
+        return _to_key(self._read(key_id, _SHOWN))
+
+    def page(self, query: ListQuery) -> Page:
+        """Read a page of keys, newest first. A filtered page is filled up as far as there are such keys."""
+        request = self._page_request(query)
+        found: list[StoredKey] = []
+        start = query.after and _position(query.after, query)
+        while len(found) <= query.limit:
+            if start:
+                request["ExclusiveStartKey"] = start
+            with meaning("DynamoDB"):
+                answer = self._client.query(**request)
+            found.extend(_to_key(item) for item in answer["Items"])
+            start = answer.get("LastEvaluatedKey")
+            if not start:
+                break
+        keys = tuple(found[: query.limit])
+        return Page(keys, query.cursor(keys[-1].id) if len(found) > len(keys) else None)
+
+    def _page_request(self, query: ListQuery) -> dict[str, Any]:
+        names: dict[str, str]
+        values: Item
+        if query.service is None:
+            names, values = {"#listed": "listed"}, {":listed": {"S": _LISTED}}
+            request: dict[str, Any] = {"IndexName": NEWEST_INDEX, "KeyConditionExpression": "#listed = :listed"}
+        else:
+            projection, names = _projection(_SHOWN)
+            values = {":service": {"S": query.service}}
+            request = {
+                "KeyConditionExpression": "#service = :service",
+                "ProjectionExpression": projection,
+                "Select": "SPECIFIC_ATTRIBUTES",
+                "ConsistentRead": True,
+            }
+        # One more than the page holds, to know whether there is a next one.
+        limit = query.limit + 1
+        if query.active is not None:
+            request["FilterExpression"] = "#active = :active"
+            names["#active"] = "active"
+            values[":active"] = {"BOOL": query.active}
+            limit = max(limit, _FILTER_PAGE)
+        return request | {
+            "TableName": self._name,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+
+    def _read(self, key_id: str, attributes: tuple[str, ...]) -> Item:
+        projection, names = _projection(attributes)
+        with meaning("DynamoDB"):
+            answer = self._client.get_item(
+                TableName=self._name,
+                Key=_primary_key(key_id),
+                ProjectionExpression=projection,
+                ExpressionAttributeNames=names,
+                ConsistentRead=True,
+            )
+        if "Item" not in answer:
+            _not_found()
+        return answer["Item"]
+
+    # --- writes ------------------------------------------------------------------------------------------------------
+
+    def create(
+        self, key: StoredKey, ciphertext: bytes, change: Change, *, idempotency: str | None = None
+    ) -> AlreadyCreated | None:
+        """Write a new key, and claim its name, in one transaction.
+
+        Args:
+            key: The key.
+            ciphertext: Its secret.
+            change: Who creates it.
+            idempotency: What identifies the request, if its sender may repeat it.
+
+        Returns:
+            None, or which key the same request made before; then nothing is written.
+
+        Raises:
+            DuplicateKeyName: Another key has the name.
+            KeyStoreUnavailable: Nothing is written; trying again helps.
+        """
+        writes: list[Item] = [
+            {"Put": self._put(_to_item(key, ciphertext, change), _NOT_THERE)},
+            {"Put": self._put(_claim(key.name, key.id), _NOT_THERE)},
+        ]
+        if idempotency:
+            now = change.at_ms // 1000
+            memory = _pointer(IDEMPOTENCY_PARTITION, idempotency, key.id)
+            memory["expiresAt"] = {"N": str(now + IDEMPOTENCY_SECONDS)}
+            put = self._put(memory, f"{_NOT_THERE} OR expiresAt < :now")
+            put["ExpressionAttributeValues"] = {":now": {"N": str(now)}}
+            writes.append({"Put": put})
+
+        def attempt() -> AlreadyCreated | None:
+            failed = self._transact(writes)
+            if not failed:
+                return None
+            if idempotency and failed[2]:
+                return AlreadyCreated(failed[2]["key"]["S"])
+            if failed[1]:
+                _duplicate_name()
+            raise KeyStoreUnavailable("Two keys were made at the same moment. Nothing was changed. Try again.")
+
+        return self._until_undisturbed(attempt)
+
+    def update(
+        self,
+        key_id: str,
+        change: Change,
+        fields: Mapping[str, Any],
+        *,
+        secret: NewSecret | None = None,
+        if_match: frozenset[int] | None = None,
+    ) -> StoredKey:
+        """Change what ``fields`` names of ``name``, ``description`` and ``active``, and the secret if one is given.
+
+        Args:
+            key_id: The key.
+            change: Who changes it.
+            fields: The new values.
+            secret: The new secret; clears the verification.
+            if_match: Change it only in one of these versions.
+
+        Returns:
+            The key as this change left it.
+
+        Raises:
+            KeyNotFound: There is no such key.
+            VersionConflict: The key is not in a version of ``if_match``.
+            DuplicateKeyName: Another key has the new name.
+        """
+        update = _Update(change)
+        for field in ("name", "description", "active"):
+            if field in fields:
+                update.put(field, fields[field])
+        if secret:
+            update.put("ciphertext", secret.ciphertext)
+            update.put("maskedKey", secret.masked_key)
+            update.put("keyUpdatedAt", naming.timestamp(change.at_ms))
+            update.put("verification", None)
+        if "name" in fields:
+            return self._until_undisturbed(lambda: self._rename(key_id, update, fields["name"], if_match))
+        return self._until_undisturbed(lambda: self._update(key_id, update, if_match))
+
+    def _update(self, key_id: str, update: _Update, if_match: frozenset[int] | None) -> StoredKey:
+        condition, wanted = "attribute_exists(id) AND changedIn <> :changedIn", {}
+        if if_match is not None:
+            # No version is 0, so that no tag at all matches nothing.
+            wanted = {f":v{place}": {"N": str(version)} for place, version in enumerate(if_match or {0})}
+            condition += f" AND version IN ({', '.join(wanted)})"
+        try:
+            with meaning("DynamoDB"):
+                answer = self._client.update_item(
+                    TableName=self._name,
+                    Key=_primary_key(key_id),
+                    UpdateExpression=update.expression,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames=update.names,
+                    ExpressionAttributeValues=update.values | wanted,
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            there: Item = error.response.get("Item", {})  # type: ignore[assignment]
+            if not there:
+                _not_found()
+            if there["changedIn"] == update.values[":changedIn"]:
+                return _to_key(there)
+            _version_conflict(_to_key(there).version)
+        except self._client.exceptions.TransactionConflictException as error:
+            raise _Disturbed from error
+        return _to_key(answer["Attributes"])
+
+    def _rename(self, key_id: str, update: _Update, name: str, if_match: frozenset[int] | None) -> StoredKey:
+        there = self._read(key_id, _SHOWN)
+        key = _to_key(there)
+        _check_version(key.version, if_match)
+        write: Item = self._in_version(key)
+        write["UpdateExpression"] = update.expression
+        write["ExpressionAttributeNames"] = update.names
+        write["ExpressionAttributeValues"] |= update.values
+        writes: list[Item] = [{"Update": write}]
+        if naming.fold(name) != naming.fold(key.name):
+            writes.append({"Put": self._put(_claim(name, key_id), _NOT_THERE)})
+            writes.append({"Delete": self._claim_of(key)})
+        failed = self._transact(writes)
+        if not failed:
+            return _to_key(update.applied_to(there))
+        # Another change came between the read and the write: look again, for the name may be free by now.
+        if failed[0] is None and len(failed) > 1 and failed[1] is not None:
+            _duplicate_name()
+        raise _Disturbed
+
+    def delete(self, key_id: str, *, if_match: frozenset[int] | None = None) -> StoredKey:
+        """Delete a key, and free its name, in one transaction.
+
+        Returns:
+            The key as it was.
+
+        Raises:
+            KeyNotFound: There is no such key.
+            VersionConflict: The key is not in a version of ``if_match``.
+        """
+
+        def attempt() -> StoredKey:
+            key = self.get(key_id)
+            _check_version(key.version, if_match)
+            if self._transact([{"Delete": self._in_version(key)}, {"Delete": self._claim_of(key)}]):
+                raise _Disturbed
+            return key
+
+        return self._until_undisturbed(attempt)
+
+    # --- how writes are made -----------------------------------------------------------------------------------------
+
+    def _put(self, item: Item, condition: str) -> Item:
+        return {
+            "TableName": self._name,
+            "Item": item,
+            "ConditionExpression": condition,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    def _in_version(self, key: StoredKey) -> Item:
+        """Address a key on condition that nobody changed it since it was read."""
+        return {
+            "TableName": self._name,
+            "Key": _primary_key(key.id),
+            "ConditionExpression": "version = :read",
+            "ExpressionAttributeValues": {":read": {"N": str(key.version)}},
+        }
+
+    def _claim_of(self, key: StoredKey) -> Item:
+        """Address a key's claim on its name, without insisting that it is there: a key can always be deleted."""
+        return {
+            "TableName": self._name,
+            "Key": {"service": {"S": NAME_PARTITION}, "id": {"S": naming.fold(key.name)}},
+            "ConditionExpression": "attribute_not_exists(id) OR #key = :id",
+            "ExpressionAttributeNames": {"#key": "key"},
+            "ExpressionAttributeValues": {":id": {"S": key.id}},
+        }
+
+    def _transact(self, writes: list[Item]) -> list[Item | None]:
+        """Make all of the writes, or none.
+
+        Returns:
+            Nothing where they are made. Otherwise, in the order of ``writes``, the item that kept a write from being
+            made (empty where the item is not there, or its old value was not asked for), or None.
+
+        Raises:
+            _Disturbed: Another write to one of the items was under way.
+        """
+        try:
+            with meaning("DynamoDB"):
+                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+        except self._client.exceptions.TransactionCanceledException as error:
+            reasons: list[Item] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+            codes = {reason.get("Code") for reason in reasons} - {"None"}
+            if "TransactionConflict" in codes:
+                raise _Disturbed from error
+            if codes & {"ThrottlingError", "ProvisionedThroughputExceeded"}:
+                raise KeyStoreUnavailable("DynamoDB is busy. Try again shortly.") from error
+            if codes != {"ConditionalCheckFailed"}:
+                raise
+            return [
+                reason.get("Item", {}) if reason.get("Code") == "ConditionalCheckFailed" else None for reason in reasons
+            ]
+        return []
+
+    def _until_undisturbed(self, attempt: Callable[[], _Result]) -> _Result:
+        """Try a write again for as long as others write to the same item at the same moment."""
+        for number in range(_CONFLICT_ATTEMPTS):
+            try:
+                return attempt()
+            except _Disturbed:
+                self._pause(random.uniform(0, _CONFLICT_PAUSE * min(number + 1, 4)))  # noqa: S311 - spreads, hides nothing
+        raise KeyStoreUnavailable("Too many changes of this key at the same moment. Nothing was changed. Try again.")
+
+
+class _Update:
+    """An UpdateExpression in the making: a change that an administrator makes to a key."""
+
+    def __init__(self, change: Change) -> None:
+        self._sets: Item = {}
+        self._removes: set[str] = set()
+        self.put("updatedAt", naming.timestamp(change.at_ms))
+        self.put("updatedBy", change.principal)
+        self.put("changedIn", change.request_id)
+
+    def put(self, attribute: str, value: Any) -> None:
+        """Set an attribute; None removes it."""
+        if value is None:
+            self._removes.add(attribute)
+        else:
+            self._sets[attribute] = _attribute_value(value)
+
+    @property
+    def expression(self) -> str:
+        sets = [*(f"#{attribute} = :{attribute}" for attribute in self._sets), "version = version + :one"]
+        removes = [f"#{attribute}" for attribute in sorted(self._removes)]
+        return f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
+
+    @property
+    def names(self) -> dict[str, str]:
+        return {f"#{attribute}": attribute for attribute in (*self._sets, *self._removes)}
+
+    @property
+    def values(self) -> Item:
+        return {f":{attribute}": value for attribute, value in self._sets.items()} | {":one": {"N": "1"}}
+
+    def applied_to(self, item: Item) -> Item:
+        """Return what DynamoDB makes of the item."""
+        kept = {attribute: value for attribute, value in item.items() if attribute not in self._removes}
+        return kept | self._sets | {"version": {"N": str(int(item["version"]["N"]) + 1)}}
+
+
+# --- items ------------------------------------------------------------------------------------------------------------
+
+
+def _to_item(key: StoredKey, ciphertext: bytes, change: Change) -> Item:
+    attributes = {
+        "service": key.service,
+        "id": key.id,
+        "listed": _LISTED,
+        "name": key.name,
+        "description": key.description,
+        "active": key.active,
+        "ciphertext": ciphertext,
+        "maskedKey": key.masked_key,
+        "createdAt": key.created_at,
+        "createdBy": key.created_by,
+        "updatedAt": key.updated_at,
+        "updatedBy": key.updated_by,
+        "keyUpdatedAt": key.key_updated_at,
+        "version": key.version,
+        "changedIn": change.request_id,
+    }
+    return {name: _attribute_value(value) for name, value in attributes.items() if value is not None}
+
+
+def _to_key(item: Item) -> StoredKey:
+    """Read a key's item.
+
+    Raises:
+        KeyCorrupted: The item is not one that this module wrote.
+    """
+    try:
+        verification = item.get("verification", {}).get("M")
+        return StoredKey(
+            id=item["id"]["S"],
+            name=item["name"]["S"],
+            description=item.get("description", {}).get("S"),
+            active=item["active"]["BOOL"],
+            masked_key=_plain(item["maskedKey"]),
+            created_at=item["createdAt"]["S"],
+            created_by=item["createdBy"]["S"],
+            updated_at=item["updatedAt"]["S"],
+            updated_by=item["updatedBy"]["S"],
+            key_updated_at=item["keyUpdatedAt"]["S"],
+            last_used=item.get("lastUsed", {}).get("S"),
+            version=int(item["version"]["N"]),
+            verification=verification
+            and Verification(
+                status=verification["status"]["S"],
+                checked_at=verification["checkedAt"]["S"],
+                detail=verification["detail"]["S"],
+            ),
+        )
+    except KeyError as error:
+        where = item.get("id", {}).get("S", "a key")
+        raise KeyCorrupted(f"The item of {where} lacks {error}. Delete the key and store it again.") from error
+
+
+def _claim(name: str, key_id: str) -> Item:
+    return _pointer(NAME_PARTITION, naming.fold(name), key_id)
+
+
+def _pointer(partition: str, name: str, key_id: str) -> Item:
+    return {"service": {"S": partition}, "id": {"S": name}, "key": {"S": key_id}}
+
+
+def _primary_key(key_id: str) -> Item:
+    return {"service": {"S": naming.service_of(key_id)}, "id": {"S": key_id}}
+
+
+def _position(key_id: str, query: ListQuery) -> Item:
+    """Return where a list goes on after this key: the primary key, and in the index the index's key as well.
+
+    An id holds the moment of its creation, so it is enough to know even where the key is deleted by now.
+    """
+    if query.service is not None:
+        return _primary_key(key_id)
+    created_at = naming.timestamp(naming.created_ms(key_id))
+    return _primary_key(key_id) | {"listed": {"S": _LISTED}, "createdAt": {"S": created_at}}
+
+
+def _projection(attributes: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """Return a ProjectionExpression of the attributes, and the names that it uses (many are reserved words)."""
+    return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
+
+
+def _attribute_value(value: str | bytes | bool | int | Mapping[str, str]) -> Item:  # noqa: FBT001
+    match value:
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": value}
+        case bytes():
+            return {"B": value}
+        case _:
+            return {"M": {name: {"S": part} for name, part in value.items()}}
+
+
+def _plain(masked: Item) -> str | dict[str, str]:
+    """Read a masked key."""
+    return masked["S"] if "S" in masked else {name: part["S"] for name, part in masked["M"].items()}
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def _check_version(version: int, if_match: frozenset[int] | None) -> None:
+    if if_match is not None and version not in if_match:
+        _version_conflict(version)
+
+
+def _version_conflict(version: int) -> NoReturn:
+    raise VersionConflict(
+        f"The key has changed since: it is in version {version} now. Get it again, then repeat the change on that."
+    )
+
+
+def _duplicate_name() -> NoReturn:
+    raise DuplicateKeyName("Another API key has this name already. Choose another name, or update that key.")
+
+
+def _not_found() -> NoReturn:
+    raise KeyNotFound("There is no API key with this id. List the keys to find the right one.")
