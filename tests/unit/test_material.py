@@ -1,0 +1,67 @@
+"""The type that holds a plaintext."""
+
+import copy
+import pickle
+
+import pytest
+
+from service_keys.material import KeyMaterial
+
+PLAINTEXT = "made-up-secret-0123456789"
+
+
+@pytest.mark.parametrize("value", [PLAINTEXT, {"clientSecret": PLAINTEXT}])
+def test_it_never_shows_itself(value: str | dict[str, str]) -> None:
+    material = KeyMaterial(value)
+
+    for shown in (repr(material), str(material), f"{material}", f"{material!r}", "%s" % material, repr([material])):  # noqa: UP031
+        assert PLAINTEXT not in shown
+        assert "hidden" in shown
+
+
+def test_it_cannot_be_pickled_or_copied() -> None:
+    material = KeyMaterial(PLAINTEXT)
+
+    with pytest.raises(TypeError, match="not to be pickled"):
+        pickle.dumps(material)
+    with pytest.raises(TypeError, match="not to be pickled"):
+        copy.copy(material)
+
+
+@pytest.mark.parametrize("value", [PLAINTEXT, {"b": '2 " \\ ü\n', "a": "1"}])
+def test_what_is_stored_reads_back(value: str | dict[str, str]) -> None:
+    assert KeyMaterial.from_json(KeyMaterial(value).to_json()).reveal() == value
+
+
+def test_parts_are_stored_in_the_order_of_their_names() -> None:
+    assert KeyMaterial({"b": "2", "a": "1"}).to_json() == b'{"a":"1","b":"2"}'
+
+
+@pytest.mark.parametrize("stored", [b"12", b"null", b'["a"]', b'{"a": 1}', b"{", b"\xff"])
+def test_what_is_no_key_is_refused(stored: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        KeyMaterial.from_json(stored)
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        ("0123456789abcdef", "••••cdef"),
+        ("0123456789abcde", "••••"),
+        ({"long": "x" * 30 + "1234", "short": "eu"}, {"long": "••••1234", "short": "••••"}),
+    ],
+)
+def test_a_mask_shows_the_last_four_of_sixteen_or_more(
+    value: str | dict[str, str], masked: str | dict[str, str]
+) -> None:
+    assert KeyMaterial(value).masked() == masked
+
+
+def test_changing_what_was_revealed_changes_nothing() -> None:
+    material = KeyMaterial({"a": "1"})
+    revealed = material.reveal()
+    assert isinstance(revealed, dict)
+
+    revealed["a"] = "2"
+
+    assert material.reveal() == {"a": "1"}

@@ -1,0 +1,105 @@
+"""Names, slugs and ids."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from service_keys import naming
+from service_keys.errors import KeyNotFound
+
+NOON = int(datetime(2026, 1, 2, 12, 0, 0, 345000, tzinfo=UTC).timestamp() * 1000)
+
+
+def test_an_id_carries_its_service_and_its_moment() -> None:
+    key_id = naming.new_id("spotify", at_ms=NOON, random_bits=5)
+
+    assert naming.service_of(key_id) == "spotify"
+    assert naming.created_ms(key_id) == NOON
+    assert len(key_id) == len("spotify.") + 12
+
+
+def test_ids_of_one_service_sort_by_age() -> None:
+    moments = [NOON, NOON + 1, NOON + 31, NOON + 32, NOON + 10**6, NOON + 10**11]
+
+    ids = [naming.new_id("x", at_ms=at, random_bits=2**19 - 1 - position) for position, at in enumerate(moments)]
+
+    assert ids == sorted(ids)
+
+
+def test_the_first_and_the_last_id_fit_in_twelve_digits() -> None:
+    first = naming.new_id("x", at_ms=1577836800000, random_bits=0)
+    last = naming.new_id("x", at_ms=1577836800000 + 2**41 - 1, random_bits=2**19 - 1)
+
+    assert (first, last) == ("x.000000000000", "x.zzzzzzzzzzzz")
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "",
+        "spotify",
+        "spotify.",
+        ".0123456789ab",
+        "spotify.0123456789a",
+        "spotify.0123456789abc",
+        "spotify.0123456789aB",
+        "spotify.0123456789ai",  # i, l, o and u are not in the alphabet
+        "spotify.0123456789ab\n",
+        "Spotify.0123456789ab",
+        "spo--tify.0123456789ab",
+        "-spotify.0123456789ab",
+        "#name.0123456789ab",
+        "a" * 41 + ".0123456789ab",
+        "../spotify.0123456789ab",
+        "spotify.0123456789ab'; DROP TABLE keys; --",
+    ],
+)
+def test_what_is_no_id_is_not_found(key_id: str) -> None:
+    with pytest.raises(KeyNotFound, match="List the keys"):
+        naming.service_of(key_id)
+
+
+def test_a_timestamp_is_utc_with_milliseconds() -> None:
+    assert naming.timestamp(NOON) == "2026-01-02T12:00:00.345Z"
+    assert naming.timestamp(NOON - 345) == "2026-01-02T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Spotify", "sPOTIFY"),
+        ("Spotify  production", "Spotify production"),
+        ("Ｓｐｏｔｉｆｙ", "spotify"),
+        ("Straße", "STRASSE"),
+        ("Ǆ key", "ǆ KEY"),
+        ("Cafe\u0301", "Café"),
+        ("ﬁnance", "FINANCE"),
+    ],
+)
+def test_names_that_look_alike_fold_to_one(one: str, other: str) -> None:
+    assert naming.fold(one) == naming.fold(other)
+
+
+def test_folding_twice_changes_nothing() -> None:
+    for name in ("ϓ key", "ΐ", "İstanbul", "ﷺ", "K\u0345"):
+        assert naming.fold(naming.fold(name)) == naming.fold(name)
+
+
+def test_different_names_stay_different() -> None:
+    names = ["Spotify", "Spotify 2", "Spotify-2", "Spotify_2", "Spotífy"]
+
+    assert len({naming.fold(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("Spotify", "spotify"),
+        ("Spotify production", "spotify-production"),
+        ("  -- Café / del   Mar! --", "cafe-del-mar"),
+        ("x" * 39 + " yz", "x" * 39),
+        ("音楽", ""),
+    ],
+)
+def test_a_name_gives_its_service(name: str, service: str) -> None:
+    assert naming.slug(name) == service

@@ -1,0 +1,88 @@
+"""List parameters and cursors."""
+
+import pytest
+
+from service_keys import queries
+from service_keys.errors import InvalidRequest
+from service_keys.queries import ListQuery
+
+LAST = "spotify.0123456789ab"
+
+
+def refusal(parameters: dict[str, list[str]]) -> dict[str, str]:
+    with pytest.raises(InvalidRequest) as refused:
+        queries.parse(parameters)
+    return {detail.field: detail.message for detail in refused.value.details}
+
+
+def test_without_parameters_a_page_of_twenty_of_everything() -> None:
+    assert queries.parse({}) == ListQuery(active=None, service=None, limit=20, after=None)
+
+
+def test_all_parameters_are_read() -> None:
+    cursor = ListQuery(active=False, service="spotify").cursor(LAST)
+
+    query = queries.parse({"active": ["false"], "service": ["spotify"], "limit": ["100"], "cursor": [cursor]})
+
+    assert query == ListQuery(active=False, service="spotify", limit=100, after=LAST)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("limit", bad) for bad in ("0", "101", "-1", "1.5", "", "ten", "1e1", " 1", "٣", "9" * 5000)),
+        *(("active", bad) for bad in ("", "TRUE", "1", "yes", "none")),
+        *(("service", bad) for bad in ("", "Spotify", "a" * 41, "#name", "spotify ")),
+        *(("cursor", bad) for bad in ("", "x", "=", "🔑", "A" * 5000, "AAAA", LAST)),
+    ],
+)
+def test_a_bad_value_is_told(name: str, value: str) -> None:
+    assert refusal({name: [value]}).keys() == {name}
+
+
+def test_an_unknown_parameter_is_told_with_the_known_ones() -> None:
+    message = refusal({"page": ["2"]})["page"]
+
+    assert "active, service, limit, cursor" in message
+
+
+def test_a_parameter_name_that_may_be_anything_is_not_repeated() -> None:
+    assert refusal({"<script>": ["2"]}).keys() == {"(query)"}
+
+
+def test_a_repeated_parameter_is_told() -> None:
+    assert refusal({"limit": ["1", "2"]}) == {"limit": "give it once"}
+
+
+def test_every_problem_is_told_at_once() -> None:
+    assert refusal({"limit": ["0"], "active": ["?"], "nope": ["1"]}).keys() == {"limit", "active", "nope"}
+
+
+def test_the_limit_may_change_between_pages() -> None:
+    cursor = ListQuery(limit=5).cursor(LAST)
+
+    assert queries.parse({"cursor": [cursor], "limit": ["50"]}).after == LAST
+
+
+@pytest.mark.parametrize(
+    "other",
+    [ListQuery(active=True), ListQuery(active=False), ListQuery(service="spotify"), ListQuery(service="openai")],
+)
+def test_a_cursor_of_another_list_is_refused(other: ListQuery) -> None:
+    assert refusal({"cursor": [other.cursor(LAST)]}).keys() == {"cursor"}
+
+
+def test_a_cursor_of_another_service_is_refused_there() -> None:
+    forged = ListQuery(service="openai").cursor(LAST)
+
+    assert refusal({"cursor": [forged], "service": ["openai"]}).keys() == {"cursor"}
+
+
+def test_no_altered_cursor_is_taken() -> None:
+    cursor = ListQuery().cursor(LAST)
+
+    for position, character in enumerate(cursor):
+        altered = cursor[:position] + ("A" if character != "A" else "B") + cursor[position + 1 :]
+        assert refusal({"cursor": [altered]}).keys() == {"cursor"}
+    for altered in (cursor[:-1], cursor + "A", cursor + "=", " " + cursor, cursor * 2):
+        assert refusal({"cursor": [altered]}).keys() == {"cursor"}

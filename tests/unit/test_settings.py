@@ -1,0 +1,26 @@
+"""The environment, read when a function starts."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service_keys import settings
+from service_keys.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("read", "variable"),
+    [
+        (settings.table_name, "SERVICE_KEYS_TABLE"),
+        (settings.kms_key, "SERVICE_KEYS_KMS_KEY"),
+        (settings.allowed_origin, "ALLOWED_ORIGIN"),
+    ],
+)
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, read: Callable[[], str], variable: str) -> None:
+    monkeypatch.setenv(variable, "given")
+    assert read() == "given"
+
+    for without in (lambda: monkeypatch.setenv(variable, ""), lambda: monkeypatch.delenv(variable)):
+        without()
+        with pytest.raises(ConfigurationError, match=f"{variable} is not set. Set it to"):
+            read()
