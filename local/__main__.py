@@ -1,0 +1,198 @@
+"""`python -m local`: the commands behind `make run`, `make token` and `make openapi`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from local.stack import LocalStack
+
+ROOT = Path(__file__).parents[1]
+
+_READY = """
+Service Keys on {url} (Ctrl-C ends it). In another terminal, in this folder:
+
+  curl -s {url}/api/v1/admin/api-keys \\
+    -H "Authorization: Bearer $(make -s token)" -H 'Content-Type: application/json' \\
+    -d '{{"name": "Spotify production", "service": "spotify", "key": {{"clientId": "0123456789abcdef0123456789abcdef", \
+"clientSecret": "fedcba9876543210fedcba9876543210"}}}}'
+
+And to read that key as another function does:
+
+  (source .local/env && .venv/bin/python -c 'import service_keys; \
+print(service_keys.get_api_key("spotify")["clientId"])')
+"""
+
+_OTHER_DYNAMODB = """\
+The table is in {url}. The KMS key is new in every run: what an earlier run stored there cannot be decrypted.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    options = _parser().parse_args(arguments)
+    command: Any = options.command
+    return int(command(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m local", description="Service Keys on this machine, without Docker or AWS."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = commands.add_parser(
+        "run",
+        help="serve the API on the loopback interface",
+        description="Serve the API of template.yaml on 127.0.0.1, with moto's server in place of DynamoDB and KMS. Set "
+        "AWS_ENDPOINT_URL_DYNAMODB to keep the table elsewhere, such as in DynamoDB Local, and ALLOWED_ORIGIN to call "
+        "the API from a web page. Writes .local/env, which lets other programs read keys: source .local/env",
+    )
+    run.add_argument("--port", type=_port, default=8000, help="8000 unless given; 0 takes a free one")
+    _add_state(run)
+    run.set_defaults(command=_run)
+
+    token = commands.add_parser(
+        "token",
+        help="print a token for the local API",
+        description="Print a token that the local API takes: Authorization: Bearer <token>.",
+    )
+    token.add_argument("--sub", default="local-admin", help="who it is for (local-admin)")
+    token.add_argument("--role", default="admin", help="any other than admin gets a 403 (admin)")
+    token.add_argument("--hours", type=float, default=12, help="how long it is valid; negative for an expired one (12)")
+    _add_state(token)
+    token.set_defaults(command=_token)
+
+    openapi = commands.add_parser(
+        "openapi",
+        help="print openapi.yaml",
+        description="Print the OpenAPI document of the API, made from the models and the template.",
+    )
+    openapi.set_defaults(command=_openapi)
+    return parser
+
+
+def _add_state(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--state", type=Path, default=ROOT / ".local", help="folder of the issuer's key and of the env file (.local)"
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:  # noqa: PLR2004 - what a port can be
+        message = f"{port} is no port"
+        raise argparse.ArgumentTypeError(message)
+    return port
+
+
+def _token(options: argparse.Namespace) -> int:
+    from local.issuer import Issuer
+
+    print(Issuer.load(options.state / "issuer.pem").token(options.sub, options.role, options.hours))
+    return 0
+
+
+def _openapi(_: argparse.Namespace) -> int:
+    from local.openapi import main as write_document
+
+    write_document()
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    # A signal also leaves a byte here, which is still there if the exception came where Python drops it (a callback of
+    # the import system), or if the signal came just before the wait for it.
+    wake, waker = socket.socketpair()
+    waker.settimeout(0)
+    with wake, waker:
+        try:
+            signal.set_wakeup_fd(waker.fileno())
+            signal.signal(signal.SIGINT, interrupt)
+            signal.signal(signal.SIGTERM, interrupt)
+            return _serve(options.port, options.state, wake)
+        except KeyboardInterrupt:
+            print("\nEnded.")
+            return 0
+        finally:
+            signal.set_wakeup_fd(-1)
+
+
+def _serve(port: int, state: Path, wake: socket.socket) -> int:
+    from local.listener import PortError, bind
+
+    try:
+        listener = bind(port)
+    except PortError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    with listener:
+        _progress("Starting Service Keys ...")
+        from local.aws import DYNAMODB_ENDPOINT, EmulatorError, isolated
+        from local.functions import FunctionLoadError
+        from local.issuer import Issuer
+        from local.stack import local_stack
+        from local.template import TemplateError
+
+        # Neither this process nor the functions in it have any business with a real account.
+        kept = {name: value for name, value in os.environ.items() if name == DYNAMODB_ENDPOINT}
+        environment = {**isolated(os.environ), **kept}
+        os.environ.clear()
+        os.environ.update(environment)
+        try:
+            with local_stack(
+                {"AllowedOrigin": os.environ["ALLOWED_ORIGIN"]} if os.environ.get("ALLOWED_ORIGIN") else {},
+                listener=listener,
+                issuer=Issuer.load(state / "issuer.pem"),
+                log_requests=True,
+                progress=_progress,
+            ) as stack:
+                # For clients that a function makes when it is called.
+                os.environ.update(stack.consumer_environment())
+                _write_environment(state / "env", stack)
+                _progress(_READY.format(url=stack.url))
+                if stack.dynamodb_url != stack.endpoint_url:
+                    _progress(_OTHER_DYNAMODB.format(url=stack.dynamodb_url))
+                wake.recv(1)
+        except (EmulatorError, FunctionLoadError, TemplateError) as exc:
+            print(f"Service Keys cannot start: {exc}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _progress(line: str) -> None:
+    print(line, flush=True)
+
+
+def _write_environment(path: Path, stack: LocalStack) -> None:
+    """Write what another program on this machine needs to read keys, for a shell to source."""
+    variables = stack.consumer_environment()
+    # What the shell has of these would lead the program elsewhere.
+    unset = [
+        name for name in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE", "AWS_SESSION_TOKEN") if name not in variables
+    ]
+    layers = {str(layer) for function in stack.template.functions().values() for layer in function.layers}
+    python_path = shlex.quote(":".join(sorted(layers)))
+    lines = [
+        "# Written by `make run`; holds nothing secret. Use it with: source .local/env",
+        f"unset {' '.join(sorted(unset))}",
+        *(f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())),
+        f"export PYTHONPATH={python_path}${{PYTHONPATH:+:$PYTHONPATH}}",
+    ]
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""API Gateway's REST API, as far as the template uses it: routes, authorizer, gateway responses, CORS.
+
+What it does comes from the OpenAPI document that SAM makes of the template. Differences from AWS: the stage is not part
+of the path; nothing is throttled, cached or timed out; of the headers that API Gateway itself adds there is only
+`x-amzn-RequestId`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from local.events import ACCOUNT_ID, API_ID, path_parameters, rest_event
+from local.intrinsics import TemplateError
+from local.template import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from local.functions import LoadedFunction
+    from local.template import Authorizer, Route, Template
+
+MAX_BODY = 10 * 1024 * 1024
+"""Bytes; a quota of API Gateway that cannot be raised."""
+
+_log = logging.getLogger(__name__)
+
+# Status and message where the API has no response of its own for the type:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+_GATEWAY_RESPONSES = {
+    "ACCESS_DENIED": (HTTPStatus.FORBIDDEN, "User is not authorized to access this resource"),
+    "AUTHORIZER_CONFIGURATION_ERROR": (HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error"),
+    # A proxy integration's function that fails, or answers what cannot be made a response, has no type of its own.
+    "DEFAULT_5XX": (HTTPStatus.BAD_GATEWAY, "Internal server error"),
+    "MISSING_AUTHENTICATION_TOKEN": (HTTPStatus.FORBIDDEN, "Missing Authentication Token"),
+    "REQUEST_TOO_LARGE": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long"),
+    "UNAUTHORIZED": (HTTPStatus.UNAUTHORIZED, "Unauthorized"),
+}
+# API Gateway renames these where a function sets them, for they are its own:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_REMAPPED = {
+    "authorization",
+    "connection",
+    "content-length",
+    "date",
+    "host",
+    "server",
+    "user-agent",
+    "www-authenticate",
+}
+_PROXY_RESPONSE = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
+_VARIABLE = re.compile(r"\$context(?:\.[A-Za-z]+)+")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client sent: path and query still percent-encoded, headers in their order and spelling."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """Return a header's last value, whatever case its name is in."""
+        return next((value for header, value in reversed(self.headers) if header.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the client gets."""
+
+    status: int
+    body: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _GatewayResponseError(Exception):
+    """API Gateway answers by itself, with the response of this type."""
+
+    def __init__(self, response_type: str, message: str | None = None) -> None:
+        super().__init__(response_type)
+        self.response_type = response_type
+        self.message = message
+
+
+class Gateway:
+    """Answers requests as API Gateway would, by calling functions. May be used from many threads.
+
+    Raises:
+        TemplateError: The API uses something that is not emulated.
+    """
+
+    def __init__(self, template: Template, functions: Mapping[str, LoadedFunction]) -> None:
+        # A path's own segment goes before a parameter.
+        self._routes = sorted(template.routes(), key=lambda route: route.path.count("{"))
+        if greedy := [route.path for route in self._routes if "+}" in route.path]:
+            message = f"A local run knows parameters of one segment only, not {greedy[0]}"
+            raise TemplateError(message)
+        self._functions = functions
+        self._stage = template.stage()
+        self._responses: Mapping[str, Any] = template.api().get("x-amazon-apigateway-gateway-responses", {})
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request. Every error becomes a response."""
+        request_id = str(uuid.uuid4())
+        try:
+            response = self._answer(request, request_id)
+        except _GatewayResponseError as error:
+            response = self._gateway_response(error, request_id)
+        return Response(response.status, response.body, [*response.headers, ("x-amzn-RequestId", request_id)])
+
+    def _answer(self, request: Request, request_id: str) -> Response:
+        if len(request.body) > MAX_BODY:
+            raise _GatewayResponseError("REQUEST_TOO_LARGE")
+        route = self._route(request)
+        context = self._authorize(request, route.authorizer) if route.authorizer else None
+        if route.function is None:
+            return _mock(route.operation["x-amazon-apigateway-integration"])
+        event = rest_event(
+            request.method,
+            request.path,
+            route.path,
+            request.body,
+            request.headers,
+            parse_qsl(request.query, keep_blank_values=True),
+            context,
+            request_id=request_id,
+        )
+        try:
+            return _proxy_response(self._functions[route.function].invoke(event))
+        except Exception as exc:
+            _log.exception("%s failed, which on AWS is a 502", route.function)
+            raise _GatewayResponseError("DEFAULT_5XX") from exc
+
+    def _route(self, request: Request) -> Route:
+        for route in self._routes:
+            if route.method == request.method and path_parameters(route.path, request.path) is not None:
+                return route
+        raise _GatewayResponseError("MISSING_AUTHENTICATION_TOKEN")
+
+    def _authorize(self, request: Request, authorizer: Authorizer) -> dict[str, str]:
+        """Return what the authorizer tells the function about the caller."""
+        token = request.header(authorizer.header)
+        if not token or not re.fullmatch(authorizer.validation or ".*", token):
+            raise _GatewayResponseError("UNAUTHORIZED")
+        arn = f"arn:aws:execute-api:{REGION}:{ACCOUNT_ID}:{API_ID}/{self._stage}/{request.method}{request.path}"
+        event = {"type": "TOKEN", "methodArn": arn, "authorizationToken": token}
+        try:
+            result = self._functions[authorizer.function].invoke(event)
+        except Exception as exc:
+            # The message decides: that is API Gateway's contract.
+            if str(exc) == "Unauthorized":
+                raise _GatewayResponseError("UNAUTHORIZED") from exc
+            _log.exception("%s failed, which on AWS is a 500", authorizer.function)
+            raise _GatewayResponseError("AUTHORIZER_CONFIGURATION_ERROR") from exc
+        try:
+            effects = _effects(result["policyDocument"]["Statement"], arn)
+            context = _authorizer_context(result)
+        except (AttributeError, KeyError, TypeError) as exc:
+            _log.exception("%s did not return a policy, which on AWS is a 500", authorizer.function)
+            raise _GatewayResponseError("AUTHORIZER_CONFIGURATION_ERROR") from exc
+        if "Deny" in effects:
+            message = f"{_GATEWAY_RESPONSES['ACCESS_DENIED'][1]} with an explicit deny"
+            raise _GatewayResponseError("ACCESS_DENIED", message)
+        if "Allow" not in effects:
+            raise _GatewayResponseError("ACCESS_DENIED")
+        return context
+
+    def _gateway_response(self, error: _GatewayResponseError, request_id: str) -> Response:
+        default_status, default_message = _GATEWAY_RESPONSES[error.response_type]
+        fallback = f"DEFAULT_{default_status // 100}XX"
+        response = self._responses.get(error.response_type) or self._responses.get(fallback, {})
+        message = error.message or default_message
+        variables = {
+            "$context.requestId": request_id,
+            "$context.error.responseType": error.response_type,
+            "$context.error.message": message,
+            "$context.error.messageString": json.dumps(message),
+        }
+        templates = response.get("responseTemplates", {"application/json": '{"message":$context.error.messageString}'})
+        content_type, template = next(iter(templates.items()))
+        return Response(
+            int(response.get("statusCode", default_status)),
+            _VARIABLE.sub(lambda match: variables.get(match[0], ""), template),
+            [("Content-Type", content_type), *_static(response, "gatewayresponse.header.")],
+        )
+
+
+def _static(response: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
+    """Yield the headers of a response that API Gateway makes. Their values stand in quotes of their own."""
+    for parameter, value in response.get("responseParameters", {}).items():
+        if not parameter.startswith(prefix) or not re.fullmatch("'.*'", value):
+            message = f"A local run knows headers with fixed values only, not {parameter}: {value}"
+            raise TemplateError(message)
+        yield parameter.removeprefix(prefix), value[1:-1]
+
+
+def _mock(integration: Mapping[str, Any]) -> Response:
+    response = integration["responses"]["default"]
+    content_type, body = next(iter(response.get("responseTemplates", {"application/json": ""}).items()))
+    return Response(
+        int(response["statusCode"]),
+        body,
+        [("Content-Type", content_type), *_static(response, "method.response.header.")],
+    )
+
+
+def _proxy_response(result: Any) -> Response:
+    """Make a response of what a function returned.
+
+    Raises:
+        ValueError: It is not what a proxy integration must return.
+    """
+    if not isinstance(result, dict) or "statusCode" not in result or result.keys() - _PROXY_RESPONSE:
+        message = f"a proxy integration returns an object of {', '.join(sorted(_PROXY_RESPONSE))}"
+        raise ValueError(message)
+    body = result.get("body")
+    if not isinstance(body, str | None):
+        raise ValueError("the body of a response must be a string")  # noqa: TRY004 - one kind of error for all of it
+    multiple = {name: list(values) for name, values in (result.get("multiValueHeaders") or {}).items()}
+    single = {name: [value] for name, value in (result.get("headers") or {}).items()}
+    headers = [
+        (f"x-amzn-Remapped-{name}" if name.lower() in _REMAPPED else name, _text(value))
+        for name, values in {**single, **multiple}.items()
+        for value in values
+    ]
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        headers.insert(0, ("Content-Type", "application/json"))
+    return Response(int(result["statusCode"]), body or "", headers)
+
+
+def _authorizer_context(result: Mapping[str, Any]) -> dict[str, str]:
+    context = result.get("context") or {}
+    if any(not isinstance(value, str | int | float) for value in context.values()):
+        raise TypeError("an authorizer's context holds strings, numbers and booleans only")
+    if not isinstance(result["principalId"], str):
+        raise TypeError("an authorizer's principalId is a string")
+    return {**{name: _text(value) for name, value in context.items()}, "principalId": result["principalId"]}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _effects(statements: Any, arn: str) -> set[str]:
+    """Return the effects of a policy's statements that are about calling `arn`."""
+    return {
+        statement["Effect"]
+        for statement in _listed(statements)
+        if any(_matches(action.lower(), "execute-api:invoke") for action in _listed(statement["Action"]))
+        and any(_matches(resource, arn) for resource in _listed(statement["Resource"]))
+    }
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _matches(pattern: str, value: str) -> bool:
+    expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch(expression, value, re.DOTALL) is not None

@@ -1,0 +1,110 @@
+"""CloudFormation's intrinsic functions, as far as a template of this size needs them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_NO_VALUE = object()
+_PLACEHOLDER = re.compile(r"\$\{(!?)([^}]+)\}")
+
+
+class TemplateError(ValueError):
+    """The template, or what was given for its parameters, cannot be used; the message says what to change."""
+
+
+class Resolver:
+    """Replaces every intrinsic function in a part of a template by its value.
+
+    Args:
+        parameters: Values of the template's parameters and of the pseudo parameters (`AWS::Region`, …).
+        conditions: The template's `Conditions`.
+        references: What resources answer: `{"Table": …}` to `Ref`, `{"Key.Arn": …}` to `Fn::GetAtt`.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, str], conditions: Mapping[str, Any], references: Mapping[str, str]
+    ) -> None:
+        self._parameters = parameters
+        self._conditions = conditions
+        self._references = references
+        self._functions: Mapping[str, Callable[[Any], Any]] = {
+            "Ref": self._ref,
+            "Condition": self.condition,
+            "Fn::GetAtt": self._get_att,
+            "Fn::Sub": self._sub,
+            "Fn::If": self._if,
+            "Fn::Join": lambda value: str(value[0]).join(map(str, self.resolve(value[1]))),
+            "Fn::Select": lambda value: self.resolve(value[1])[int(self.resolve(value[0]))],
+            "Fn::Split": lambda value: str(self.resolve(value[1])).split(value[0]),
+            "Fn::Equals": lambda value: str(self.resolve(value[0])) == str(self.resolve(value[1])),
+            "Fn::Not": lambda value: not self.resolve(value[0]),
+            "Fn::And": lambda value: all(self.resolve(value)),
+            "Fn::Or": lambda value: any(self.resolve(value)),
+        }
+
+    def resolve(self, value: Any) -> Any:
+        """Return `value` as CloudFormation would hand it to a service.
+
+        Raises:
+            TemplateError: It names something that has no value here, or uses a function that is not known here.
+        """
+        if isinstance(value, list):
+            return [item for item in map(self.resolve, value) if item is not _NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            name, argument = next(iter(value.items()))
+            # An IAM statement has a key `Condition` too; a reference to a condition holds its name alone.
+            if name in self._functions and not (name == "Condition" and isinstance(argument, dict)):
+                return self._functions[name](argument)
+            if name.startswith("Fn::"):
+                message = f"{name} is not supported for a local run"
+                raise TemplateError(message)
+        resolved = {key: self.resolve(item) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not _NO_VALUE}
+
+    def condition(self, name: str) -> bool:
+        """Tell whether the condition called `name` holds.
+
+        Raises:
+            TemplateError: The template has no such condition.
+        """
+        if name not in self._conditions:
+            message = f"The template has no condition {name}"
+            raise TemplateError(message)
+        return bool(self.resolve(self._conditions[name]))
+
+    def _ref(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return _NO_VALUE
+        if name in self._parameters:
+            return self._parameters[name]
+        return self._reference(name)
+
+    def _get_att(self, value: str | list[str]) -> str:
+        return self._reference(value if isinstance(value, str) else ".".join(value))
+
+    def _sub(self, value: str | list[Any]) -> str:
+        text, variables = (value, {}) if isinstance(value, str) else value
+
+        def replace(match: re.Match[str]) -> str:
+            literal, name = match.groups()
+            if literal:
+                return f"${{{name}}}"
+            return str(self.resolve(variables[name]) if name in variables else self._ref(name))
+
+        return _PLACEHOLDER.sub(replace, text)
+
+    def _if(self, value: list[Any]) -> Any:
+        name, then, otherwise = value
+        return self.resolve(then if self.condition(name) else otherwise)
+
+    def _reference(self, name: str) -> str:
+        if name not in self._references:
+            message = f"Nothing was given for {name}, which the template refers to"
+            raise TemplateError(message)
+        return self._references[name]

@@ -1,0 +1,102 @@
+"""HTTP on the loopback interface: the API, and beside it the issuer's public keys."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from http import HTTPStatus
+from http.client import responses
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wsgi import get_input_stream
+
+from local.gateway import MAX_BODY, Request, Response
+from local.issuer import JWKS_PATH
+from local.listener import HOST
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from local.gateway import Gateway
+    from local.issuer import Issuer
+
+_HEADERS = "local.headers"
+
+
+class Application:
+    """The WSGI application: the key set at its path, which is no part of the API; everything else is the gateway's."""
+
+    def __init__(self, gateway: Gateway, issuer: Issuer, *, log_requests: bool) -> None:
+        self._gateway = gateway
+        self._jwks = json.dumps(issuer.jwks())
+        self._log_requests = log_requests
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, and write a line about it: neither headers nor bodies, for they hold secrets."""
+        started = time.monotonic()
+        # As the client sent it: PATH_INFO is decoded already, where %2F is a slash like any other.
+        path, _, query = environ["RAW_URI"].partition("?")
+        request = Request(environ["REQUEST_METHOD"], path, query, environ[_HEADERS], _body(environ))
+        response = self._respond(request)
+        content = response.body.encode()
+        status = f"{response.status} {responses.get(response.status, 'Unknown')}"
+        start_response(status, [*response.headers, ("Content-Length", str(len(content)))])
+        if self._log_requests:
+            milliseconds = (time.monotonic() - started) * 1000
+            print(request.method, quote(path, safe="/%"), response.status, f"{milliseconds:.0f} ms", file=sys.stderr)
+        return [content]
+
+    def _respond(self, request: Request) -> Response:
+        if request.path == JWKS_PATH and request.method == "GET":
+            return Response(HTTPStatus.OK, self._jwks, [("Content-Type", "application/json")])
+        return self._gateway.handle(request)
+
+
+class Server:
+    """Serves an application on a socket from `listener.bind`, in threads, until it is closed."""
+
+    def __init__(self, listener: socket.socket, application: Application) -> None:
+        self._server = make_server(
+            HOST, 0, application, threaded=True, request_handler=_RequestHandler, fd=listener.fileno()
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering. A request that is being answered is not waited for."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _RequestHandler(WSGIRequestHandler):
+    def make_environ(self) -> WSGIEnvironment:
+        # WSGI changes the spelling of headers and joins those that stand more than once.
+        return {**super().make_environ(), _HEADERS: list(self.headers.items())}
+
+    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        """Write nothing: the application does."""
+
+
+def _body(environ: WSGIEnvironment) -> bytes:
+    """Return a request's body; of one that is too large, enough to tell."""
+    stream, body = get_input_stream(environ), b""
+    while len(body) <= MAX_BODY and (chunk := stream.read(MAX_BODY + 1 - len(body))):
+        body += chunk
+    return body

@@ -1,0 +1,324 @@
+"""template.yaml as CloudFormation would see it: translated by SAM, parameters checked, intrinsics resolved.
+
+Nothing here asks AWS, and nothing but the template is read. The translation (a tenth of a second, after half a second
+of imports) is kept for the life of the process.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from local.intrinsics import Resolver, TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Authorizer", "Function", "Route", "Table", "Template", "TemplateError"]
+
+TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+REGION = "eu-west-1"
+PSEUDO_PARAMETERS = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:123456789012:stack/service-keys/local",
+    "AWS::StackName": "service-keys",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+# SAM translates packaged templates only, whose code lies in S3. The key then is the folder.
+_BUCKET = "local"
+_CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+# What the definition of a table has in CloudFormation, but not in the request that creates it.
+_NOT_CREATE_TABLE = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
+_FUNCTION_OF_URI = re.compile(r":function:(?P<function>[^:/]+)/invocations$")
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The DynamoDB table: `create` holds CreateTable's arguments, `time_to_live` UpdateTimeToLive's specification."""
+
+    logical_id: str
+    create: dict[str, Any]
+    time_to_live: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Function:
+    """One Lambda function; `code` and `layers` are folders, `timeout` is in seconds, `memory` in megabytes."""
+
+    logical_id: str
+    arn: str
+    code: Path
+    layers: tuple[Path, ...]
+    handler: str
+    environment: dict[str, str]
+    timeout: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class Authorizer:
+    """A TOKEN authorizer: `function` decides on what stands in `header`, if that matches `validation` (a regex)."""
+
+    function: str
+    header: str
+    validation: str | None
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path of the API: answered by `function`, or by API Gateway itself where that is None.
+
+    `operation` is the route's part of the OpenAPI document.
+    """
+
+    method: str
+    path: str
+    function: str | None
+    authorizer: Authorizer | None
+    operation: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A translated template with values for its parameters and for what its resources answer.
+
+    Functions answer `Ref` with their logical id and `Arn` with an ARN made of it; everything else that is referred to
+    must be in `references`, under `Name` for `Ref` and `Name.Attribute` for `Fn::GetAtt`.
+
+    Attributes:
+        folder: Where the template lies; its code folders are relative to it.
+        cloudformation: The translated template, its intrinsics unresolved. Shared: not to be changed.
+        parameters: The value of every parameter, defaults included.
+        references: What the caller gave.
+    """
+
+    folder: Path
+    cloudformation: Mapping[str, Any]
+    parameters: Mapping[str, str]
+    references: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls,
+        parameters: Mapping[str, object] | None = None,
+        references: Mapping[str, str] | None = None,
+        *,
+        path: Path = TEMPLATE,
+    ) -> Template:
+        """Read, translate and check the template at `path`.
+
+        Raises:
+            TemplateError: The template cannot be translated; or a parameter is missing, unknown or not allowed.
+        """
+        path = path.resolve()
+        cloudformation = _translate(path, path.stat().st_mtime_ns)
+        checked = _check_parameters(cloudformation.get("Parameters", {}), parameters or {})
+        return cls(path.parent, cloudformation, checked, dict(references or {}))
+
+    def with_references(self, references: Mapping[str, str]) -> Template:
+        """Return the same template, its resources answering `references` too."""
+        return Template(self.folder, self.cloudformation, self.parameters, {**self.references, **references})
+
+    def resolve(self, value: Any) -> Any:
+        """Return a part of the translated template with its intrinsic functions replaced by their values."""
+        return self._resolver.resolve(value)
+
+    def resources(self, resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield logical id and unresolved properties of the resources of a type whose condition holds."""
+        for logical_id, resource in self.cloudformation["Resources"].items():
+            condition = resource.get("Condition")
+            if resource["Type"] == resource_type and (condition is None or self._resolver.condition(condition)):
+                yield logical_id, resource.get("Properties", {})
+
+    def only(self, resource_type: str) -> str:
+        """Return the logical id of the one resource of a type.
+
+        Raises:
+            TemplateError: There is none, or more than one.
+        """
+        found = [logical_id for logical_id, _ in self.resources(resource_type)]
+        if len(found) != 1:
+            message = f"A local run needs exactly one {resource_type} in the template, not {len(found)}"
+            raise TemplateError(message)
+        return found[0]
+
+    def property(self, logical_id: str, name: str, default: Any = None) -> Any:
+        """Return one property of a resource, resolved. The others may refer to what nothing was given for."""
+        properties = self.cloudformation["Resources"][logical_id].get("Properties", {})
+        # As a part of something, for there AWS::NoValue takes the property away.
+        given = self.resolve({name: properties[name]}) if name in properties else {}
+        return given.get(name, default)
+
+    def table(self) -> Table:
+        """Return the DynamoDB table. Its name is what its logical id refers to."""
+        logical_id = self.only("AWS::DynamoDB::Table")
+        properties: dict[str, Any] = self.resolve(dict(self.resources("AWS::DynamoDB::Table"))[logical_id])
+        create = {name: value for name, value in properties.items() if name not in _NOT_CREATE_TABLE}
+        # CloudFormation names a switch differently from the request it makes of it.
+        if "SSESpecification" in create:
+            create["SSESpecification"] = {"Enabled": create["SSESpecification"]["SSEEnabled"]}
+        create["TableName"] = self.resolve({"Ref": logical_id})
+        return Table(logical_id, create, properties.get("TimeToLiveSpecification"))
+
+    def functions(self) -> dict[str, Function]:
+        """Return the Lambda functions by logical id, sorted."""
+        found = (self._function(logical_id) for logical_id, _ in self.resources("AWS::Lambda::Function"))
+        return {function.logical_id: function for function in sorted(found, key=lambda found: found.logical_id)}
+
+    def api(self) -> dict[str, Any]:
+        """Return the OpenAPI document that API Gateway is given: routes, authorizer, gateway responses, CORS."""
+        body: dict[str, Any] = self.property(self.only("AWS::ApiGateway::RestApi"), "Body")
+        return body
+
+    def stage(self) -> str:
+        """Return the name of the API's one stage."""
+        return str(self.property(self.only("AWS::ApiGateway::Stage"), "StageName"))
+
+    def routes(self) -> list[Route]:
+        """Return the API's routes, sorted by path and method."""
+        body = self.api()
+        authorizers = {
+            name: _authorizer(scheme) for name, scheme in body.get("components", {}).get("securitySchemes", {}).items()
+        }
+        routes = []
+        for path, operations in sorted(body["paths"].items()):
+            for method, operation in sorted(operations.items()):
+                if method not in _METHODS:
+                    message = f"{method} of {path}: name the methods of a path, a local run knows no others"
+                    raise TemplateError(message)
+                # NONE is how SAM marks a route that its default authorizer does not guard.
+                schemes = {name for requirement in operation.get("security", []) for name in requirement} - {"NONE"}
+                routes.append(
+                    Route(
+                        method=method.upper(),
+                        path=path,
+                        function=_function_of(operation["x-amazon-apigateway-integration"]),
+                        authorizer=authorizers[schemes.pop()] if schemes else None,
+                        operation=operation,
+                    )
+                )
+        return routes
+
+    def _function(self, logical_id: str) -> Function:
+        value = functools.partial(self.property, logical_id)
+        variables = value("Environment", {}).get("Variables", {})
+        return Function(
+            logical_id=logical_id,
+            arn=self.resolve({"Fn::GetAtt": [logical_id, "Arn"]}),
+            code=self.folder / value("Code")["S3Key"],
+            layers=tuple(self.folder / key for key in value("Layers", [])),
+            handler=value("Handler"),
+            environment={name: str(setting) for name, setting in variables.items()},
+            # The defaults are Lambda's own.
+            timeout=int(value("Timeout", 3)),
+            memory=int(value("MemorySize", 128)),
+        )
+
+    @functools.cached_property
+    def _resolver(self) -> Resolver:
+        answers: dict[str, str] = {}
+        for logical_id, resource in self.cloudformation["Resources"].items():
+            if resource["Type"] == "AWS::Lambda::Function":
+                region, account = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
+                answers[logical_id] = logical_id
+                answers[f"{logical_id}.Arn"] = f"arn:aws:lambda:{region}:{account}:function:{logical_id}"
+            elif resource["Type"] == "AWS::Lambda::LayerVersion":
+                answers[logical_id] = resource["Properties"]["Content"]["S3Key"]
+        return Resolver(
+            {**PSEUDO_PARAMETERS, **self.parameters},
+            self.cloudformation.get("Conditions", {}),
+            {**answers, **self.references},
+        )
+
+
+def _function_of(integration: Mapping[str, Any]) -> str | None:
+    if integration["type"] == "mock":
+        return None
+    match = _FUNCTION_OF_URI.search(integration["uri"])
+    if match is None or integration["type"] != "aws_proxy":
+        message = f"A local run knows Lambda proxy integrations and mocks, not {integration['type']}"
+        raise TemplateError(message)
+    return match["function"]
+
+
+def _authorizer(scheme: Mapping[str, Any]) -> Authorizer:
+    settings = scheme.get("x-amazon-apigateway-authorizer", {})
+    match = _FUNCTION_OF_URI.search(settings.get("authorizerUri", ""))
+    if match is None or settings["type"] != "token":
+        raise TemplateError("A local run knows Lambda authorizers with FunctionPayloadType TOKEN, and no other")
+    return Authorizer(match["function"], scheme["name"], settings.get("identityValidationExpression"))
+
+
+@functools.lru_cache(maxsize=8)
+def _translate(path: Path, modified: int) -> Mapping[str, Any]:  # noqa: ARG001 - a changed file is another template
+    # Half a second: paid by those who ask for a template.
+    from samtranslator.model.exceptions import InvalidDocumentException
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+    from samtranslator.yaml_helper import yaml_parse
+    from yaml import YAMLError
+
+    # It warns of a feature switch and of metrics that only AWS's own copy of the translator has.
+    for module in ("feature_toggle.feature_toggle", "metrics.metrics"):
+        logging.getLogger(f"samtranslator.{module}").setLevel(logging.ERROR)
+    # All that it asks a boto3 session for is the region. A real one would read the developer's AWS configuration.
+    translator = Translator({}, Parser(), boto_session=SimpleNamespace(region_name=REGION))
+    try:
+        # Through JSON, because what YAML anchors share would be changed twice.
+        template = json.loads(json.dumps(yaml_parse(path.read_text(encoding="utf-8"))))
+        for resource in template["Resources"].values():
+            if name := _CODE.get(resource["Type"]):
+                resource["Properties"][name] = f"s3://{_BUCKET}/{resource['Properties'][name]}"
+        translated: Mapping[str, Any] = translator.translate(template, {})
+    except InvalidDocumentException as exc:
+        message = f"{path}: " + "; ".join(cause.message for cause in exc.causes)
+        raise TemplateError(message) from exc
+    except (YAMLError, KeyError, TypeError) as exc:
+        message = f"{path} is not a SAM template with folders for its code: {exc!r}"
+        raise TemplateError(message) from exc
+    return translated
+
+
+def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, str]:
+    if unknown := sorted(given.keys() - declared.keys()):
+        message = f"The template has no parameter {', '.join(unknown)}"
+        raise TemplateError(message)
+    values = {name: given.get(name, declaration.get("Default")) for name, declaration in declared.items()}
+    if missing := sorted(name for name, value in values.items() if value is None):
+        message = f"The template needs a value for the parameter {', '.join(missing)}"
+        raise TemplateError(message)
+    checked = {name: str(value) for name, value in values.items()}
+    for name, declaration in declared.items():
+        if reason := _objection(declaration, checked[name]):
+            message = f"Parameter {name}: {declaration.get('ConstraintDescription', reason)} (got {checked[name]!r})"
+            raise TemplateError(message)
+    return checked
+
+
+def _objection(declaration: Mapping[str, Any], value: str) -> str | None:
+    """Return what CloudFormation would hold against a parameter's value."""
+    allowed = [str(item) for item in declaration.get("AllowedValues", [])]
+    pattern = declaration.get("AllowedPattern")
+    if allowed and value not in allowed:
+        return f"must be one of {', '.join(allowed)}"
+    if pattern and not re.fullmatch(pattern, value):
+        return f"must match {pattern}"
+    if declaration["Type"] != "Number":
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return "must be a number"
+    if not float(declaration.get("MinValue", number)) <= number <= float(declaration.get("MaxValue", number)):
+        return f"must be between {declaration.get('MinValue', 'any')} and {declaration.get('MaxValue', 'any')}"
+    return None

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.template import Template, TemplateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.template import Function
+
+GIVEN = {
+    "JwtIssuer": "http://127.0.0.1:8000/",
+    "JwtAudience": "service-keys",
+    "JwksUrl": "http://127.0.0.1:8000/jwks.json",
+    "AdminClaimRule": "role=admin",
+    "AllowedOrigin": "http://localhost:3000",
+}
+REFERENCES = {"Things": "things-local", "Secret": "key-id", "Secret.Arn": "arn:aws:kms:key"}
+
+
+def _echo(path: Path, **parameters: object) -> Function:
+    return Template.load({**GIVEN, **parameters}, REFERENCES, path=path).functions()["Echo"]
+
+
+def test_a_function_has_the_variables_that_cloudformation_would_give_it(template_path: Path) -> None:
+    function = _echo(template_path, AwsEndpointUrl="http://127.0.0.1:5000")
+
+    assert function.environment == {
+        "TABLE": "things-local",
+        "KEY": "arn:aws:kms:key",
+        "SIZE": "3",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:5000",
+        "SHADE": "warm",
+        "JOINED": "b:${Literal} things-local eu-west-1",
+    }
+
+
+def test_a_condition_decides_what_there_is(template_path: Path) -> None:
+    blue = Template.load({**GIVEN, "Colour": "blue"}, REFERENCES, path=template_path)
+    red = Template.load(GIVEN, REFERENCES, path=template_path)
+
+    assert blue.functions()["Echo"].environment["NOTHING"] == "something"
+    assert blue.functions()["Echo"].environment["SHADE"] == "cold"
+    assert "Painter" in blue.functions()
+    assert "Painter" not in red.functions()
+
+
+def test_a_function_knows_its_folders_beside_the_template(template_path: Path) -> None:
+    function = _echo(template_path)
+
+    assert function.code == template_path.parent / "functions" / "echo"
+    assert function.layers == (template_path.parent / "layers" / "shared",)
+    assert (function.handler, function.timeout, function.memory) == ("app.handler", 7, 128)
+
+
+def test_a_table_is_defined_as_createtable_takes_it(template_path: Path) -> None:
+    table = Template.load(GIVEN, REFERENCES, path=template_path).table()
+
+    assert table.create == {
+        "TableName": "things-local",
+        "BillingMode": "PAY_PER_REQUEST",
+        "SSESpecification": {"Enabled": False},
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    }
+    assert table.time_to_live == {"AttributeName": "gone", "Enabled": True}
+
+
+def test_routes_name_their_function_and_their_authorizer(template_path: Path) -> None:
+    routes = {
+        (route.method, route.path): (route.function, route.authorizer and route.authorizer.function)
+        for route in Template.load(GIVEN, REFERENCES, path=template_path).routes()
+    }
+
+    assert routes["POST", "/things"] == ("Echo", "Gatekeeper")
+    assert routes["GET", "/open"] == ("Echo", None)
+    assert routes["OPTIONS", "/things/{id}"] == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"AllowedOrigin": "http://localhost/app"}, r"AllowedOrigin: must be an origin \(got 'http://localhost/app'\)"),
+        ({"AllowedOrigin": None}, "needs a value for the parameter AllowedOrigin"),
+        ({"Colour": "green"}, "Colour: must be one of red, blue"),
+        ({"Size": 10}, "Size: must be between 1 and 9"),
+        ({"Size": "many"}, "Size: must be a number"),
+        ({"Weight": 1}, "has no parameter Weight"),
+    ],
+)
+def test_a_parameter_that_cloudformation_would_refuse_is_refused(
+    template_path: Path, parameters: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(TemplateError, match=complaint):
+        Template.load({**GIVEN, **parameters}, path=template_path)
+
+
+def test_what_has_no_value_is_named(template_path: Path) -> None:
+    template = Template.load(GIVEN, path=template_path)
+
+    with pytest.raises(TemplateError, match="Nothing was given for Things"):
+        template.functions()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("Resources: [", "is not a SAM template"),
+        ("Resources: {F: {Type: AWS::Serverless::Function, Properties: {}}}", "is not a SAM template"),
+        (
+            "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: f, Handler: a.b}}}",
+            "Runtime",
+        ),
+    ],
+)
+def test_a_template_that_sam_refuses_is_refused_with_its_reason(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(TemplateError, match=complaint):
+        Template.load(path=path)
+
+
+def test_a_changed_template_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    text = "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: %s}}}"
+    path.write_text(text % "PROVISIONED", encoding="utf-8")
+    before = Template.load(path=path, references={"T": "t"}).table()
+
+    path.write_text(text % "PAY_PER_REQUEST", encoding="utf-8")
+
+    assert before.create["BillingMode"] == "PROVISIONED"
+    assert Template.load(path=path, references={"T": "t"}).table().create["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_developers_own_aws_configuration_is_not_read(
+    template_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "there-is-no-such-profile")
+    copy = tmp_path / "template.yaml"
+    copy.write_text(template_path.read_text(encoding="utf-8"), encoding="utf-8")
+
+    assert Template.load(GIVEN, path=copy).stage() == "live"
+
+
+def test_the_projects_own_template_can_be_served() -> None:
+    template = Template.load(
+        GIVEN, {"ApiKeysTable": "service-keys", "EncryptionKey": "key-id", "EncryptionKey.Arn": "arn:aws:kms:key"}
+    )
+
+    assert {route.authorizer.function for route in template.routes() if route.authorizer} == {"Authorizer"}
+    assert all(function.code.is_dir() for function in template.functions().values())
