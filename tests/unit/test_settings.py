@@ -20,7 +20,10 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, read: Callabl
     monkeypatch.setenv(variable, "given")
     assert read() == "given"
 
-    for without in (lambda: monkeypatch.setenv(variable, ""), lambda: monkeypatch.delenv(variable)):
-        without()
+    for empty in ("", None):
+        if empty is None:
+            monkeypatch.delenv(variable)
+        else:
+            monkeypatch.setenv(variable, empty)
         with pytest.raises(ConfigurationError, match=f"{variable} is not set. Set it to"):
             read()

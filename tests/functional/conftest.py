@@ -1,0 +1,222 @@
+"""The local stack, with a wire that counts and breaks its calls to AWS, and an administrator who uses it.
+
+The same tests run against moto and, where AWS_ENDPOINT_URL_DYNAMODB names one, against another DynamoDB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+import requests
+from botocore.config import Config
+from requests.structures import CaseInsensitiveDict
+
+from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
+from local.events import rest_event
+from local.stack import LocalStack, local_stack
+from tests import contract
+from tests.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
+
+COLLECTION = "/api/v1/admin/api-keys"
+SPOTIFY_KEY = {"clientId": "0123456789abcdef" * 2, "clientSecret": "fedcba9876543210" * 2}
+SECRET = "made-up-secret-0123456789"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response. Headers are looked up whatever their case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def body(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.text)
+        return loaded
+
+    @property
+    def data(self) -> Any:
+        assert self.body["success"] is True, self.text
+        return self.body["data"]
+
+    @property
+    def code(self) -> str:
+        """The code of the error that this is."""
+        assert self.body["success"] is False, self.text
+        code: str = self.body["error"]["code"]
+        return code
+
+
+class Admin:
+    """An administrator, who calls the deployed handlers with API Gateway's events."""
+
+    def __init__(self, stack: LocalStack, sub: str = "ada") -> None:
+        self.stack = stack
+        self.sub = sub
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        resource = COLLECTION if path == COLLECTION else COLLECTION + "/{id}"
+        names = {"POST": "CreateApiKey", "PUT": "UpdateApiKey", "PATCH": "UpdateApiKey", "DELETE": "DeleteApiKey"}
+        name = names.get(method, "ListApiKeys" if path == COLLECTION else "GetApiKey")
+        authorizer = {"principalId": self.sub, "sub": self.sub}
+        event = rest_event(method, path, resource, body, headers or {}, query or {}, authorizer)
+        answer = self.stack.functions[name].invoke(event)
+        contract.check(method, path, answer["statusCode"], answer["headers"], answer["body"])
+        return Answer(answer["statusCode"], CaseInsensitiveDict(answer["headers"]), answer["body"])
+
+    def send(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        text = None if body is None else json.dumps(body)
+        return self.call(method, path, body=text, headers={"Content-Type": "application/json"} | sent)
+
+    def create(self, name: str = "Spotify production", key: object = SECRET, **fields: Any) -> dict[str, Any]:
+        answer = self.send("POST", COLLECTION, {"name": name, "key": key} | fields)
+        assert answer.status == 201, answer.text
+        created: dict[str, Any] = answer.data
+        return created
+
+    def get(self, key_id: str) -> Answer:
+        return self.send("GET", f"{COLLECTION}/{key_id}")
+
+    def update(self, key_id: str, changes: object, *, method: str = "PATCH", **headers: str) -> Answer:
+        return self.send(method, f"{COLLECTION}/{key_id}", changes, **headers)
+
+    def delete(self, key_id: str, **headers: str) -> Answer:
+        return self.send("DELETE", f"{COLLECTION}/{key_id}", **headers)
+
+    def listing(self, **query: str) -> Answer:
+        return self.call("GET", COLLECTION, query=query)
+
+    def pages(self, **query: str) -> Iterator[list[dict[str, Any]]]:
+        cursor = None
+        while True:
+            answer = self.listing(**query, **({"cursor": cursor} if cursor else {}))
+            yield answer.data
+            cursor = answer.body["pagination"]["nextCursor"]
+            if cursor is None:
+                return
+
+
+class HttpAdmin(Admin):
+    """An administrator, who calls the API over HTTP with a token."""
+
+    def __init__(self, stack: LocalStack, sub: str = "ada") -> None:
+        super().__init__(stack, sub)
+        self.token = stack.issuer.token(sub=sub)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
+        encoded = body.encode() if isinstance(body, str) else body
+        answer = requests.request(
+            method, self.stack.url + path, data=encoded, headers=sent, params=query, timeout=30, allow_redirects=False
+        )
+        contract.check(method, path, answer.status_code, answer.headers, answer.text)
+        return Answer(answer.status_code, answer.headers, answer.content.decode())
+
+
+@dataclass
+class Store:
+    """What an operator with full access sees: the table and the KMS key."""
+
+    dynamodb: DynamoDBClient
+    kms: KMSClient
+    table: str
+    kms_key: str = field(repr=False)
+
+    def items(self) -> list[dict[str, Any]]:
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
+        return [item for page in pages for item in page["Items"]]
+
+    def item(self, key_id: str) -> dict[str, Any]:
+        (item,) = (item for item in self.items() if item["id"]["S"] == key_id)
+        return item
+
+    def put(self, item: dict[str, Any]) -> None:
+        self.dynamodb.put_item(TableName=self.table, Item=item)
+
+    def empty(self) -> None:
+        for item in self.items():
+            self.dynamodb.delete_item(TableName=self.table, Key={"service": item["service"], "id": item["id"]})
+
+
+@pytest.fixture(scope="session")
+def wire() -> Iterator[Wire]:
+    with Wire() as wire:
+        yield wire
+
+
+@pytest.fixture(scope="session")
+def stack(wire: Wire) -> Iterator[LocalStack]:
+    with pytest.MonkeyPatch.context() as patch:
+        dynamodb_url = os.environ.get(DYNAMODB_ENDPOINT)
+        if dynamodb_url:
+            wire.upstreams["DynamoDB"] = dynamodb_url
+            patch.setenv(DYNAMODB_ENDPOINT, wire.url)
+        with local_stack({"AwsEndpointUrl": wire.url}) as stack:
+            wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
+            yield stack
+
+
+@pytest.fixture(scope="session")
+def clients(wire: Wire, stack: LocalStack) -> Iterator[tuple[DynamoDBClient, KMSClient]]:
+    """Clients past the wire: what they do is not counted and does not fail."""
+    dynamodb = _client("dynamodb", wire.upstreams["DynamoDB"])
+    kms = _client("kms", wire.upstreams["KMS"])
+    yield dynamodb, kms
+    dynamodb.close()
+    kms.close()
+
+
+def _client(service: str, url: str) -> Any:
+    return botocore.session.Session().create_client(
+        service,
+        region_name=CREDENTIALS["AWS_REGION"],
+        endpoint_url=url,
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(proxies={}),
+    )
+
+
+@pytest.fixture
+def store(stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient]) -> Store:
+    """An empty table."""
+    store = Store(*clients, table=stack.table_name, kms_key=stack.kms_key_arn)
+    store.empty()
+    wire.clear()
+    return store
+
+
+@pytest.fixture(params=[Admin, HttpAdmin], ids=["event", "http"])
+def admin(request: pytest.FixtureRequest, stack: LocalStack, store: Store) -> Admin:
+    """An administrator of an empty table; every test with one runs on events and over HTTP."""
+    kind: type[Admin] = request.param
+    return kind(stack)

@@ -1,0 +1,177 @@
+"""Storing a key."""
+
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from service_keys import naming
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Store
+from tests.wire import Wire
+
+FIELDS = {
+    "id", "name", "service", "description", "active", "maskedKey", "createdAt", "createdBy", "updatedAt", "updatedBy",
+    "keyUpdatedAt", "lastUsed", "version", "verification",
+}  # fmt: skip
+
+
+def test_a_key_is_stored_and_shown_masked(admin: Admin) -> None:
+    body = {"name": " Spotify production ", "service": "spotify", "description": "Player", "key": SPOTIFY_KEY}
+    before = datetime.now(UTC)
+
+    answer = admin.send("POST", COLLECTION, body)
+
+    key = answer.data
+    assert answer.status == 201
+    assert answer.headers["ETag"] == '"1"'
+    assert answer.headers["Location"] == f"{COLLECTION}/{key['id']}"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Idempotency-Replayed" not in answer.headers
+    assert answer.body.keys() == {"success", "data", "requestId"}
+    assert key.keys() == FIELDS
+    assert re.fullmatch(r"spotify\.[0-9a-hjkmnp-tv-z]{12}", key["id"])
+    assert key["maskedKey"] == {"clientId": "••••cdef", "clientSecret": "••••3210"}
+    assert (key["name"], key["service"], key["description"]) == ("Spotify production", "spotify", "Player")
+    assert (key["active"], key["version"], key["lastUsed"], key["verification"]) == (True, 1, None, None)
+    assert key["createdBy"] == key["updatedBy"] == "ada"
+    assert key["createdAt"] == key["updatedAt"] == key["keyUpdatedAt"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", key["createdAt"])
+    created = datetime.fromisoformat(key["createdAt"])
+    assert abs((created - before).total_seconds()) < 30
+    assert naming.timestamp(naming.created_ms(key["id"])) == key["createdAt"]
+
+
+def test_what_was_created_is_found_at_its_location(admin: Admin) -> None:
+    answer = admin.send("POST", COLLECTION, {"name": "OpenAI", "key": "sk-made-up-key-0123456789"})
+
+    found = admin.send("GET", answer.headers["Location"])
+
+    assert (found.status, found.data) == (200, answer.data)
+
+
+def test_storing_a_key_takes_one_encryption_and_one_transaction(admin: Admin, wire: Wire) -> None:
+    admin.create()
+
+    assert wire.counts() == {"KMS.Encrypt": 1, "DynamoDB.TransactWriteItems": 1}
+
+
+def test_a_key_can_be_stored_inactive(admin: Admin) -> None:
+    assert admin.create(active=False)["active"] is False
+
+
+def test_unicode_survives(admin: Admin) -> None:
+    key = admin.create("Café 音楽 🎵", service="music", description="für\n\tdich")
+
+    assert admin.get(key["id"]).data["name"] == "Café 音楽 🎵"
+    assert admin.get(key["id"]).data["description"] == "für\n\tdich"
+
+
+@pytest.mark.parametrize(
+    "name", ["Spotify production", "SPOTIFY  production", " spotify production ", "Ｓpotify production"]
+)
+def test_a_name_is_taken_once(admin: Admin, store: Store, name: str) -> None:
+    first = admin.create("Spotify production")
+    before = store.items()
+
+    answer = admin.send("POST", COLLECTION, {"name": name, "service": "other", "key": SECRET})
+
+    assert (answer.status, answer.code) == (409, "DUPLICATE_API_KEY_NAME")
+    assert "Choose another name" in answer.body["error"]["message"]
+    assert store.items() == before
+    assert admin.get(first["id"]).data == first
+
+
+def test_keys_of_one_service_differ_in_name_alone(admin: Admin) -> None:
+    one, other = (
+        admin.create("S1", service="spotify", key=SPOTIFY_KEY),
+        admin.create("S2", service="spotify", key=SPOTIFY_KEY),
+    )
+
+    assert one["service"] == other["service"]
+    assert one["id"] != other["id"]
+
+
+# --- retries --------------------------------------------------------------------------------------------------------
+
+RETRY = "a-retry-key-0123456789"
+
+
+def test_a_retry_answers_the_same_and_creates_nothing(admin: Admin, store: Store) -> None:
+    body = {"name": "Spotify", "key": SPOTIFY_KEY}
+    first = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
+    before = store.items()
+
+    again = admin.send("POST", COLLECTION, dict(reversed(body.items())), Idempotency_Key=RETRY)
+
+    assert (first.status, again.status) == (201, 201)
+    assert again.data == first.data
+    assert [again.headers[name] for name in ("ETag", "Location", "Idempotency-Replayed")] == [
+        '"1"',
+        first.headers["Location"],
+        "true",
+    ]
+    assert again.body["requestId"] != first.body["requestId"]
+    assert store.items() == before
+
+
+@pytest.mark.parametrize("since", ["renamed", "deleted"])
+def test_a_retry_creates_nothing_whatever_became_of_the_key(admin: Admin, store: Store, since: str) -> None:
+    body = {"name": "Spotify", "key": SPOTIFY_KEY}
+    first = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
+    if since == "renamed":
+        admin.update(first.data["id"], {"name": "Other"})
+    else:
+        admin.delete(first.data["id"])
+    before = store.items()
+
+    again = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
+
+    assert (again.status, again.data) == (201, first.data)
+    assert store.items() == before
+
+
+def test_another_request_with_the_same_retry_key_is_another_request(admin: Admin) -> None:
+    admin.send("POST", COLLECTION, {"name": "One", "key": SECRET}, Idempotency_Key=RETRY)
+
+    other = admin.send("POST", COLLECTION, {"name": "Two", "key": SECRET}, Idempotency_Key=RETRY)
+    taken = admin.send("POST", COLLECTION, {"name": "One", "key": SECRET + "x"}, Idempotency_Key=RETRY)
+
+    assert other.status == 201
+    assert "Idempotency-Replayed" not in other.headers
+    assert taken.code == "DUPLICATE_API_KEY_NAME"
+
+
+def test_nobody_replays_what_somebody_else_created(admin: Admin) -> None:
+    body = {"name": "One", "key": SECRET}
+    admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
+
+    answer = type(admin)(admin.stack, "bob").send("POST", COLLECTION, body, Idempotency_Key=RETRY)
+
+    assert answer.code == "DUPLICATE_API_KEY_NAME"
+
+
+def test_a_retry_key_is_forgotten_after_a_day(admin: Admin, store: Store) -> None:
+    body = {"name": "One", "key": SECRET}
+    first = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
+    (memory,) = (item for item in store.items() if item["service"]["S"] == "#idempotency")
+    lifetime = int(memory["expiresAt"]["N"]) - datetime.fromisoformat(first.data["createdAt"]).timestamp()
+    assert 86_398 < lifetime <= 86_400
+    # DynamoDB removes what has expired within days, not at once.
+    store.put(memory | {"expiresAt": {"N": str(int(memory["expiresAt"]["N"]) - 86_402)}})
+    admin.delete(first.data["id"])
+
+    again = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
+
+    assert again.status == 201
+    assert again.data["id"] != first.data["id"]
+
+
+def test_what_is_stored_for_a_retry_tells_nothing(admin: Admin, store: Store) -> None:
+    admin.send("POST", COLLECTION, {"name": "One", "key": SECRET}, Idempotency_Key=RETRY)
+
+    (memory,) = (item for item in store.items() if item["service"]["S"] == "#idempotency")
+
+    assert memory.keys() == {"service", "id", "key", "expiresAt"}
+    assert re.fullmatch(r"[0-9a-f]{64}", memory["id"]["S"])
+    assert RETRY not in json.dumps(store.items(), default=str)

@@ -1,0 +1,60 @@
+"""Deleting a key."""
+
+import pytest
+
+from tests.functional.conftest import COLLECTION, Admin, Store
+
+
+def test_a_deleted_key_is_gone_at_once_and_its_name_free(admin: Admin, store: Store) -> None:
+    key = admin.create("First")
+
+    answer = admin.delete(key["id"])
+
+    assert answer.status == 200
+    request_id = answer.body["requestId"]
+    assert answer.body == {"success": True, "message": "API key deleted successfully", "requestId": request_id}
+    assert store.items() == []
+    assert admin.get(key["id"]).code == "API_KEY_NOT_FOUND"
+    assert admin.delete(key["id"]).code == "API_KEY_NOT_FOUND"
+    assert admin.listing().data == []
+    assert admin.create("First")["id"] != key["id"]
+
+
+def test_a_renamed_key_is_deleted_with_its_new_name(admin: Admin, store: Store) -> None:
+    key = admin.create("First")
+    admin.update(key["id"], {"name": "Second"})
+
+    admin.delete(key["id"])
+
+    assert store.items() == []
+
+
+@pytest.mark.parametrize(("if_match", "status"), [('"2"', 200), ("*", 200), ('"1"', 412), ('W/"2"', 412), ("2", 400)])
+def test_a_delete_may_expect_a_version(admin: Admin, if_match: str, status: int) -> None:
+    key = admin.create()
+    admin.update(key["id"], {"active": False})
+
+    assert admin.delete(key["id"], If_Match=if_match).status == status
+    assert admin.get(key["id"]).status == (404 if status == 200 else 200)
+
+
+def test_deleting_one_key_leaves_the_others(admin: Admin) -> None:
+    one, two = admin.create("One"), admin.create("Two")
+
+    admin.delete(one["id"])
+
+    assert admin.listing().data == [two]
+
+
+def test_a_key_whose_claim_is_lost_can_still_be_deleted(admin: Admin, store: Store) -> None:
+    key = admin.create("First")
+    store.dynamodb.delete_item(TableName=store.table, Key={"service": {"S": "#name"}, "id": {"S": "first"}})
+
+    assert admin.delete(key["id"]).status == 200
+    assert store.items() == []
+
+
+def test_a_body_sent_along_is_ignored(admin: Admin) -> None:
+    key = admin.create()
+
+    assert admin.send("DELETE", f"{COLLECTION}/{key['id']}", {"any": "thing"}).status == 200

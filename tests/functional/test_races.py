@@ -1,0 +1,108 @@
+"""Twelve administrators at the same moment."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from tests.functional.conftest import COLLECTION, SECRET, Admin, Answer, Store
+
+TWELVE = 12
+
+
+def at_once(call: Callable[[int], Answer], count: int = TWELVE) -> list[Answer]:
+    barrier = Barrier(count)
+
+    def wait_and_call(number: int) -> Answer:
+        barrier.wait()
+        return call(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(wait_and_call, range(count)))
+
+
+def statuses(answers: list[Answer]) -> dict[int, int]:
+    return dict(Counter(answer.status for answer in answers))
+
+
+def test_of_twelve_creates_of_one_name_one_wins(admin: Admin, store: Store) -> None:
+    names = ["Spotify", "SPOTIFY", " spotify ", "Ｓpotify"]
+
+    answers = at_once(lambda n: admin.send("POST", COLLECTION, {"name": names[n % 4], "service": "x", "key": SECRET}))
+
+    assert statuses(answers) == {201: 1, 409: 11}
+    assert len(store.items()) == 2
+
+
+def test_of_twelve_retries_of_one_create_one_creates(admin: Admin, store: Store) -> None:
+    body = {"name": "Spotify", "service": "x", "key": SECRET}
+
+    answers = at_once(lambda _: admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16))
+
+    assert statuses(answers) == {201: 12}
+    assert len({answer.data["id"] for answer in answers}) == 1
+    assert len(store.items()) == 3
+
+
+def test_of_twelve_updates_of_one_version_one_wins(admin: Admin) -> None:
+    key = admin.create()
+
+    answers = at_once(lambda n: admin.update(key["id"], {"description": str(n)}, If_Match='"1"'))
+
+    assert statuses(answers) == {200: 1, 412: 11}
+    assert admin.get(key["id"]).data["version"] == 2
+
+
+def test_twelve_updates_of_any_version_all_win(admin: Admin) -> None:
+    key = admin.create()
+
+    answers = at_once(lambda n: admin.update(key["id"], {"description": str(n)}))
+
+    assert statuses(answers) == {200: 12}
+    assert sorted(answer.data["version"] for answer in answers) == list(range(2, 14))
+    assert admin.get(key["id"]).data["version"] == 13
+
+
+def test_twelve_renames_of_one_key_all_win_and_leave_one_name(admin: Admin, store: Store) -> None:
+    key = admin.create()
+
+    answers = at_once(lambda n: admin.update(key["id"], {"name": f"Name {n}"}))
+
+    assert statuses(answers) == {200: 12}
+    last = admin.get(key["id"]).data
+    assert last["version"] == 13
+    assert len(store.items()) == 2
+    assert store.items()[0]["id"]["S"] in {last["name"].lower(), last["id"]}
+
+
+def test_twelve_keys_that_want_one_name(admin: Admin) -> None:
+    keys = [admin.create(f"Key {number}") for number in range(TWELVE)]
+
+    answers = at_once(lambda n: admin.update(keys[n]["id"], {"name": "The one"}))
+
+    assert statuses(answers) == {200: 1, 409: 11}
+    assert [key["name"] for key in admin.listing().data].count("The one") == 1
+
+
+def test_of_twelve_deletes_one_wins(admin: Admin, store: Store) -> None:
+    key = admin.create()
+
+    answers = at_once(lambda _: admin.delete(key["id"]))
+
+    assert statuses(answers) == {200: 1, 404: 11}
+    assert store.items() == []
+
+
+def test_a_delete_among_updates_and_renames_leaves_nothing_behind(admin: Admin, store: Store) -> None:
+    key = admin.create()
+
+    def call(number: int) -> Answer:
+        if number == 5:
+            return admin.delete(key["id"])
+        return admin.update(key["id"], {"name": f"Name {number}"} if number % 2 else {"active": False})
+
+    answers = at_once(call)
+
+    assert answers[5].status == 200
+    assert set(statuses(answers)) <= {200, 404}
+    assert store.items() == []

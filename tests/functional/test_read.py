@@ -1,0 +1,158 @@
+"""Showing and listing keys."""
+
+import pytest
+
+from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
+from tests.wire import Wire
+
+UNKNOWN = "spotify.0123456789ab"
+
+
+def test_a_key_is_shown_with_its_version(admin: Admin) -> None:
+    created = admin.create()
+
+    answer = admin.get(created["id"])
+
+    assert (answer.status, answer.data) == (200, created)
+    assert answer.headers["ETag"] == '"1"'
+    assert answer.body.keys() == {"success", "data", "requestId"}
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    "key_id",
+    [UNKNOWN, "x", "spotify", "SPOTIFY.0123456789AB", "%20", "%23name.x", "spotify.%00", "%F0%9F%94%91", "a" * 500],
+)
+def test_what_is_not_there_is_not_found(admin: Admin, store: Store, method: str, key_id: str) -> None:
+    answer = admin.send(method, f"/api/v1/admin/api-keys/{key_id}", {"active": False} if method == "PATCH" else None)
+
+    assert (answer.status, answer.code) == (404, "API_KEY_NOT_FOUND")
+    assert store.items() == []
+
+
+def test_showing_a_key_takes_one_read_without_the_ciphertext(admin: Admin, wire: Wire) -> None:
+    key = admin.create()
+    wire.clear()
+
+    admin.get(key["id"])
+
+    (call,) = wire.calls
+    assert call.operation == "DynamoDB.GetItem"
+    assert call.request["ConsistentRead"] is True
+    assert "ciphertext" not in call.request["ExpressionAttributeNames"].values()
+
+
+def test_an_empty_list_is_a_list(admin: Admin) -> None:
+    answer = admin.listing()
+
+    assert (answer.status, answer.data) == (200, [])
+    assert answer.body["pagination"] == {"limit": 20, "nextCursor": None}
+    assert answer.body.keys() == {"success", "data", "pagination", "requestId"}
+
+
+def test_a_list_is_newest_first_and_shows_what_get_shows(admin: Admin) -> None:
+    keys = [admin.create(f"Key {number}", service=f"service-{number}") for number in range(4)]
+
+    assert admin.listing().data == keys[::-1]
+
+
+def test_pages_hold_every_key_once(admin: Admin) -> None:
+    keys = [admin.create(f"Key {number}", service="one" if number % 2 else "two") for number in range(7)]
+
+    pages = list(admin.pages(limit="3"))
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [key["id"] for page in pages for key in page] == [key["id"] for key in reversed(keys)]
+
+
+def test_a_last_page_that_is_full_has_no_successor(admin: Admin) -> None:
+    for number in range(4):
+        admin.create(f"Key {number}")
+
+    assert [len(page) for page in admin.pages(limit="2")] == [2, 2]
+
+
+def test_filters_narrow_a_list_and_fill_its_pages(admin: Admin) -> None:
+    for number in range(12):
+        admin.create(f"Key {number}", service="one" if number % 3 else "two", active=number % 2 == 0)
+
+    def names(**query: str) -> list[list[str]]:
+        return [[key["name"] for key in page] for page in admin.pages(**query)]
+
+    assert names(service="two") == [["Key 9", "Key 6", "Key 3", "Key 0"]]
+    assert names(active="true", limit="4") == [["Key 10", "Key 8", "Key 6", "Key 4"], ["Key 2", "Key 0"]]
+    assert names(active="false", service="two", limit="1") == [["Key 9"], ["Key 3"]]
+    assert names(service="three") == [[]]
+
+
+def test_a_filtered_page_is_filled_from_as_far_as_it_takes(admin: Admin, store: Store) -> None:
+    oldest = admin.create("Oldest", active=False)
+    template = store.item(oldest["id"])
+    for number in range(250):
+        key_id = oldest["id"][:-6] + f"z{number:05}"
+        active = {"BOOL": True}
+        created_at = {"S": f"2090-01-01T00:00:00.{number:03}Z"}
+        store.put(template | {"id": {"S": key_id}, "active": active, "createdAt": created_at})
+
+    for query in ({"active": "false"}, {"active": "false", "service": oldest["service"]}):
+        answer = admin.listing(**query)
+        assert [key["name"] for key in answer.data] == ["Oldest"]
+        assert answer.body["pagination"]["nextCursor"] is None
+
+
+@pytest.mark.parametrize("query", [{}, {"service": "one"}])
+def test_a_list_goes_on_after_its_last_key_is_deleted(admin: Admin, query: dict[str, str]) -> None:
+    keys = [admin.create(f"Key {number}", service="one") for number in range(4)]
+    first = admin.listing(limit="2", **query)
+    admin.delete(keys[2]["id"])
+
+    rest = admin.listing(limit="2", **query, cursor=first.body["pagination"]["nextCursor"])
+
+    assert [key["id"] for key in (*first.data, *rest.data)] == [key["id"] for key in reversed(keys)]
+
+
+@pytest.mark.parametrize("query", [{}, {"service": "spotify"}])
+def test_a_page_costs_one_query_however_many_keys_there_are(admin: Admin, wire: Wire, query: dict[str, str]) -> None:
+    for number in range(6):
+        admin.create(f"Key {number}", service="spotify", key=SPOTIFY_KEY)
+    wire.clear()
+
+    admin.listing(limit="2", **query)
+
+    (call,) = wire.calls
+    assert call.operation == "DynamoDB.Query"
+    assert call.request["Limit"] == 3
+    assert call.request.get("IndexName") == (None if query else "newest")
+    asked = call.request["ExpressionAttributeNames"].values()
+    assert "ciphertext" not in asked
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": "0"}, {"limit": "x"}, {"active": "maybe"}, {"service": "No!"}, {"cursor": "x"}, {"page": "2"}]
+)
+def test_a_bad_query_is_told(admin: Admin, query: dict[str, str]) -> None:
+    answer = admin.listing(**query)
+
+    assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
+    assert [detail["field"] for detail in answer.body["error"]["details"]] == list(query)
+
+
+def test_a_cursor_of_another_list_is_told(admin: Admin) -> None:
+    for number in range(2):
+        admin.create(f"Key {number}", service="one")
+    cursor = admin.listing(limit="1", service="one").body["pagination"]["nextCursor"]
+
+    assert admin.listing(cursor=cursor).status == 400
+    assert admin.listing(cursor=cursor, service="two").status == 400
+    assert admin.listing(cursor=cursor, service="one").status == 200
+
+
+def test_an_item_that_is_not_ours_is_an_internal_error(admin: Admin, store: Store) -> None:
+    key = admin.create(key=SECRET)
+    item = store.item(key["id"])
+    del item["maskedKey"]
+    store.put(item)
+
+    answer = admin.get(key["id"])
+
+    assert (answer.status, answer.code) == (500, "INTERNAL_SERVER_ERROR")

@@ -1,0 +1,136 @@
+"""No plaintext where it does not belong."""
+
+import json
+from typing import Any
+
+import pytest
+
+from service_keys import encryption
+from service_keys.errors import KeyCorrupted
+from tests.conftest import Logged
+from tests.functional.conftest import COLLECTION, Admin, Store
+from tests.wire import Fault, Wire
+
+MARKED = "sk-marked-made-up-5ecre7-0123456789"
+REPLACED = "sk-marked-made-up-5ecre7-replaced00"
+MARKS = ("marked", "5ecre7", "0123456789abcdef0123456789ab")
+
+
+def shown(value: object) -> str:
+    """Everything in it as text, bytes decoded as far as they are text."""
+    return json.dumps(
+        value, default=lambda b: b.decode("latin-1") if isinstance(b, bytes) else str(b), ensure_ascii=False
+    )
+
+
+def test_a_full_scan_shows_no_plaintext(admin: Admin, store: Store) -> None:
+    spotify = {"clientId": "0123456789abcdef" * 2, "clientSecret": "0123456789abcdef" * 2}
+    admin.create("OpenAI", key=MARKED)
+    admin.create("Spotify", key=spotify)
+    key = admin.create("Replaced", key=MARKED, service="openai")
+    admin.update(key["id"], {"key": REPLACED})
+    admin.send("POST", COLLECTION, {"name": "Again", "key": MARKED, "service": "openai"}, Idempotency_Key="k" * 16)
+
+    table = shown(store.items())
+
+    assert len(store.items()) == 9
+    assert not [mark for mark in MARKS if mark in table]
+
+
+def test_a_ciphertext_decrypts_under_its_own_item_alone(admin: Admin, store: Store) -> None:
+    one, other = admin.create("One", key=MARKED), admin.create("Other", key=REPLACED)
+    ciphertext = store.item(one["id"])["ciphertext"]["B"]
+
+    assert encryption.decrypt(store.kms, ciphertext, key_id=one["id"]).reveal() == MARKED
+    with pytest.raises(KeyCorrupted, match="another key's"):
+        encryption.decrypt(store.kms, ciphertext, key_id=other["id"])
+
+
+def test_a_damaged_ciphertext_does_not_decrypt(admin: Admin, store: Store) -> None:
+    key = admin.create(key=MARKED)
+    ciphertext = store.item(key["id"])["ciphertext"]["B"]
+
+    with pytest.raises(KeyCorrupted, match="damaged"):
+        encryption.decrypt(store.kms, ciphertext[:-1] + bytes([ciphertext[-1] ^ 1]), key_id=key["id"])
+
+
+def test_a_ciphertext_of_something_else_is_no_key(store: Store) -> None:
+    key_id = "spotify.0123456789ab"
+    context = encryption.encryption_context(key_id)
+    made = store.kms.encrypt(KeyId=store.kms_key, Plaintext=f'["{MARKED}"]'.encode(), EncryptionContext=context)
+
+    with pytest.raises(KeyCorrupted, match="is not a key") as refused:
+        encryption.decrypt(store.kms, made["CiphertextBlob"], key_id=key_id)
+
+    assert refused.value.__suppress_context__
+
+
+def test_the_encryption_context_names_the_service_and_the_key(admin: Admin, wire: Wire) -> None:
+    key = admin.create("OpenAI", key=MARKED)
+
+    (call,) = (call for call in wire.calls if call.operation == "KMS.Encrypt")
+
+    assert call.request["EncryptionContext"] == {"service": "openai", "id": key["id"]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "x" * 200, "key": MARKED},
+        {"name": "OpenAI", "key": f" {MARKED}"},
+        {"name": "OpenAI", "key": f"••••{MARKED}"},
+        {"name": "OpenAI", "key": [MARKED]},
+        {"name": "OpenAI", "key": {MARKED: {"a": MARKED}}},
+        {"name": "OpenAI", "service": MARKED.upper(), "key": MARKED},
+        {"name": "OpenAI", "active": MARKED, "key": MARKED},
+        {"name": "OpenAI", "key": MARKED, MARKED: MARKED},
+        {"name": "Spotify", "key": MARKED},
+        MARKED,
+    ],
+)
+def test_no_refusal_repeats_the_key(admin: Admin, logged: Logged, body: Any) -> None:
+    answer = admin.send("POST", COLLECTION, body)
+
+    assert answer.status == 400
+    assert not [mark for mark in MARKS if mark in answer.text + shown(logged())]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("KMS.Encrypt", status=500),
+        Fault("KMS.Encrypt", status=400, code="ValidationException", body={"message": f"cannot take {MARKED}"}),
+        Fault("DynamoDB.TransactWriteItems", status=400, code="ValidationException", body={"message": MARKED}),
+        Fault("DynamoDB.UpdateItem", status=400, code="ValidationException", body={"message": MARKED}),
+    ],
+    ids=lambda fault: f"{fault.operation} {fault.code}",
+)
+def test_no_failure_repeats_the_key(admin: Admin, wire: Wire, logged: Logged, fault: Fault) -> None:
+    key = admin.create("First", key="another-made-up-secret")
+    with wire.failing(fault):
+        answers = [
+            admin.send("POST", COLLECTION, {"name": "OpenAI", "key": MARKED}),
+            admin.update(key["id"], {"key": MARKED}),
+        ]
+
+    assert {answer.status for answer in answers} & {500, 503}
+    assert not [mark for mark in MARKS if mark in shown([answer.text for answer in answers]) + shown(logged())]
+
+
+def test_every_change_leaves_one_audit_line(admin: Admin, logged: Logged) -> None:
+    key = admin.create("OpenAI", key=MARKED, description="Chat")
+    changed = admin.update(key["id"], {"key": REPLACED, "active": False})
+    deleted = admin.delete(key["id"])
+    admin.delete(key["id"])
+
+    audits = [line["audit"] for line in logged() if "audit" in line]
+
+    assert [(line["change"], line["fields"]) for line in audits] == [
+        ("created", ["description", "key", "name"]),
+        ("updated", ["active", "key"]),
+        ("deleted", []),
+    ]
+    assert {line["keyId"] for line in audits} == {key["id"]}
+    assert {line["principal"] for line in audits} == {"ada"}
+    assert [line["requestId"] for line in audits[1:]] == [changed.body["requestId"], deleted.body["requestId"]]
+    assert not [mark for mark in MARKS if mark in shown(logged())]

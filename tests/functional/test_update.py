@@ -1,0 +1,218 @@
+"""Changing a key."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service_keys import encryption
+from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
+from tests.wire import Wire
+
+NEW_SECRET = "another-made-up-secret-9876"
+
+
+@pytest.fixture(params=["PUT", "PATCH"])
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"name": "  New name "}, {"name": "New name"}),
+        ({"description": "New"}, {"description": "New"}),
+        ({"description": None}, {"description": None}),
+        ({"active": False}, {"active": False}),
+        ({"name": "N2", "description": "D2", "active": False}, {"name": "N2", "description": "D2", "active": False}),
+    ],
+)
+def test_only_what_is_named_changes(admin: Admin, method: str, changes: dict[str, Any], shown: dict[str, Any]) -> None:
+    before = admin.create(description="Old")
+
+    answer = type(admin)(admin.stack, "bob").update(before["id"], changes, method=method)
+
+    after = answer.data
+    assert (answer.status, answer.headers["ETag"]) == (200, '"2"')
+    assert after == before | shown | {"version": 2, "updatedAt": after["updatedAt"], "updatedBy": "bob"}
+    assert after["updatedAt"] >= before["updatedAt"]
+    assert admin.get(before["id"]).data == after
+    assert admin.listing().data == [after]
+
+
+def test_a_new_secret_replaces_the_old_one_whole(admin: Admin, method: str, store: Store) -> None:
+    before = admin.create(key={"one": SECRET, "two": SECRET})
+
+    after = admin.update(before["id"], {"key": {"three": NEW_SECRET}}, method=method).data
+
+    assert after["maskedKey"] == {"three": "••••9876"}
+    assert after["keyUpdatedAt"] == after["updatedAt"]
+    ciphertext = store.item(before["id"])["ciphertext"]["B"]
+    assert encryption.decrypt(store.kms, ciphertext, key_id=before["id"]).reveal() == {"three": NEW_SECRET}
+
+
+def test_a_new_secret_clears_the_verification(admin: Admin, store: Store) -> None:
+    key = admin.create()
+    verification = {"status": {"S": "valid"}, "checkedAt": {"S": "2026-01-01T00:00:00.000Z"}, "detail": {"S": "fine"}}
+    store.put(store.item(key["id"]) | {"verification": {"M": verification}})
+    shown = {"status": "valid", "checkedAt": "2026-01-01T00:00:00.000Z", "detail": "fine"}
+    assert admin.get(key["id"]).data["verification"] == shown
+
+    assert admin.update(key["id"], {"active": True}).data["verification"] == shown
+    assert admin.update(key["id"], {"key": NEW_SECRET}).data["verification"] is None
+
+
+@pytest.mark.parametrize("changes", [{"active": False}, {"active": True}, {"key": NEW_SECRET}])
+def test_a_change_that_readers_act_on_says_by_when(admin: Admin, changes: dict[str, Any]) -> None:
+    key = admin.create()
+
+    answer = admin.update(key["id"], changes)
+
+    changed = datetime.fromisoformat(answer.data["updatedAt"])
+    assert datetime.fromisoformat(answer.body["effectiveBy"]) - changed == timedelta(seconds=60)
+
+
+def test_a_change_that_readers_do_not_see_says_nothing(admin: Admin) -> None:
+    key = admin.create()
+
+    assert "effectiveBy" not in admin.update(key["id"], {"name": "N2", "description": "D2"}).body
+
+
+def test_last_used_survives_a_change(admin: Admin, store: Store) -> None:
+    key = admin.create()
+    store.put(store.item(key["id"]) | {"lastUsed": {"S": "2026-01-01T00:00:00.000Z"}})
+
+    for changes in ({"active": False}, {"name": "N2"}, {"key": NEW_SECRET}):
+        assert admin.update(key["id"], changes).data["lastUsed"] == "2026-01-01T00:00:00.000Z"
+
+
+def test_changing_without_a_new_secret_or_name_takes_one_write(admin: Admin, wire: Wire) -> None:
+    key = admin.create()
+    wire.clear()
+
+    admin.update(key["id"], {"active": False})
+    assert wire.counts() == {"DynamoDB.UpdateItem": 1}
+
+    wire.clear()
+    admin.update(key["id"], {"key": NEW_SECRET})
+    assert wire.counts() == {"DynamoDB.UpdateItem": 1, "KMS.Encrypt": 1}
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_renamed_key_frees_its_name(admin: Admin) -> None:
+    key = admin.create("First")
+    admin.update(key["id"], {"name": "Second"})
+
+    assert admin.create("First")["name"] == "First"
+    assert admin.send("POST", "/api/v1/admin/api-keys", {"name": "second", "key": SECRET}).status == 409
+
+
+def test_a_key_cannot_take_anothers_name(admin: Admin, store: Store) -> None:
+    admin.create("First")
+    second = admin.create("Second")
+    before = store.items()
+
+    answer = admin.update(second["id"], {"name": "FIRST", "active": False})
+
+    assert (answer.status, answer.code) == (409, "DUPLICATE_API_KEY_NAME")
+    assert store.items() == before
+
+
+@pytest.mark.parametrize("name", ["First", "FIRST", "Ｆirst"])
+def test_a_key_can_change_how_its_own_name_is_written(admin: Admin, name: str) -> None:
+    key = admin.create("First")
+
+    assert admin.update(key["id"], {"name": name}).data["name"] == name
+    assert admin.send("POST", "/api/v1/admin/api-keys", {"name": "first", "key": SECRET}).status == 409
+
+
+def test_names_can_be_exchanged_through_a_third(admin: Admin) -> None:
+    one, two = admin.create("One"), admin.create("Two")
+
+    for key, name in ((one, "Three"), (two, "One"), (one, "Two")):
+        assert admin.update(key["id"], {"name": name}).status == 200
+
+    assert {key["name"]: key["id"] for key in admin.listing().data} == {"Two": one["id"], "One": two["id"]}
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{"active": False}, {"name": "N2"}, {"key": NEW_SECRET}])
+@pytest.mark.parametrize("if_match", ['"1"', '"7", "1"', "*"])
+def test_a_change_of_the_expected_version_is_made(admin: Admin, changes: dict[str, Any], if_match: str) -> None:
+    key = admin.create()
+
+    answer = admin.update(key["id"], changes, If_Match=if_match)
+
+    assert (answer.status, answer.data["version"]) == (200, 2)
+
+
+@pytest.mark.parametrize("changes", [{"active": False}, {"name": "N2"}, {"key": NEW_SECRET}])
+@pytest.mark.parametrize("if_match", ['"1"', '"3"', 'W/"2"', '"other"'])
+def test_a_change_of_another_version_is_refused(
+    admin: Admin, store: Store, changes: dict[str, Any], if_match: str
+) -> None:
+    key = admin.create()
+    admin.update(key["id"], {"description": "meanwhile"})
+    before = store.items()
+
+    answer = admin.update(key["id"], changes, If_Match=if_match)
+
+    assert (answer.status, answer.code) == (412, "VERSION_CONFLICT")
+    assert "version 2" in answer.body["error"]["message"]
+    assert store.items() == before
+
+
+def test_a_key_that_is_not_there_has_no_version_to_conflict_with(admin: Admin) -> None:
+    assert admin.update("spotify.0123456789ab", {"active": False}, If_Match='"1"').status == 404
+
+
+def test_without_if_match_changes_of_different_fields_both_win(admin: Admin) -> None:
+    key = admin.create()
+
+    admin.update(key["id"], {"description": "Ada's"})
+    after = type(admin)(admin.stack, "bob").update(key["id"], {"active": False}).data
+
+    assert (after["description"], after["active"], after["version"]) == ("Ada's", False, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"service": "other"}, "service"),
+        ({"version": 1}, "version"),
+        ({"maskedKey": "••••6789"}, "maskedKey"),
+        ({"name": ""}, "name"),
+        ({"active": None}, "active"),
+        ({"key": "••••6789"}, "key"),
+        ({"key": "short"}, "key"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_told(
+    admin: Admin, method: str, store: Store, changes: dict[str, Any], field: str
+) -> None:
+    key = admin.create()
+    before = store.items()
+
+    answer = admin.update(key["id"], changes, method=method)
+
+    assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
+    assert [detail["field"] for detail in answer.body["error"]["details"]] == [field]
+    assert store.items() == before
+
+
+def test_an_empty_change_is_told(admin: Admin, method: str) -> None:
+    answer = admin.update(admin.create()["id"], {}, method=method)
+
+    assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
+    assert "at least one" in answer.body["error"]["message"]
+
+
+def test_a_new_secret_must_fit_the_keys_service(admin: Admin) -> None:
+    key = admin.create("S1", service="spotify", key=SPOTIFY_KEY)
+
+    assert admin.update(key["id"], {"key": SECRET}).status == 400
+    assert admin.update(key["id"], {"key": SPOTIFY_KEY}).status == 200

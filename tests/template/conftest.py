@@ -1,0 +1,26 @@
+"""The template, translated by SAM and resolved as a deployment would."""
+
+import pytest
+
+from local.template import Template
+
+DEPLOYMENT = {
+    "JwtIssuer": "https://issuer.example.com/",
+    "JwtAudience": "service-keys",
+    "JwksUrl": "https://issuer.example.com/jwks.json",
+    "AdminClaimRule": "role=admin",
+    "AllowedOrigin": "https://admin.example.com",
+}
+
+
+@pytest.fixture(scope="session")
+def template() -> Template:
+    references = {
+        "ApiKeysTable": "table",
+        "ApiKeysTable.Arn": "arn:table",
+        "EncryptionKey": "key",
+        "EncryptionKey.Arn": "arn:key",
+        "AccessLog.Arn": "arn:log",
+    }
+    logs = {f"{name}Log": name for name in Template.load(DEPLOYMENT, references).functions()}
+    return Template.load(DEPLOYMENT, references | logs)

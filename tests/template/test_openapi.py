@@ -1,0 +1,45 @@
+"""openapi.yaml: current, valid, and about what there is."""
+
+from typing import Any
+
+import pytest
+import yaml
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from local import openapi
+from local.template import Template
+from service_keys.api import ERRORS, INTERNAL
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(openapi.DOCUMENT.read_text())
+    return loaded
+
+
+def test_the_document_is_current() -> None:
+    assert openapi.DOCUMENT.read_text() == openapi.text(), "openapi.yaml is stale: run make openapi"
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_route_is_described(document: dict[str, Any], template: Template) -> None:
+    described = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
+    }
+
+    assert described == {(route.method, route.path) for route in template.routes() if route.function}
+
+
+def test_every_code_is_named(document: dict[str, Any]) -> None:
+    named = set(document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"])
+
+    assert {code for _, code in (*ERRORS.values(), INTERNAL)} <= named
+    assert {"FORBIDDEN", "ROUTE_NOT_FOUND", "RATE_LIMIT_EXCEEDED"} <= named
+
+
+def test_no_answer_has_a_field_for_the_key(document: dict[str, Any]) -> None:
+    assert "key" not in document["components"]["schemas"]["ApiKey"]["properties"]
+    assert document["components"]["schemas"]["CreateApiKey"]["properties"]["key"]["writeOnly"] is True

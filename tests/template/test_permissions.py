@@ -1,0 +1,96 @@
+"""What each function may do: exactly what it calls."""
+
+from typing import Any
+
+import pytest
+
+from local.template import Template
+from service_keys.table import _SHOWN, NAME_PARTITION
+
+WITHOUT_CIPHERTEXT = "attributes"
+ANY_ITEM = "any item"
+NAMES = "names"
+
+GRANTED = {
+    "Authorizer": set(),
+    "CreateApiKey": {("dynamodb:PutItem", ANY_ITEM), ("kms:Encrypt", ANY_ITEM)},
+    "ListApiKeys": {("dynamodb:Query", ANY_ITEM), ("dynamodb:Query", WITHOUT_CIPHERTEXT)},
+    "GetApiKey": {("dynamodb:GetItem", WITHOUT_CIPHERTEXT)},
+    "UpdateApiKey": {
+        ("dynamodb:UpdateItem", ANY_ITEM),
+        ("dynamodb:GetItem", WITHOUT_CIPHERTEXT),
+        ("dynamodb:PutItem", NAMES),
+        ("dynamodb:DeleteItem", NAMES),
+        ("kms:Encrypt", ANY_ITEM),
+    },
+    "DeleteApiKey": {("dynamodb:GetItem", WITHOUT_CIPHERTEXT), ("dynamodb:DeleteItem", ANY_ITEM)},
+}
+
+
+def statements(template: Template, function: str) -> list[dict[str, Any]]:
+    policies = template.property(f"{function}Role", "Policies", [])
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    action = statement["Action"]
+    return [action] if isinstance(action, str) else list(action)
+
+
+def scope(statement: dict[str, Any]) -> str:
+    condition = statement.get("Condition", {})
+    for_all = condition.get("ForAllValues:StringEquals", {})
+    if "dynamodb:Attributes" in for_all:
+        return WITHOUT_CIPHERTEXT
+    return NAMES if for_all.get("dynamodb:LeadingKeys") == [NAME_PARTITION] else ANY_ITEM
+
+
+def test_there_is_a_role_for_each_function_and_none_beside(template: Template) -> None:
+    assert set(template.functions()) == set(GRANTED)
+    assert {name for name, _ in template.resources("AWS::IAM::Role")} == {f"{name}Role" for name in GRANTED}
+    for name in GRANTED:
+        assert template.cloudformation["Resources"][name]["Properties"]["Role"] == {
+            "Fn::GetAtt": [f"{name}Role", "Arn"]
+        }
+
+
+@pytest.mark.parametrize("function", GRANTED)
+def test_a_function_may_do_exactly_this(template: Template, function: str) -> None:
+    granted = {(action, scope(one)) for one in statements(template, function) for action in actions(one)}
+
+    assert granted == GRANTED[function]
+
+
+@pytest.mark.parametrize("function", GRANTED)
+def test_no_statement_is_wider_than_one_table_or_key(template: Template, function: str) -> None:
+    for statement in statements(template, function):
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in actions(statement) if "*" in action]
+        assert statement["Resource"] in {"arn:table", "arn:table/index/newest", "arn:key"}
+        assert {"arn:key": "kms:"}.get(statement["Resource"], "dynamodb:") in actions(statement)[0]
+
+
+def test_nobody_decrypts(template: Template) -> None:
+    for function in GRANTED:
+        for statement in statements(template, function):
+            assert not [
+                action for action in actions(statement) if action.startswith("kms:") and action != "kms:Encrypt"
+            ]
+
+
+def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:
+    for function in ("GetApiKey", "ListApiKeys", "DeleteApiKey", "UpdateApiKey"):
+        for statement in statements(template, function):
+            if (
+                set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}
+                and "index" not in statement["Resource"]
+            ):
+                condition = statement["Condition"]
+                assert condition["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+                assert sorted(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]) == sorted(_SHOWN)
+
+
+def test_the_managed_policy_beside_them_writes_logs_and_no_more(template: Template) -> None:
+    for function in GRANTED:
+        (managed,) = template.property(f"{function}Role", "ManagedPolicyArns")
+        assert managed.endswith(":policy/service-role/AWSLambdaBasicExecutionRole")

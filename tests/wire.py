@@ -1,0 +1,166 @@
+"""The wire between the code under test and what stands for AWS: it counts the calls, and can make them fail.
+
+A real HTTP proxy on a real socket, so that the real clients see what they would see.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import struct
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an AWS API, such as ``DynamoDB.Query``."""
+
+    operation: str
+    request: dict[str, Any]
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the calls of one operation.
+
+    Attributes:
+        operation: Such as ``KMS.Encrypt``.
+        status: HTTP status of the answer, with ``code`` as AWS's error code.
+        hang: The answer never comes.
+        reset: The connection breaks instead of an answer.
+        after: The call takes effect before its answer is lost.
+        times: How many calls fail; None for all.
+        body: More members of the error's body.
+    """
+
+    operation: str
+    status: int = 500
+    code: str = "InternalServerError"
+    hang: bool = False
+    reset: bool = False
+    after: bool = False
+    times: int | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+class Wire:
+    """A proxy in front of the endpoints that stand for AWS. Use it as a context manager."""
+
+    def __init__(self) -> None:
+        self.upstreams: dict[str, str] = {}
+        """Where calls go: a URL for ``DynamoDB`` and one for ``KMS``."""
+        self.calls: list[Call] = []
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        wire = self
+
+        class Handler(_Handler):
+            owner = wire
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def counts(self) -> Counter[str]:
+        """How often each operation was called since `clear`."""
+        return Counter(call.operation for call in self.calls)
+
+    def clear(self) -> None:
+        """Forget the calls so far."""
+        self.calls.clear()
+
+    @contextmanager
+    def failing(self, *faults: Fault) -> Iterator[None]:
+        """Let these faults happen until the block ends."""
+        self._faults.extend(faults)
+        try:
+            yield
+        finally:
+            for fault in faults:
+                self._faults.remove(fault)
+
+    def fault_of(self, operation: str) -> Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.operation == operation and fault.times != 0:
+                    if fault.times is not None:
+                        fault.times -= 1
+                    return fault
+        return None
+
+    def wait_for_end(self) -> None:
+        """Block for as long as a hanging answer is to hang."""
+        self._ended.wait(30)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: Wire
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        service, _, name = self.headers["X-Amz-Target"].partition(".")
+        service = "DynamoDB" if service.startswith("DynamoDB") else "KMS"
+        operation = f"{service}.{name}"
+        self.owner.calls.append(Call(operation, json.loads(body)))
+        fault = self.owner.fault_of(operation)
+        if fault is None:
+            self._answer(*self._forwarded(service, body))
+            return
+        if fault.after:
+            self._forwarded(service, body)
+        if fault.hang:
+            self.owner.wait_for_end()
+            self.close_connection = True
+        elif fault.reset:
+            # No linger: the peer sees a reset, not an end.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+        else:
+            error = {"__type": f"com.amazonaws#{fault.code}", "message": "made to fail"} | fault.body
+            self._answer(fault.status, json.dumps(error).encode())
+
+    def _forwarded(self, service: str, body: bytes) -> tuple[int, bytes]:
+        upstream = http.client.HTTPConnection(urlsplit(self.owner.upstreams[service]).netloc, timeout=30)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            upstream.request("POST", "/", body, headers)
+            answer = upstream.getresponse()
+            return answer.status, answer.read()
+        finally:
+            upstream.close()
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet."""
