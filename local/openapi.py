@@ -46,7 +46,7 @@ _DESCRIPTIONS: Final = {
     429: "Too many requests. Try again after `Retry-After` seconds.",
     500: "A mistake on our side. Report the `requestId` if it stays.",
     502: "A function failed before it could answer. Report the `requestId` if it stays.",
-    503: "DynamoDB or KMS is busy or out of reach. Try again after `Retry-After` seconds.",
+    503: "DynamoDB, KMS or the issuer of tokens is busy or out of reach. Try again after `Retry-After` seconds.",
 }
 _ALWAYS: Final = (401, 403, 429, 500, 502, 503)
 _WITH_BODY: Final = (400, 413, 415)
@@ -129,26 +129,26 @@ class _Schemas:
 
     def __post_init__(self) -> None:
         documented = with_config(ConfigDict(use_attribute_docstrings=True))
-        for shown in (models.ApiKeyVerification, models.ApiKey):
+        for shown in (models.ShownVerification, models.MaskedApiKey):
             documented(shown)
         adapters = [
             ("Create", "validation", TypeAdapter(requests.CreateApiKey)),
             ("Update", "validation", TypeAdapter(requests.UpdateApiKey)),
-            ("Shown", "serialization", TypeAdapter(models.ApiKey)),
+            ("Shown", "serialization", TypeAdapter(models.MaskedApiKey)),
         ]
         _, made = TypeAdapter.json_schemas(adapters, ref_template=_REF)  # type: ignore[arg-type]
         self.known = {name: _without_titles(schema) for name, schema in made["$defs"].items()}
-        for model in ("ApiKey", "ApiKeyVerification"):
+        for model in ("MaskedApiKey", "ShownVerification"):
             properties = self.known[model]["properties"]
             self.known[model]["additionalProperties"] = False
             for name in properties.keys() & set(_TIMES):
                 _time(properties[name])
-        self.known["ApiKey"]["properties"]["id"]["pattern"] = naming.ID_PATTERN
-        self.known["ApiKey"]["properties"]["version"]["minimum"] = 1
+        self.known["MaskedApiKey"]["properties"]["id"]["pattern"] = naming.ID_PATTERN
+        self.known["MaskedApiKey"]["properties"]["version"]["minimum"] = 1
         self._add_envelopes()
 
     def _add_envelopes(self) -> None:
-        key = {"$ref": _REF.format(model="ApiKey")}
+        key = {"$ref": _REF.format(model="MaskedApiKey")}
         effective_by = {
             "type": "string",
             "format": "date-time",

@@ -51,7 +51,8 @@ class Application:
         start_response(status, [*response.headers, ("Content-Length", str(len(content)))])
         if self._log_requests:
             milliseconds = (time.monotonic() - started) * 1000
-            print(request.method, quote(path, safe="/%"), response.status, f"{milliseconds:.0f} ms", file=sys.stderr)
+            line = f"{request.method} {quote(path, safe='/%')} {response.status} {milliseconds:.0f} ms\n"
+            sys.stderr.write(line)
         return [content]
 
     def _respond(self, request: Request) -> Response:

@@ -125,6 +125,15 @@ class Template:
         checked = _check_parameters(cloudformation.get("Parameters", {}), parameters or {})
         return cls(path.parent, cloudformation, checked, dict(references or {}))
 
+    def with_parameters(self, parameters: Mapping[str, object]) -> Template:
+        """Return the same template with other values for some parameters.
+
+        Raises:
+            TemplateError: One of them is unknown or not allowed.
+        """
+        checked = _check_parameters(self.cloudformation.get("Parameters", {}), {**self.parameters, **parameters})
+        return Template(self.folder, self.cloudformation, checked, self.references)
+
     def with_references(self, references: Mapping[str, str]) -> Template:
         """Return the same template, its resources answering `references` too."""
         return Template(self.folder, self.cloudformation, self.parameters, {**self.references, **references})

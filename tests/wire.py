@@ -63,6 +63,7 @@ class Wire:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._made: set[str | None] = set()
         wire = self
 
         class Handler(_Handler):
@@ -112,6 +113,15 @@ class Wire:
                     return fault
         return None
 
+    def note(self, body: bytes) -> None:
+        """Remember a transaction that was made."""
+        self._made.add(json.loads(body).get("ClientRequestToken"))
+
+    def was_made(self, body: bytes) -> bool:
+        """Tell whether this is a transaction that was made before, which DynamoDB (not moto) then answers as before."""
+        token = json.loads(body).get("ClientRequestToken")
+        return token is not None and token in self._made
+
     def wait_for_end(self) -> None:
         """Block for as long as a hanging answer is to hang."""
         self._ended.wait(30)
@@ -129,9 +139,14 @@ class _Handler(BaseHTTPRequestHandler):
         operation = f"{service}.{name}"
         self.owner.calls.append(Call(operation, json.loads(body)))
         fault = self.owner.fault_of(operation)
-        if fault is None:
+        if fault is None and self.owner.was_made(body):
+            self._answer(200, b"{}")
+        elif fault is None:
             self._answer(*self._forwarded(service, body))
-            return
+        else:
+            self._fail(fault, service, body)
+
+    def _fail(self, fault: Fault, service: str, body: bytes) -> None:
         if fault.after:
             self._forwarded(service, body)
         if fault.hang:
@@ -151,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             upstream.request("POST", "/", body, headers)
             answer = upstream.getresponse()
+            if answer.status == http.client.OK:
+                self.owner.note(body)
             return answer.status, answer.read()
         finally:
             upstream.close()

@@ -27,7 +27,7 @@ class UnauthorizedError(Exception):
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer a TOKEN authorizer's event with a policy for the one method that it asks about.
+    """Answer a TOKEN authorizer's event with a policy for the stage that it asks about.
 
     Raises:
         UnauthorizedError: no valid token; the client gets 401.
@@ -52,7 +52,10 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def _policy(effect: str, subject: str, method_arn: str) -> dict[str, Any]:
-    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": method_arn}
+    # For the whole stage: the path is the client's, and could hold what a policy takes for a variable or a wildcard.
+    # It is asked for again with every request, so it decides this one alone.
+    api, stage, *_ = method_arn.split("/")
+    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": f"{api}/{stage}/*"}
     return {
         "principalId": subject,
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},

@@ -4,7 +4,7 @@ import secrets
 
 from service_keys import api, aws, naming, settings
 from service_keys.encryption import encrypt
-from service_keys.observability import audit
+from service_keys.observability import audited
 from service_keys.requests import parse_create
 from service_keys.table import Table
 
@@ -23,9 +23,10 @@ def handler(request: api.Request) -> api.Response:
     key_id = naming.new_id(new.service_or_slug, at_ms=change.at_ms, random_bits=random_bits)
     key = new.as_stored(key_id, principal=change.principal)
     ciphertext = encrypt(kms, kms_key, new.key, key_id=key_id)
-    before = table.create(key, ciphertext, change, idempotency=idempotency)
+    with audited("create", key_id=key_id, fields=new.model_fields_set, change=change) as audit:
+        before = table.create(key, ciphertext, change, idempotency=idempotency)
+        audit.outcome = "replayed" if before else "done"
     if before:
         first = new.as_stored(before.key_id, principal=change.principal)
         return api.created(first, request, replayed=True)
-    audit("created", key_id=key_id, fields=new.model_fields_set, change=change)
     return api.created(key, request)

@@ -2,7 +2,7 @@
 
 from service_keys import api, aws, naming, settings
 from service_keys.encryption import encrypt
-from service_keys.observability import audit
+from service_keys.observability import audited
 from service_keys.requests import parse_update
 from service_keys.table import NewSecret, Table
 
@@ -18,6 +18,6 @@ def handler(request: api.Request) -> api.Response:
     fields = parse_update(request.body, service=naming.service_of(key_id))
     material = fields.get("key")
     secret = NewSecret(encrypt(kms, kms_key, material, key_id=key_id), material.masked()) if material else None
-    key = table.update(key_id, change, fields, secret=secret, if_match=if_match)
-    audit("updated", key_id=key_id, fields=fields, change=change)
-    return api.updated(key, fields=fields.keys(), at_ms=change.at_ms)
+    with audited("update", key_id=key_id, fields=fields, change=change):
+        key = table.update(key_id, change, fields, secret=secret, if_match=if_match)
+    return api.updated(key, fields=fields.keys())

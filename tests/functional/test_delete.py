@@ -54,6 +54,17 @@ def test_a_key_whose_claim_is_lost_can_still_be_deleted(admin: Admin, store: Sto
     assert store.items() == []
 
 
+def test_a_key_whose_name_another_claims_can_still_be_deleted_and_renamed(admin: Admin, store: Store) -> None:
+    one, two = admin.create("One"), admin.create("Two")
+    for name in ("one", "two"):
+        store.put({"service": {"S": "#name"}, "id": {"S": name}, "key": {"S": "other.0123456789ab"}})
+
+    assert admin.delete(one["id"]).status == 200
+    assert admin.update(two["id"], {"name": "Three"}).data["name"] == "Three"
+    assert admin.update(two["id"], {"name": "One"}).code == "DUPLICATE_API_KEY_NAME"
+    assert {item["id"]["S"] for item in store.items()} == {"one", "two", "three", two["id"]}
+
+
 def test_a_body_sent_along_is_ignored(admin: Admin) -> None:
     key = admin.create()
 

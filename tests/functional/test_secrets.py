@@ -101,7 +101,7 @@ def test_no_refusal_repeats_the_key(admin: Admin, logged: Logged, body: Any) -> 
         Fault("KMS.Encrypt", status=500),
         Fault("KMS.Encrypt", status=400, code="ValidationException", body={"message": f"cannot take {MARKED}"}),
         Fault("DynamoDB.TransactWriteItems", status=400, code="ValidationException", body={"message": MARKED}),
-        Fault("DynamoDB.UpdateItem", status=400, code="ValidationException", body={"message": MARKED}),
+        Fault("DynamoDB.GetItem", status=400, code="ValidationException", body={"message": MARKED}),
     ],
     ids=lambda fault: f"{fault.operation} {fault.code}",
 )
@@ -125,10 +125,10 @@ def test_every_change_leaves_one_audit_line(admin: Admin, logged: Logged) -> Non
 
     audits = [line["audit"] for line in logged() if "audit" in line]
 
-    assert [(line["change"], line["fields"]) for line in audits] == [
-        ("created", ["description", "key", "name"]),
-        ("updated", ["active", "key"]),
-        ("deleted", []),
+    assert [(line["change"], line["outcome"], line["fields"]) for line in audits] == [
+        ("create", "done", ["description", "key", "name"]),
+        ("update", "done", ["active", "key"]),
+        ("delete", "done", []),
     ]
     assert {line["keyId"] for line in audits} == {key["id"]}
     assert {line["principal"] for line in audits} == {"ada"}

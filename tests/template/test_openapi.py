@@ -41,5 +41,5 @@ def test_every_code_is_named(document: dict[str, Any]) -> None:
 
 
 def test_no_answer_has_a_field_for_the_key(document: dict[str, Any]) -> None:
-    assert "key" not in document["components"]["schemas"]["ApiKey"]["properties"]
+    assert "key" not in document["components"]["schemas"]["MaskedApiKey"]["properties"]
     assert document["components"]["schemas"]["CreateApiKey"]["properties"]["key"]["writeOnly"] is True

@@ -93,6 +93,7 @@ def test_the_change_names_who_and_in_which_request() -> None:
         '{"a":' * 3_000,
         "9" * 10_000,
         "\ufeff{",
+        '{"a": 1}'.encode("utf-16-le").decode("latin-1"),
     ],
 )
 def test_what_is_not_json_is_refused(body: str) -> None:

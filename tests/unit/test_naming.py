@@ -74,6 +74,9 @@ def test_a_timestamp_is_utc_with_milliseconds() -> None:
         ("Ǆ key", "ǆ KEY"),
         ("Cafe\u0301", "Café"),
         ("ﬁnance", "FINANCE"),
+        ("Spot\u00adify", "Spotify"),
+        ("Spotify\ufe0f", "Spotify"),
+        ("a\u034fb", "ab"),
     ],
 )
 def test_names_that_look_alike_fold_to_one(one: str, other: str) -> None:
@@ -81,7 +84,6 @@ def test_names_that_look_alike_fold_to_one(one: str, other: str) -> None:
 
 
 def test_folding_twice_changes_nothing() -> None:
-    for name in ("ϓ key", "ΐ", "İstanbul", "ﷺ", "K\u0345"):
         assert naming.fold(naming.fold(name)) == naming.fold(name)
 
 

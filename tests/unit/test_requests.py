@@ -72,8 +72,9 @@ def test_every_problem_is_told_at_once() -> None:
         ("x" * 101, "at most 100"),
         ("two\nlines", "printable"),
         ("zero\u200bwidth", "printable"),
-        ("surrogate \ud800", "string"),
+        ("surrogate \ud800", "Unicode"),
         ("\ufdfa" * 60, "shorter"),
+        ("\u3164\u3164", "common"),
         (7, "give a string"),
         (None, "give a string"),
         (["Spotify"], "give a string"),
@@ -197,6 +198,14 @@ def test_what_the_server_sets_cannot_be_sent_back(field: str) -> None:
 
 def test_a_field_name_that_may_be_a_secret_is_not_repeated() -> None:
     assert refusal({"name": "S1", "key": SECRET, "sk-pasted-as-a-name": 1}).keys() == {"(body)"}
+
+
+def test_a_part_name_that_may_be_a_secret_is_not_repeated() -> None:
+    assert refusal({"name": "S1", "key": {"sk-pasted-as-a-name": "", "x" * 30: " "}}).keys() == {"key"}
+
+
+def test_line_breaks_of_windows_become_line_breaks() -> None:
+    assert parse_create({"name": "S1", "key": SECRET, "description": "a\r\nb\u00a0c"}).description == "a\nb\u00a0c"
 
 
 def test_an_update_holds_only_what_it_names() -> None:

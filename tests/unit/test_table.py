@@ -11,6 +11,8 @@ from service_keys.models import Change
 from service_keys.table import Table
 
 KEY_ID = "spotify.0123456789ab"
+TEXTS = ("name", "maskedKey", "createdAt", "createdBy", "updatedAt", "updatedBy", "keyUpdatedAt")
+ITEM = {"id": {"S": KEY_ID}, "active": {"BOOL": True}, "version": {"N": "1"}} | {name: {"S": "x"} for name in TEXTS}
 
 
 def test_a_conflict_that_does_not_end_is_given_up_after_growing_pauses() -> None:
@@ -21,7 +23,12 @@ def test_a_conflict_that_does_not_end_is_given_up_after_growing_pauses() -> None
     table = Table(client, "table", pause=pauses.append)
     with Stubber(client) as stub:
         for _ in range(25):
-            stub.add_client_error("update_item", "TransactionConflictException")
+            stub.add_response("get_item", {"Item": ITEM})
+            stub.add_client_error(
+                "transact_write_items",
+                "TransactionCanceledException",
+                modeled_fields={"CancellationReasons": [{"Code": "TransactionConflict"}]},
+            )
 
         with pytest.raises(KeyStoreUnavailable, match="Nothing was changed"):
             table.update(KEY_ID, Change(at_ms=0, principal="ada", request_id="r"), {"active": False})

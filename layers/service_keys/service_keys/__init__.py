@@ -1,1 +1,34 @@
-"""Service Keys: the API keys of external services, encrypted in one table."""
+"""Service Keys: the API keys of external services, for the functions that use them.
+
+    from service_keys import get_api_key
+
+    openai = OpenAI(api_key=get_api_key("openai").value)
+    spotify = get_api_key("spotify")  # spotify["clientId"], spotify["clientSecret"]
+
+What is exported here is for other functions; the rest of the package is the admin API's.
+"""
+
+from service_keys.api_key import ApiKey
+from service_keys.errors import (
+    ConfigurationError,
+    KeyAccessDenied,
+    KeyCorrupted,
+    KeyDisabled,
+    KeyNotFound,
+    KeyStoreUnavailable,
+    ServiceKeysError,
+)
+from service_keys.reader import ServiceKeys, get_api_key
+
+__all__ = [
+    "ApiKey",
+    "ConfigurationError",
+    "KeyAccessDenied",
+    "KeyCorrupted",
+    "KeyDisabled",
+    "KeyNotFound",
+    "KeyStoreUnavailable",
+    "ServiceKeys",
+    "ServiceKeysError",
+    "get_api_key",
+]

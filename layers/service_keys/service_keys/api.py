@@ -123,7 +123,7 @@ class Request:
         if not _JSON_MEDIA_TYPE.fullmatch(self._headers.get("content-type", "").strip()):
             raise errors.UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
         try:
-            return json.loads(body, object_pairs_hook=_object, parse_constant=_no_constant)
+            return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             # Not chained: the error of the JSON parser holds the body.
             raise errors.InvalidRequest("The body is not valid JSON. Send one JSON object.") from None
@@ -159,11 +159,11 @@ def shown(key: StoredKey) -> Response:
     return Response(200, {"data": key.to_response()}, {"ETag": key.etag})
 
 
-def updated(key: StoredKey, *, fields: AbstractSet[str], at_ms: int) -> Response:
-    """Answer an update request that named these fields."""
+def updated(key: StoredKey, *, fields: AbstractSet[str]) -> Response:
+    """Answer an update request that named these fields, and that is carried out by now."""
     body: dict[str, object] = {"data": key.to_response()}
     if fields & {"active", "key"}:
-        body["effectiveBy"] = naming.timestamp(at_ms + READERS_ACT_WITHIN_MS)
+        body["effectiveBy"] = naming.timestamp(_now_ms() + READERS_ACT_WITHIN_MS)
     return Response(200, body, {"ETag": key.etag})
 
 
@@ -186,7 +186,7 @@ def endpoint(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, An
     def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
         request_id = event["requestContext"]["requestId"]
         try:
-            response = handle(Request(event, at_ms=time.time_ns() // 1_000_000))
+            response = handle(Request(event, at_ms=_now_ms()))
         except Exception as error:  # noqa: BLE001 - the last place where one becomes an answer; it logs what it hides
             response = _failure(error, request_id)
         body = {"success": response.status < HTTPStatus.BAD_REQUEST, **response.body}
@@ -202,6 +202,10 @@ def endpoint(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, An
         return {"statusCode": response.status, "headers": headers, "body": answer, "isBase64Encoded": False}
 
     return handler
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _failure(error: Exception, request_id: str) -> Response:

@@ -7,7 +7,7 @@ are botocore clients and serve as well.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import botocore.exceptions
 import botocore.session
@@ -18,10 +18,18 @@ from service_keys.errors import KeyAccessDenied, KeyStoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONNECT_TIMEOUT: Final = 1
-"""Seconds; AWS endpoints answer a connection from the same region within milliseconds."""
-READ_TIMEOUT: Final = 2
-"""Seconds. With two attempts and the pause between them, one call takes at most 7."""
+
+class Patience(NamedTuple):
+    """How long a call may take, in seconds. AWS answers within milliseconds in its own region."""
+
+    connect: float
+    read: float
+
+
+ADMIN_PATIENCE: Final = Patience(connect=1, read=2)
+"""An administrator waits. Two attempts and the pause between them take at most 7 seconds."""
+READER_PATIENCE: Final = Patience(connect=0.5, read=1)
+"""A reader is somebody else's function, whose own time is 3 seconds unless its maker gave it more."""
 ATTEMPTS: Final = 2
 
 _UNAVAILABLE = frozenset(
@@ -31,6 +39,8 @@ _UNAVAILABLE = frozenset(
         "LimitExceededException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
         "ServiceUnavailable",
         "ThrottlingException",
         "ThrottledException",
@@ -53,49 +63,61 @@ _DENIED = frozenset(
         "DisabledException",
         "InvalidSignatureException",
         "KMSInvalidStateException",
+        "NotFoundException",
+        "ResourceNotFoundException",
         "UnrecognizedClientException",
     }
+)
+_UNREACHABLE = (
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.IncompleteReadError,
+    botocore.exceptions.NoCredentialsError,
 )
 _HTTP_SERVER_ERROR = 500
 
 
-def client(service: str) -> Any:  # botocore makes its clients' classes when it runs
-    """Make a botocore client whose timeouts fit a Lambda function.
+def client(
+    service: str, patience: Patience = ADMIN_PATIENCE
+) -> Any:  # botocore makes its clients' classes when it runs
+    """Make a botocore client that gives up while a Lambda function still has time to say so.
 
     The environment decides the region, the credentials and, for local runs, the endpoint.
     """
     config = Config(
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
+        connect_timeout=patience.connect,
+        read_timeout=patience.read,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
     return botocore.session.get_session().create_client(service, config=config)
 
 
 @contextmanager
-def meaning(service: str) -> Iterator[None]:
+def meaning(service: str, *, writing: bool = False) -> Iterator[None]:
     """Turn what AWS calls raise into this package's errors where it has one; let anything else through.
 
     Args:
         service: What the calls inside talk to, for the messages: ``DynamoDB`` or ``KMS``.
+        writing: Whether a call that failed may have taken effect.
 
     Raises:
         KeyStoreUnavailable: Throttled, failed or out of reach; waiting helps.
-        KeyAccessDenied: Refused by IAM or by the state of the KMS key; waiting does not help.
+        KeyAccessDenied: Refused by IAM or by the state of the table or the KMS key; waiting does not help.
     """
+    advice = "Look whether the change took effect, then try again." if writing else "Try again shortly."
     try:
         yield
     except botocore.exceptions.ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _UNAVAILABLE or status >= _HTTP_SERVER_ERROR:
-            raise KeyStoreUnavailable(f"{service} is busy or failing ({code}). Try again shortly.") from error
+            raise KeyStoreUnavailable(f"{service} is busy or failing ({code}). {advice}") from error
         if code in _DENIED:
             raise KeyAccessDenied(
-                f"{service} refused {error.operation_name} ({code}). Check this function's IAM policy and the KMS key."
+                f"{service} refused {error.operation_name} ({code}). Check this function's IAM policy, "
+                "the name of the table, and that the KMS key is enabled."
             ) from error
         raise
-    except (botocore.exceptions.HTTPClientError, botocore.exceptions.NoCredentialsError) as error:
-        raise KeyStoreUnavailable(
-            f"{service} could not be reached ({type(error).__name__}). Try again shortly."
-        ) from error
+    except _UNREACHABLE as error:
+        raise KeyStoreUnavailable(f"{service} could not be reached ({type(error).__name__}). {advice}") from error

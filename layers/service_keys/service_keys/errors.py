@@ -23,6 +23,10 @@ class KeyNotFound(ServiceKeysError):
     """There is no such key."""
 
 
+class KeyDisabled(ServiceKeysError):
+    """The key is there, but an administrator has disabled it."""
+
+
 class KeyAccessDenied(ServiceKeysError):
     """IAM, or the state of the KMS key, does not let this function do what it has to."""
 

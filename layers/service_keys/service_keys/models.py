@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from service_keys import naming
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VerificationStatus = Literal["valid", "rejected", "inconclusive"]
-VERIFICATION_STATUSES: tuple[VerificationStatus, ...] = get_args(VerificationStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Verification:
     checked_at: str
     detail: str
 
-    def to_response(self) -> ApiKeyVerification:
+    def to_response(self) -> ShownVerification:
         """Return what a response shows of it."""
         return {"status": self.status, "checkedAt": self.checked_at, "detail": self.detail}
 
@@ -73,7 +72,7 @@ class StoredKey:
         """The strong entity tag of this version (RFC 9110, 8.8.3)."""
         return f'"{self.version}"'
 
-    def to_response(self) -> ApiKey:
+    def to_response(self) -> MaskedApiKey:
         """Return what a response shows of it."""
         return {
             "id": self.id,
@@ -93,7 +92,28 @@ class StoredKey:
         }
 
 
-class ApiKeyVerification(TypedDict):
+@dataclass(frozen=True, slots=True)
+class ReadableKey:
+    """What a reader sees of a stored key."""
+
+    id: str
+    name: str
+    active: bool
+    ciphertext: bytes
+    version: int
+    last_used: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedKey:
+    """What a reader sees of an item that lacks something. It is in nobody's way unless it is the one to be read."""
+
+    id: str
+    name: str | None
+    active: Literal[False] = False
+
+
+class ShownVerification(TypedDict):
     """The result of the last check with the external service."""
 
     status: VerificationStatus
@@ -104,7 +124,7 @@ class ApiKeyVerification(TypedDict):
     """What came of it, in words."""
 
 
-class ApiKey(TypedDict):
+class MaskedApiKey(TypedDict):
     """A key as every response shows it: everything but the key."""
 
     id: str
@@ -133,5 +153,5 @@ class ApiKey(TypedDict):
     """When a function last read the key, UTC, to within two minutes; null if none has."""
     version: int
     """Grows by 1 with every change that an administrator makes; also the `ETag`."""
-    verification: ApiKeyVerification | None
+    verification: ShownVerification | None
     """Null until the key is checked with its service, and again when `key` is replaced."""

@@ -17,10 +17,16 @@ SERVICE_MAX_LENGTH = 40
 FOLDED_NAME_MAX_BYTES = 1024
 """DynamoDB's limit on a sort key, which a folded name is."""
 
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Default_Ignorable_Code_Point (Unicode's DerivedCoreProperties.txt)."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _DIGITS = 12
 RANDOM_BITS = 19
 _EPOCH_MS = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000)
+_SERVICE = re.compile(SERVICE_PATTERN)
 _ID = re.compile(rf"(?P<service>[a-z0-9]+(?:-[a-z0-9]+)*)\.(?P<digits>[{_ALPHABET}]{{{_DIGITS}}})")
 ID_PATTERN = f"^{SERVICE_PATTERN[1:-1]}\\.[{_ALPHABET}]{{{_DIGITS}}}$"
 
@@ -36,6 +42,11 @@ def new_id(service: str, *, at_ms: int, random_bits: int) -> str:
     number = (at_ms - _EPOCH_MS) << RANDOM_BITS | random_bits
     digits = (_ALPHABET[number >> 5 * place & 31] for place in reversed(range(_DIGITS)))
     return f"{service}.{''.join(digits)}"
+
+
+def is_service(service: str) -> bool:
+    """Tell whether a key can belong to a service of this name."""
+    return len(service) <= SERVICE_MAX_LENGTH and _SERVICE.fullmatch(service) is not None
 
 
 def service_of(key_id: str) -> str:
@@ -67,11 +78,16 @@ def timestamp(at_ms: int) -> str:
 def fold(name: str) -> str:
     """Return the form in which two names that a person would take for one are equal.
 
-    Unicode compatibility forms, case and runs of white space do not tell names apart (Unicode TR15, NFKC, and full case
-    folding; folded again because case folding can undo the normal form).
+    Compatibility forms, case, characters that are not drawn and runs of white space do not tell names apart. Close to
+    Unicode's toNFKC_Casefold (The Unicode Standard, 3.13); repeated, for each step can undo another, until nothing
+    changes.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join(folded.split())
+    folded, before = name, None
+    while folded != before:
+        before = folded
+        folded = unicodedata.normalize("NFD", _IGNORABLE.sub("", folded)).casefold()
+        folded = " ".join(unicodedata.normalize("NFKC", folded).split())
+    return folded
 
 
 def slug(name: str) -> str:

@@ -5,12 +5,16 @@ No line holds a request body, a response body, or the text of an error that this
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
+from service_keys.errors import KeyStoreUnavailable, ServiceKeysError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from service_keys.models import Change
 
@@ -18,25 +22,46 @@ logger = Logger()
 """Service name and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL."""
 
 
-def audit(what: str, *, key_id: str, fields: Iterable[str], change: Change) -> None:
-    """Write the audit line of a change: who did what to which key.
+@dataclass(slots=True)
+class Audit:
+    """What is noted of a change; ``outcome`` is ``done``, ``replayed`` or, where no answer came, ``unknown``."""
+
+    outcome: str = "done"
+
+
+@contextmanager
+def audited(what: str, *, key_id: str, fields: Iterable[str], change: Change) -> Iterator[Audit]:
+    """Write the audit line of the change that the block makes: who did what to which key, and what came of it.
+
+    A change that is refused leaves no line: nothing happened.
 
     Args:
-        what: ``created``, ``updated`` or ``deleted``.
+        what: ``create``, ``update`` or ``delete``.
         key_id: The key.
-        fields: Names of the fields that the change set; never their values.
-        change: Who did it, in which request.
+        fields: Names of the fields that the change sets; never their values.
+        change: Who makes it, in which request.
     """
-    logger.info(
-        "API key %s",
-        what,
-        extra={
-            "audit": {
-                "change": what,
-                "keyId": key_id,
-                "fields": sorted(fields),
-                "principal": change.principal,
-                "requestId": change.request_id,
-            }
-        },
-    )
+    audit = Audit()
+    try:
+        yield audit
+    except KeyStoreUnavailable:
+        audit.outcome = "unknown"
+        raise
+    except ServiceKeysError:
+        audit.outcome = ""
+        raise
+    finally:
+        if audit.outcome:
+            _write(what, audit.outcome, key_id, sorted(fields), change)
+
+
+def _write(what: str, outcome: str, key_id: str, fields: list[str], change: Change) -> None:
+    line = {
+        "change": what,
+        "outcome": outcome,
+        "keyId": key_id,
+        "fields": fields,
+        "principal": change.principal,
+        "requestId": change.request_id,
+    }
+    logger.info("API key %s: %s", what, outcome, extra={"audit": line})

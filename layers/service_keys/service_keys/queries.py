@@ -29,7 +29,6 @@ _CURSOR_MAX_LENGTH = 128
 _DIGEST_BYTES = 9
 _BOOLEANS = {"true": True, "false": False}
 _LIMIT = re.compile(r"[0-9]{1,3}")
-_SERVICE = re.compile(naming.SERVICE_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def _value(name: str, given: Sequence[str]) -> bool | int | str:
             raise ValueError("give true or false")
         case "active":
             return _BOOLEANS[text]
-        case "service" if len(text) > naming.SERVICE_MAX_LENGTH or not _SERVICE.fullmatch(text):
+        case "service" if not naming.is_service(text):
             raise ValueError("give a service as a key shows it, such as spotify")
         case "limit" if not (_LIMIT.fullmatch(text) and 1 <= int(text) <= LIMIT_MAX):
             raise ValueError(f"give a whole number from 1 to {LIMIT_MAX}")

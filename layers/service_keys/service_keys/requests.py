@@ -27,7 +27,7 @@ from typing_extensions import TypedDict
 from service_keys import naming, services
 from service_keys.errors import Detail, InvalidRequest
 from service_keys.material import MASK, KeyMaterial
-from service_keys.models import ApiKey, StoredKey
+from service_keys.models import MaskedApiKey, StoredKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,11 +38,12 @@ KEY_MIN_LENGTH: Final = 8
 PARTS_MAX: Final = 10
 PART_NAME_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 _PART_NAME: Final = re.compile(PART_NAME_PATTERN)
-_FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{0,39}")
+_SHOWN_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
+"""Names are repeated in answers only where they look like names: a key pasted in the wrong place can be one."""
 _UNWANTED: Final = frozenset({"Cc", "Cf", "Cs"})
 """Unicode's control and format characters, which come along with a careless paste, and lone surrogates."""
 _REPLACEMENT_CHARACTER: Final = "\N{REPLACEMENT CHARACTER}"
-_READ_ONLY: Final = ApiKey.__annotations__.keys() | {"effectiveBy"}
+_READ_ONLY: Final = MaskedApiKey.__annotations__.keys() | {"effectiveBy"}
 
 
 def _printable_name(name: str) -> str:
@@ -55,9 +56,8 @@ def _printable_name(name: str) -> str:
 
 
 def _text(text: str | None) -> str | None:
-    if text is None:
-        return None
-    if any(not character.isprintable() and character not in "\n\t" for character in text):
+    text = (text or "").replace("\r\n", "\n")
+    if any(unicodedata.category(character) in _UNWANTED and character not in "\n\t" for character in text):
         raise PydanticCustomError("text", "remove the control or invisible characters; line breaks and tabs are fine")
     return text or None
 
@@ -74,17 +74,17 @@ def _key_problems(value: Any) -> Iterator[Detail]:
         if len(value) < KEY_MIN_LENGTH:
             yield Detail("key", f"give at least {KEY_MIN_LENGTH} characters")
             return
-        parts = {"key": value}
+        parts = [("key", value)]
     elif isinstance(value, dict) and 1 <= len(value) <= PARTS_MAX and all(isinstance(v, str) for v in value.values()):
         if not all(_PART_NAME.fullmatch(name) for name in value):
             yield Detail("key", "name each part with a letter, then letters, digits, _ or -; at most 64 characters")
             return
-        parts = {f"key.{name}": part for name, part in value.items()}
+        parts = [(f"key.{name}" if _SHOWN_NAME.fullmatch(name) else "key", part) for name, part in value.items()]
     else:
         yield Detail("key", f"give a string, or an object of 1 to {PARTS_MAX} named strings")
         return
     sound = True
-    for field, part in parts.items():
+    for field, part in parts:
         problem = _part_problem(part)
         if problem:
             sound = False
@@ -246,8 +246,7 @@ def _invalid_fields(*details: Detail) -> InvalidRequest:
 def _details(kind: str, location: tuple[int | str, ...], message: str, context: dict[str, Any]) -> tuple[Detail, ...]:
     if kind == "key":
         return tuple(context["details"])
-    # A name that is no field's may be anything, a pasted key among it: repeat it only where it looks like a name.
-    field = str(location[0]) if location and _FIELD_NAME.fullmatch(str(location[0])) else "(body)"
+    field = str(location[0]) if location and _SHOWN_NAME.fullmatch(str(location[0])) else "(body)"
     match kind:
         case "missing":
             words = "this field is required"
@@ -259,6 +258,8 @@ def _details(kind: str, location: tuple[int | str, ...], message: str, context: 
             words = "send a JSON object"
         case "string_pattern_mismatch":
             words = "use lower-case letters and digits, with single hyphens between them, such as spotify"
+        case "string_unicode" | "invalid_key":
+            words = "give valid Unicode text"
         case "string_type":
             words = "give a string"
         case "bool_type":

@@ -8,9 +8,9 @@ Three kinds of items share the table, told apart by their partition:
 | ``#name``               | the folded name              | the claim of a key, named in ``key``, on its name           |
 | ``#idempotency``        | HMAC of a create request     | the memory, for a day, of which ``key`` that request made   |
 
-Every write is conditional. A write that botocore tried twice, because the first answer was lost, recognises itself:
-transactions by their ClientRequestToken, which botocore makes, and single updates by ``changedIn``, the id of the
-request that made a key's last change.
+Every write of an administrator is a transaction, on condition that what it changes is what it read. Its
+ClientRequestToken, which botocore makes, tells DynamoDB a write that botocore sent twice, because the first answer was
+lost, from two writes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from service_keys import naming
 from service_keys.aws import meaning
 from service_keys.errors import DuplicateKeyName, KeyCorrupted, KeyNotFound, KeyStoreUnavailable, VersionConflict
-from service_keys.models import StoredKey, Verification
+from service_keys.models import DamagedKey, ReadableKey, StoredKey, Verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,6 +63,8 @@ _SHOWN: Final = (
     "verification",
 )
 """The attributes that a key's response needs: never the ciphertext, which the readers of these may not read."""
+_READ: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed")
+"""The attributes that a reader needs."""
 _CONFLICT_ATTEMPTS: Final = 25
 _CONFLICT_PAUSE: Final = 0.05
 """Seconds, at most and before the pauses grow."""
@@ -137,6 +139,28 @@ class Table:
         keys = tuple(found[: query.limit])
         return Page(keys, query.cursor(keys[-1].id) if len(found) > len(keys) else None)
 
+    def readable(self, service: str) -> tuple[ReadableKey | DamagedKey, ...]:
+        """Read all keys of a service, newest first, with everything that was written before the call."""
+        projection, names = _projection(_READ)
+        request: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": "#service = :service",
+            "ProjectionExpression": projection,
+            "ExpressionAttributeNames": names | {"#service": "service"},
+            "ExpressionAttributeValues": {":service": {"S": service}},
+            "Select": "SPECIFIC_ATTRIBUTES",
+            "ConsistentRead": True,
+            "ScanIndexForward": False,
+        }
+        found: list[ReadableKey | DamagedKey] = []
+        while True:
+            with meaning("DynamoDB"):
+                answer = self._client.query(**request)
+            found.extend(_to_readable(item) for item in answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return tuple(found)
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
     def _page_request(self, query: ListQuery) -> dict[str, Any]:
         names: dict[str, str]
         values: Item
@@ -199,10 +223,10 @@ class Table:
 
         Raises:
             DuplicateKeyName: Another key has the name.
-            KeyStoreUnavailable: Nothing is written; trying again helps.
+            KeyStoreUnavailable: The key may have been written; trying again with the same ``idempotency`` is safe.
         """
         writes: list[Item] = [
-            {"Put": self._put(_to_item(key, ciphertext, change), _NOT_THERE)},
+            {"Put": self._put(_to_item(key, ciphertext), _NOT_THERE)},
             {"Put": self._put(_claim(key.name, key.id), _NOT_THERE)},
         ]
         if idempotency:
@@ -260,40 +284,9 @@ class Table:
             update.put("maskedKey", secret.masked_key)
             update.put("keyUpdatedAt", naming.timestamp(change.at_ms))
             update.put("verification", None)
-        if "name" in fields:
-            return self._until_undisturbed(lambda: self._rename(key_id, update, fields["name"], if_match))
-        return self._until_undisturbed(lambda: self._update(key_id, update, if_match))
+        return self._until_undisturbed(lambda: self._update(key_id, update, fields.get("name"), if_match))
 
-    def _update(self, key_id: str, update: _Update, if_match: frozenset[int] | None) -> StoredKey:
-        condition, wanted = "attribute_exists(id) AND changedIn <> :changedIn", {}
-        if if_match is not None:
-            # No version is 0, so that no tag at all matches nothing.
-            wanted = {f":v{place}": {"N": str(version)} for place, version in enumerate(if_match or {0})}
-            condition += f" AND version IN ({', '.join(wanted)})"
-        try:
-            with meaning("DynamoDB"):
-                answer = self._client.update_item(
-                    TableName=self._name,
-                    Key=_primary_key(key_id),
-                    UpdateExpression=update.expression,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames=update.names,
-                    ExpressionAttributeValues=update.values | wanted,
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            there: Item = error.response.get("Item", {})  # type: ignore[assignment]
-            if not there:
-                _not_found()
-            if there["changedIn"] == update.values[":changedIn"]:
-                return _to_key(there)
-            _version_conflict(_to_key(there).version)
-        except self._client.exceptions.TransactionConflictException as error:
-            raise _Disturbed from error
-        return _to_key(answer["Attributes"])
-
-    def _rename(self, key_id: str, update: _Update, name: str, if_match: frozenset[int] | None) -> StoredKey:
+    def _update(self, key_id: str, update: _Update, name: str | None, if_match: frozenset[int] | None) -> StoredKey:
         there = self._read(key_id, _SHOWN)
         key = _to_key(there)
         _check_version(key.version, if_match)
@@ -302,14 +295,14 @@ class Table:
         write["ExpressionAttributeNames"] = update.names
         write["ExpressionAttributeValues"] |= update.values
         writes: list[Item] = [{"Update": write}]
-        if naming.fold(name) != naming.fold(key.name):
-            writes.append({"Put": self._put(_claim(name, key_id), _NOT_THERE)})
-            writes.append({"Delete": self._claim_of(key)})
+        if name is not None and naming.fold(name) != naming.fold(key.name):
+            writes += [{"Put": self._put(_claim(name, key_id), _NOT_THERE)}, {"Delete": self._claim_of(key)}]
         failed = self._transact(writes)
+        if _only_last(failed):
+            failed = self._transact(writes[:-1])
         if not failed:
             return _to_key(update.applied_to(there))
-        # Another change came between the read and the write: look again, for the name may be free by now.
-        if failed[0] is None and len(failed) > 1 and failed[1] is not None:
+        if failed[0] is None:
             _duplicate_name()
         raise _Disturbed
 
@@ -327,11 +320,39 @@ class Table:
         def attempt() -> StoredKey:
             key = self.get(key_id)
             _check_version(key.version, if_match)
-            if self._transact([{"Delete": self._in_version(key)}, {"Delete": self._claim_of(key)}]):
+            writes: list[Item] = [{"Delete": self._in_version(key)}, {"Delete": self._claim_of(key)}]
+            failed = self._transact(writes)
+            if _only_last(failed):
+                failed = self._transact(writes[:-1])
+            if failed:
                 raise _Disturbed
             return key
 
         return self._until_undisturbed(attempt)
+
+    def stamp(self, key_id: str, *, used_at: str, unless_since: str) -> None:
+        """Note when a key was last used, and nothing else.
+
+        Does nothing where the key is gone, or was used after ``unless_since``: a stamp neither goes backwards nor
+        brings a deleted key back, and of many readers at the same moment one writes.
+
+        Args:
+            key_id: The key.
+            used_at: When it was used; like ``unless_since`` as `service_keys.naming.timestamp` writes it.
+            unless_since: Earlier than ``used_at``.
+        """
+        due = "attribute_not_exists(lastUsed) OR lastUsed <= :since"
+        try:
+            with meaning("DynamoDB"):
+                self._client.update_item(
+                    TableName=self._name,
+                    Key=_primary_key(key_id),
+                    UpdateExpression="SET lastUsed = :usedAt",
+                    ConditionExpression=f"attribute_exists(id) AND ({due})",
+                    ExpressionAttributeValues={":usedAt": {"S": used_at}, ":since": {"S": unless_since}},
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
 
     # --- how writes are made -----------------------------------------------------------------------------------------
 
@@ -353,7 +374,7 @@ class Table:
         }
 
     def _claim_of(self, key: StoredKey) -> Item:
-        """Address a key's claim on its name, without insisting that it is there: a key can always be deleted."""
+        """Address a key's claim on its name, if it is there: a key can always be deleted."""
         return {
             "TableName": self._name,
             "Key": {"service": {"S": NAME_PARTITION}, "id": {"S": naming.fold(key.name)}},
@@ -373,7 +394,7 @@ class Table:
             _Disturbed: Another write to one of the items was under way.
         """
         try:
-            with meaning("DynamoDB"):
+            with meaning("DynamoDB", writing=True):
                 self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
         except self._client.exceptions.TransactionCanceledException as error:
             reasons: list[Item] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
@@ -381,7 +402,7 @@ class Table:
             if "TransactionConflict" in codes:
                 raise _Disturbed from error
             if codes & {"ThrottlingError", "ProvisionedThroughputExceeded"}:
-                raise KeyStoreUnavailable("DynamoDB is busy. Try again shortly.") from error
+                raise KeyStoreUnavailable("DynamoDB is busy. Nothing was changed. Try again shortly.") from error
             if codes != {"ConditionalCheckFailed"}:
                 raise
             return [
@@ -395,7 +416,8 @@ class Table:
             try:
                 return attempt()
             except _Disturbed:
-                self._pause(random.uniform(0, _CONFLICT_PAUSE * min(number + 1, 4)))  # noqa: S311 - spreads, hides nothing
+                # Not a secret: it spreads those who collide.
+                self._pause(random.uniform(0, _CONFLICT_PAUSE * min(number + 1, 4)))  # noqa: S311
         raise KeyStoreUnavailable("Too many changes of this key at the same moment. Nothing was changed. Try again.")
 
 
@@ -407,7 +429,6 @@ class _Update:
         self._removes: set[str] = set()
         self.put("updatedAt", naming.timestamp(change.at_ms))
         self.put("updatedBy", change.principal)
-        self.put("changedIn", change.request_id)
 
     def put(self, attribute: str, value: Any) -> None:
         """Set an attribute; None removes it."""
@@ -439,7 +460,7 @@ class _Update:
 # --- items ------------------------------------------------------------------------------------------------------------
 
 
-def _to_item(key: StoredKey, ciphertext: bytes, change: Change) -> Item:
+def _to_item(key: StoredKey, ciphertext: bytes) -> Item:
     attributes = {
         "service": key.service,
         "id": key.id,
@@ -455,7 +476,6 @@ def _to_item(key: StoredKey, ciphertext: bytes, change: Change) -> Item:
         "updatedBy": key.updated_by,
         "keyUpdatedAt": key.key_updated_at,
         "version": key.version,
-        "changedIn": change.request_id,
     }
     return {name: _attribute_value(value) for name, value in attributes.items() if value is not None}
 
@@ -491,6 +511,20 @@ def _to_key(item: Item) -> StoredKey:
     except KeyError as error:
         where = item.get("id", {}).get("S", "a key")
         raise KeyCorrupted(f"The item of {where} lacks {error}. Delete the key and store it again.") from error
+
+
+def _to_readable(item: Item) -> ReadableKey | DamagedKey:
+    try:
+        return ReadableKey(
+            id=item["id"]["S"],
+            name=item["name"]["S"],
+            active=item["active"]["BOOL"],
+            ciphertext=item["ciphertext"]["B"],
+            version=int(item["version"]["N"]),
+            last_used=item.get("lastUsed", {}).get("S"),
+        )
+    except KeyError:
+        return DamagedKey(id=item["id"]["S"], name=item.get("name", {}).get("S"))
 
 
 def _claim(name: str, key_id: str) -> Item:
@@ -541,6 +575,11 @@ def _plain(masked: Item) -> str | dict[str, str]:
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def _only_last(failed: list[Item | None]) -> bool:
+    """Tell whether nothing but the last write, of a claim that turns out to be another key's, keeps the rest back."""
+    return len(failed) > 1 and failed[-1] is not None and not any(item is not None for item in failed[:-1])
 
 
 def _check_version(version: int, if_match: frozenset[int] | None) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 APP = Path(__file__).parents[3] / "functions/authorizer/app.py"
+STAGE_ARN = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/live/*"
 METHOD_ARN = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/live/GET/api/v1/admin/api-keys"
 
 _numbers = itertools.count()

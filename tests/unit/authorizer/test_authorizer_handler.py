@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from authorizer_errors import ConfigurationError, KeySetUnavailableError
-from tests.unit.authorizer.conftest import METHOD_ARN, Authorize, load_app
+from tests.unit.authorizer.conftest import STAGE_ARN, Authorize, load_app
 from tests.unit.authorizer.issuer import AUDIENCE, ISSUER, SUBJECT, KeySetServer, SigningKey, claims, encode, token
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_an_administrators_token_is_allowed_for_exactly_the_method_asked_about(
         "principalId": SUBJECT,
         "policyDocument": {
             "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": METHOD_ARN}],
+            "Statement": [{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": STAGE_ARN}],
         },
         "context": {"sub": SUBJECT},
     }
@@ -101,7 +101,7 @@ def test_a_good_token_of_a_non_administrator_is_denied(
     answer = authorize(f"Bearer {token(keys['RS256'], claims(**changes))}")
 
     assert answer["policyDocument"]["Statement"] == [
-        {"Effect": "Deny", "Action": "execute-api:Invoke", "Resource": METHOD_ARN}
+        {"Effect": "Deny", "Action": "execute-api:Invoke", "Resource": STAGE_ARN}
     ]
     logged = [(record.levelname, vars(record)["reason"], vars(record)["sub"]) for record in caplog.records]
     assert logged == [("INFO", "not_administrator", changes.get("sub", SUBJECT))]

@@ -1,0 +1,92 @@
+"""What a reader gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from service_keys.material import KeyMaterial
+
+
+class ApiKey:
+    """A service's key, ready to use.
+
+    A key that is one string is ``key.value``. A key of named parts is a read-only mapping: ``key["clientId"]``, ``in``,
+    ``len``, iteration over the names, ``dict(key)``, ``**key``.
+
+    It shows its secret only where it is asked for it: ``repr``, ``str`` and f-strings do not, and neither pickle nor
+    json takes it. It is not registered as a `collections.abc.Mapping`, for error reporters walk into those.
+
+    Attributes:
+        id: The key's id.
+        name: The key's descriptive name.
+        service: The service it is for.
+        version: Grows by 1 with every change that an administrator makes.
+    """
+
+    __slots__ = ("_material", "id", "name", "service", "version")
+
+    def __init__(self, material: KeyMaterial, *, id: str, name: str, service: str, version: int) -> None:  # noqa: A002
+        self._material = material
+        self.id = id
+        self.name = name
+        self.service = service
+        self.version = version
+
+    @property
+    def value(self) -> str:
+        """The key.
+
+        Raises:
+            TypeError: The key has named parts.
+        """
+        value = self._material.reveal()
+        if not isinstance(value, str):
+            parts = ", ".join(value)
+            raise TypeError(
+                f"The key of {self.service} has parts ({parts}). Read one of them: key[{next(iter(value))!r}]."
+            )
+        return value
+
+    def __getitem__(self, part: str) -> str:
+        value = self._parts()
+        if part not in value:
+            known = ", ".join(value) or "none: it is one string, key.value"
+            # Not a look-up of ours that failed, whose message would show the name alone.
+            raise KeyError(f"The key of {self.service} has no part {part!r}. It has {known}.")
+        return value[part]
+
+    def keys(self) -> Iterator[str]:
+        """Return the names of the parts."""
+        return iter(self._parts())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts())
+
+    def __contains__(self, part: object) -> bool:
+        return part in self._parts()
+
+    def __len__(self) -> int:
+        return len(self._parts())
+
+    def __bool__(self) -> bool:
+        """Every key counts as true, the one without parts as well."""
+        return True
+
+    def __repr__(self) -> str:
+        return f"<ApiKey {self.id} {self.name!r} version {self.version}>"
+
+    def __copy__(self) -> ApiKey:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> ApiKey:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("An API key is not to be pickled. Read it where it is needed.")
+
+    def _parts(self) -> dict[str, str]:
+        value = self._material.reveal()
+        return {} if isinstance(value, str) else value
