@@ -1,0 +1,602 @@
+"""Other functions read keys: fast, right, calm."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from service_keys import ServiceKeys, aws
+from service_keys.errors import (
+    KeyAccessDenied,
+    KeyCorrupted,
+    KeyDisabled,
+    KeyNotFound,
+    KeyStoreUnavailable,
+    ServiceKeysError,
+)
+from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
+from tests.wire import Fault, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NEW_SECRET = "another-made-up-secret-9876"
+QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
+
+
+class Clock:
+    """Seconds since the Unix epoch, which pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def admin(stack: Any, store: Store) -> Admin:
+    return Admin(stack)
+
+
+@pytest.fixture(scope="module")
+def reader_clients(stack: Any, wire: Wire) -> Iterator[tuple[Any, Any]]:
+    """The clients that the package makes itself, on the wire."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (stack.consumer_environment() | {"AWS_ENDPOINT_URL": wire.url}).items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
+        clients = aws.client("dynamodb", aws.READER_PATIENCE), aws.client("kms", aws.READER_PATIENCE)
+    yield clients
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def keys(reader_clients: tuple[Any, Any], store: Store, clock: Clock) -> ServiceKeys:
+    dynamodb, kms = reader_clients
+    return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=clock)
+
+
+# --- calls on the wire ----------------------------------------------------------------------------------------------
+
+
+def test_a_cold_read_looks_decrypts_and_stamps_and_a_warm_one_does_nothing(
+    admin: Admin, keys: ServiceKeys, wire: Wire
+) -> None:
+    admin.create("OpenAI", key="sk-made-up-key-0123456789")
+    wire.clear()
+
+    assert keys.get("openai").value == "sk-made-up-key-0123456789"
+    assert wire.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
+
+    wire.clear()
+    for _ in range(100):
+        keys.get("openai")
+    assert wire.counts() == {}
+
+
+def test_after_a_minute_one_look_and_no_decryption(admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    clock.passes(59.9)
+    wire.clear()
+    keys.get("one")
+    assert wire.counts() == {}
+
+    clock.passes(0.2)
+    keys.get("one")
+    assert wire.counts() == {QUERY: 1, STAMP: 1}
+
+
+def test_after_an_hour_the_key_is_decrypted_again(admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    clock.passes(3599)
+    keys.get("one")
+    wire.clear()
+
+    clock.passes(61)
+    keys.get("one")
+
+    assert wire.counts()[DECRYPT] == 1
+
+
+def test_a_frozen_process_that_wakes_an_hour_later_looks_first(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    key = admin.create("Key", service="one")
+    keys.get("one")
+    admin.update(key["id"], {"active": False})
+
+    clock.passes(3600)
+
+    with pytest.raises(KeyDisabled):
+        keys.get("one")
+
+
+@pytest.mark.parametrize("jump", [-3600, 3600, -0.5])
+def test_a_clock_that_jumps_makes_the_reader_look(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, jump: float
+) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    wire.clear()
+
+    clock.passes(jump)
+
+    assert keys.get("one").value == SECRET
+    assert wire.counts()[QUERY] == 1
+
+
+def test_a_thousand_threads_share_one_look(admin: Admin, keys: ServiceKeys, wire: Wire) -> None:
+    admin.create("Key", service="one")
+    wire.clear()
+    barrier = threading.Barrier(1000)
+    values: list[str] = []
+
+    def read() -> None:
+        barrier.wait()
+        values.append(keys.get("one").value)
+
+    threads = [threading.Thread(target=read) for _ in range(1000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert values == [SECRET] * 1000
+    assert wire.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
+
+
+def test_a_changed_name_costs_no_decryption(admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire) -> None:
+    key = admin.create("Before", service="one")
+    keys.get("one")
+    admin.update(key["id"], {"name": "After"})
+    clock.passes(61)
+    wire.clear()
+
+    read = keys.get("one")
+
+    assert (read.name, read.version, read.value) == ("After", 2, SECRET)
+    assert wire.counts()[DECRYPT] == 0
+
+
+def test_names_share_the_look(admin: Admin, keys: ServiceKeys, wire: Wire) -> None:
+    admin.create("Old", service="one", key=SECRET)
+    admin.create("New", service="one", key=NEW_SECRET)
+    wire.clear()
+
+    assert keys.get("one").value == NEW_SECRET
+    assert keys.get("one", name="OLD").value == SECRET
+    assert keys.get("one", name="new").value == NEW_SECRET
+
+    assert wire.counts() == {QUERY: 1, DECRYPT: 2, STAMP: 2}
+
+
+def test_more_keys_than_a_page_holds_are_all_found(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+    oldest = admin.create("Oldest", service="one")
+    item = store.item(oldest["id"]) | {"active": {"BOOL": False}, "description": {"S": "x" * 390_000}}
+    for number in range(4):
+        store.put(item | {"id": {"S": oldest["id"][:-6] + f"zzzzz{number}"}, "name": {"S": f"Name {number}"}})
+
+    assert keys.get("one").id == oldest["id"]
+
+
+# --- which key ------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_active_key_wins_and_disabling_it_falls_back(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+    old = admin.create("Old", service="one", key=SECRET)
+    assert keys.get("one").id == old["id"]
+    new = admin.create("New", service="one", key=NEW_SECRET)
+    clock.passes(61)
+    assert keys.get("one").id == new["id"]
+
+    admin.update(new["id"], {"active": False})
+    clock.passes(61)
+    assert keys.get("one").value == SECRET
+
+    admin.update(old["id"], {"active": False})
+    clock.passes(61)
+    with pytest.raises(KeyDisabled, match="enable"):
+        keys.get("one")
+
+    admin.delete(old["id"])
+    admin.delete(new["id"])
+    clock.passes(6)
+    with pytest.raises(KeyNotFound, match="store one"):
+        keys.get("one")
+
+
+@pytest.mark.parametrize("end", ["disabled", "deleted"])
+def test_a_key_that_ended_is_never_served_again_not_even_in_an_outage(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, end: str
+) -> None:
+    key = admin.create("Key", service="one")
+    keys.get("one")
+    keys.get("one", name="Key")
+    if end == "disabled":
+        admin.update(key["id"], {"active": False})
+    else:
+        admin.delete(key["id"])
+    clock.passes(60)
+    expected = KeyDisabled if end == "disabled" else KeyNotFound
+    with pytest.raises(expected):
+        keys.get("one")
+
+    with wire.failing(Fault(QUERY)):
+        for seconds in (1, 5, 30, 60, 600):
+            clock.passes(seconds)
+            for name in (None, "Key"):
+                with pytest.raises(ServiceKeysError) as refused:
+                    keys.get("one", name=name)
+                assert isinstance(refused.value, (expected, KeyStoreUnavailable))
+
+
+def test_what_an_administrator_mends_is_seen_within_five_seconds(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    key = admin.create("Key", service="one", active=False)
+    wire.clear()
+    for _ in range(50):
+        with pytest.raises(KeyDisabled):
+            keys.get("one")
+    assert wire.counts() == {QUERY: 1}
+
+    admin.update(key["id"], {"active": True})
+    clock.passes(5)
+
+    assert keys.get("one").value == SECRET
+
+
+def test_a_name_that_was_not_there_is_found_once_it_is(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+    admin.create("Old", service="one")
+    keys.get("one")
+    with pytest.raises(KeyNotFound, match="'New'"):
+        keys.get("one", name="New")
+    admin.create("New", service="one", key=NEW_SECRET)
+    clock.passes(5)
+
+    assert keys.get("one", name="New").value == NEW_SECRET
+
+
+@pytest.mark.parametrize("service", ["", "Spotify", "#name", "a b", "x" * 41])
+def test_a_service_that_cannot_be_costs_no_call(keys: ServiceKeys, wire: Wire, service: str) -> None:
+    wire.clear()
+
+    with pytest.raises(KeyNotFound, match="lower-case"):
+        keys.get(service)
+
+    assert wire.counts() == {}
+
+
+# --- refresh --------------------------------------------------------------------------------------------------------
+
+
+def test_refresh_sees_a_new_secret_at_once_and_at_most_every_five_seconds(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    key = admin.create("Key", service="one")
+    keys.get("one")
+    admin.update(key["id"], {"key": NEW_SECRET})
+    wire.clear()
+
+    clock.passes(4.9)
+    assert keys.get("one", refresh=True).value == SECRET
+    assert wire.counts() == {}
+
+    clock.passes(0.1)
+    assert keys.get("one", refresh=True).value == NEW_SECRET
+    for _ in range(50):
+        keys.get("one", refresh=True)
+    assert wire.counts() == {QUERY: 1, DECRYPT: 1}
+
+
+def test_refresh_in_an_outage_tries_at_most_every_five_seconds(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    clock.passes(6)
+    with wire.failing(Fault(QUERY, reset=True)):
+        wire.clear()
+        for _ in range(50):
+            assert keys.get("one", refresh=True).value == SECRET
+    assert wire.counts() == {QUERY: 2}, "one call, which botocore tries twice"
+
+
+# --- bad luck -------------------------------------------------------------------------------------------------------
+
+OUTAGES: dict[str, dict[str, Any]] = {
+    "throttled": {"status": 400, "code": "ThrottlingException"},
+    "over capacity": {"status": 400, "code": "ProvisionedThroughputExceededException"},
+    "failing": {"status": 500},
+    "unavailable": {"status": 503, "code": "ServiceUnavailable"},
+    "reset": {"reset": True},
+    "silent": {"hang": True},
+    "credentials expired": {"status": 400, "code": "ExpiredTokenException"},
+}
+
+
+@pytest.mark.parametrize("operation", [QUERY, DECRYPT])
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_an_outage_is_bridged_for_a_quarter_of_an_hour(
+    admin: Admin,
+    keys: ServiceKeys,
+    clock: Clock,
+    wire: Wire,
+    caplog: pytest.LogCaptureFixture,
+    outage: str,
+    operation: str,
+) -> None:
+    key = admin.create("Key", service="one")
+    keys.get("one")
+    if operation == DECRYPT:
+        # Only what is new has to be decrypted.
+        admin.update(key["id"], {"key": NEW_SECRET})
+    clock.passes(60)
+    with wire.failing(Fault(operation, **OUTAGES[outage])):
+        assert keys.get("one").value == SECRET
+        assert "as it was 60 s ago" in caplog.text
+        clock.passes(14 * 60 - 61)
+        # Of these, only the last two would have to wait for the outage.
+        assert keys.get("one").value == SECRET
+        wire.clear()
+        assert keys.get("one").value == SECRET
+        assert wire.counts() == {}, "the next look has half a minute's time"
+        clock.passes(2 * 60 + 1)
+        with pytest.raises(KeyStoreUnavailable, match="last 15 minutes"):
+            keys.get("one")
+        wire.clear()
+        with pytest.raises(KeyStoreUnavailable):
+            keys.get("one")
+        assert wire.counts() == {}
+    assert SECRET not in caplog.text
+
+    clock.passes(5)
+    assert keys.get("one").value == (NEW_SECRET if operation == DECRYPT else SECRET)
+
+
+def test_an_outage_on_a_cold_start_is_told(admin: Admin, keys: ServiceKeys, wire: Wire) -> None:
+    admin.create("Key", service="one")
+
+    with wire.failing(Fault(QUERY)), pytest.raises(KeyStoreUnavailable):
+        keys.get("one")
+
+
+def test_an_endpoint_that_does_not_take_connections_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, stack: Any, store: Store, reader_clients: tuple[Any, Any]
+) -> None:
+    # A full backlog: Linux drops what comes next, and the client runs into its connect timeout.
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for waiting in (first, second):
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        for name, value in stack.consumer_environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{full.getsockname()[1]}")
+        dynamodb = aws.client("dynamodb", aws.READER_PATIENCE)
+        keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=reader_clients[1])
+
+        with pytest.raises(KeyStoreUnavailable, match="ConnectTimeoutError"):
+            keys.get("one")
+        dynamodb.close()
+
+
+@pytest.mark.parametrize("operation", [QUERY, DECRYPT])
+def test_who_is_denied_gets_nothing_from_then_on(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, operation: str
+) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    keys.get("one", name="Key")
+    clock.passes(3600)
+    denied = Fault(operation, status=400, code="AccessDeniedException")
+    with wire.failing(denied), pytest.raises(KeyAccessDenied, match="IAM policy"):
+        keys.get("one")
+    with wire.failing(Fault(QUERY), Fault(DECRYPT)):
+        for seconds in (0, 6, 60):
+            clock.passes(seconds)
+            for name in (None, "Key"):
+                with pytest.raises((KeyAccessDenied, KeyStoreUnavailable)):
+                    keys.get("one", name=name)
+
+    clock.passes(6)
+    assert keys.get("one").value == SECRET
+
+
+@pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "NotFoundException"])
+def test_a_kms_key_that_is_switched_off_denies(admin: Admin, keys: ServiceKeys, wire: Wire, code: str) -> None:
+    admin.create("Key", service="one")
+
+    with wire.failing(Fault(DECRYPT, status=400, code=code)), pytest.raises(KeyAccessDenied, match="KMS key"):
+        keys.get("one")
+
+
+def test_a_table_that_is_not_there_denies(reader_clients: tuple[Any, Any], clock: Clock, store: Store) -> None:
+    dynamodb, kms = reader_clients
+    keys = ServiceKeys("no-such-table", dynamodb_client=dynamodb, kms_client=kms, clock=clock)
+
+    with pytest.raises(KeyAccessDenied, match="name of the table"):
+        keys.get("one")
+
+
+@pytest.mark.parametrize("damage", ["another key's", "broken", "missing", "nameless", "neither on nor off"])
+def test_a_damaged_key_is_not_served(
+    admin: Admin, keys: ServiceKeys, store: Store, clock: Clock, wire: Wire, damage: str
+) -> None:
+    key = admin.create("Key", service="one")
+    other = admin.create("Other", service="two")
+    keys.get("one")
+    item = store.item(key["id"])
+    missing = {"missing": "ciphertext", "nameless": "name", "neither on nor off": "active"}
+    if damage in missing:
+        del item[missing[damage]]
+    else:
+        anothers = store.item(other["id"])["ciphertext"]
+        item["ciphertext"] = anothers if damage == "another key's" else {"B": b"not a ciphertext"}
+    store.put(item)
+    clock.passes(60)
+    wire.clear()
+
+    for _ in range(10):
+        with pytest.raises(KeyCorrupted, match=r"tore the key again|tore it again"):
+            keys.get("one")
+
+    assert wire.counts()[DECRYPT] <= 1
+    assert keys.get("two").value == SECRET
+
+
+def test_a_damaged_key_is_in_nobodys_way(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+    old = admin.create("Old", service="one")
+    admin.create("New", service="one", key=NEW_SECRET)
+    item = store.item(old["id"])
+    del item["ciphertext"]
+    store.put(item)
+
+    assert keys.get("one").value == NEW_SECRET
+
+
+def test_an_error_that_is_not_known_is_raised_as_it_is(admin: Admin, keys: ServiceKeys, wire: Wire) -> None:
+    from botocore.exceptions import ClientError
+
+    with wire.failing(Fault(QUERY, status=400, code="ValidationException")), pytest.raises(ClientError):
+        keys.get("one")
+
+
+# --- usage ----------------------------------------------------------------------------------------------------------
+
+
+def last_used(admin: Admin, key_id: str) -> float | None:
+    shown = admin.get(key_id).data["lastUsed"]
+    return datetime.fromisoformat(shown).timestamp() if shown else None
+
+
+def test_last_used_trails_the_last_read_by_two_minutes_at_most(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+    key = admin.create("Key", service="one")
+    assert last_used(admin, key["id"]) is None
+    trails = []
+    for step in (0, 1, 58, 30, 31, 59, 2, 61, 119, 7, 60, 60, 59.9, 0.2, 300, 45, 45, 45):
+        clock.passes(step)
+        keys.get("one")
+        stamp = last_used(admin, key["id"])
+        assert stamp is not None
+        trails.append(clock.now - stamp)
+
+    assert max(trails) <= 120
+    assert min(trails) >= -0.001, "never in the future"
+
+
+def test_two_readers_never_move_a_stamp_back(
+    admin: Admin, keys: ServiceKeys, clock: Clock, store: Store, reader_clients: tuple[Any, Any]
+) -> None:
+    key = admin.create("Key", service="one")
+    slow_clock = Clock()
+    slow_clock.now = clock.now - 300
+    slow = ServiceKeys(store.table, dynamodb_client=reader_clients[0], kms_client=reader_clients[1], clock=slow_clock)
+    keys.get("one")
+    stamped = last_used(admin, key["id"])
+
+    slow.get("one")
+
+    assert last_used(admin, key["id"]) == stamped
+
+
+def test_a_late_stamp_brings_no_deleted_key_back(admin: Admin, keys: ServiceKeys, store: Store, clock: Clock) -> None:
+    from service_keys import usage
+    from service_keys.table import Table
+
+    key = admin.create("Key", service="one")
+    table = Table(store.dynamodb, store.table)
+    (read,) = table.readable("one")
+    admin.delete(key["id"])
+
+    usage.stamp_if_due(table, read, at=clock.now)  # type: ignore[arg-type]
+
+    assert store.items() == []
+
+
+def test_a_stamp_changes_nothing_else(admin: Admin, keys: ServiceKeys) -> None:
+    key = admin.create("Key", service="one")
+
+    keys.get("one")
+
+    answer = admin.get(key["id"])
+    assert answer.headers["ETag"] == '"1"'
+    assert answer.data == key | {"lastUsed": answer.data["lastUsed"]}
+    assert answer.data["lastUsed"] is not None
+    assert admin.update(key["id"], {"active": False}, If_Match='"1"').status == 200
+
+
+def test_a_stamp_and_an_administrators_change_at_once_are_both_kept(
+    admin: Admin, reader_clients: tuple[Any, Any], store: Store, clock: Clock
+) -> None:
+    key = admin.create("Key", service="one")
+    dynamodb, kms = reader_clients
+    readers = [ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=clock) for _ in range(6)]
+
+    with ThreadPoolExecutor(12) as pool:
+        changes = [pool.submit(admin.update, key["id"], {"description": str(number)}) for number in range(6)]
+        reads = [pool.submit(reader.get, "one") for reader in readers]
+        assert {change.result().status for change in changes} == {200}
+        assert {read.result().value for read in reads} == {SECRET}
+
+    after = admin.get(key["id"]).data
+    assert after["version"] == 7
+    assert after["lastUsed"] is not None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 400, "code": "AccessDeniedException"},
+        {"status": 400, "code": "ThrottlingException"},
+        {"status": 400, "code": "TransactionConflictException"},
+        {"status": 400, "code": "ValidationException"},
+        {"status": 500},
+        {"reset": True},
+        {"hang": True},
+    ],
+    ids=lambda fault: str(fault.get("code", fault)),
+)
+def test_a_stamp_that_fails_breaks_no_read_and_is_not_tried_again(
+    admin: Admin,
+    keys: ServiceKeys,
+    clock: Clock,
+    wire: Wire,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict[str, Any],
+) -> None:
+    key = admin.create("Key", service="one")
+    with wire.failing(Fault(STAMP, **fault)):
+        assert keys.get("one").value == SECRET
+        wire.clear()
+        assert keys.get("one").value == SECRET
+        assert wire.counts() == {}
+    assert f"The last use of {key['id']} could not be noted" in caplog.text
+
+    clock.passes(60)
+    keys.get("one")
+    assert last_used(admin, key["id"]) is not None
+
+
+def test_a_key_of_parts_reads_by_its_parts(admin: Admin, keys: ServiceKeys) -> None:
+    admin.create("S1", service="spotify", key=SPOTIFY_KEY)
+
+    assert dict(keys.get("spotify")) == SPOTIFY_KEY
