@@ -22,7 +22,8 @@ class Resolver:
     Args:
         parameters: Values of the template's parameters and of the pseudo parameters (`AWS::Region`, …).
         conditions: The template's `Conditions`.
-        references: What resources answer: `{"Table": …}` to `Ref`, `{"Key.Arn": …}` to `Fn::GetAtt`.
+        references: What resources answer: `{"Table": …}` to `Ref`, `{"Key.Arn": …}` to `Fn::GetAtt`; and
+            what other stacks export, under its name, to `Fn::ImportValue`.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Resolver:
             "Ref": self._ref,
             "Condition": self.condition,
             "Fn::GetAtt": self._get_att,
+            "Fn::ImportValue": lambda value: self._reference(str(self.resolve(value))),
             "Fn::Sub": self._sub,
             "Fn::If": self._if,
             "Fn::Join": lambda value: str(value[0]).join(map(str, self.resolve(value[1]))),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from local.template import Template
+from service_keys.services import KNOWN_SERVICES
 from service_keys.table import _SHOWN, NAME_PARTITION
 
 WITHOUT_CIPHERTEXT = "attributes"
@@ -94,3 +95,46 @@ def test_the_managed_policy_beside_them_writes_logs_and_no_more(template: Templa
     for function in GRANTED:
         (managed,) = template.property(f"{function}Role", "ManagedPolicyArns")
         assert managed.endswith(":policy/service-role/AWSLambdaBasicExecutionRole")
+
+
+def reader_statements(template: Template, service: str) -> dict[str, dict[str, Any]]:
+    document = template.property(f"Read{service.title()}Keys", "PolicyDocument")
+    return {statement["Action"]: statement for statement in document["Statement"]}
+
+
+def test_there_is_a_reader_policy_for_each_known_service_and_one_for_all(template: Template) -> None:
+    policies = {name for name, _ in template.resources("AWS::IAM::ManagedPolicy")}
+
+    assert policies == {f"Read{service.title()}Keys" for service in (*KNOWN_SERVICES, "all")}
+
+
+@pytest.mark.parametrize("service", [*KNOWN_SERVICES, "all"])
+def test_a_reader_may_look_up_decrypt_and_stamp_and_no_more(template: Template, service: str) -> None:
+    statements = reader_statements(template, service)
+
+    assert {action: statement["Resource"] for action, statement in statements.items()} == {
+        "dynamodb:Query": "arn:table",
+        "dynamodb:UpdateItem": "arn:table",
+        "kms:Decrypt": "arn:key",
+    }
+    stamp = statements["dynamodb:UpdateItem"]["Condition"]
+    assert stamp["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["service", "id", "lastUsed"]
+    assert stamp["StringEqualsIfExists"] == {"dynamodb:ReturnValues": "NONE"}
+
+
+@pytest.mark.parametrize("service", KNOWN_SERVICES)
+def test_a_reader_of_one_service_is_fenced_into_it(template: Template, service: str) -> None:
+    statements = reader_statements(template, service)
+
+    for action in ("dynamodb:Query", "dynamodb:UpdateItem"):
+        condition = statements[action]["Condition"]
+        assert condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"] == [service]
+    assert statements["kms:Decrypt"]["Condition"] == {"StringEquals": {"kms:EncryptionContext:service": service}}
+
+
+def test_a_reader_of_all_services_cannot_read_names_and_requests(template: Template) -> None:
+    statements = reader_statements(template, "all")
+
+    for action in ("dynamodb:Query", "dynamodb:UpdateItem"):
+        assert statements[action]["Condition"]["ForAllValues:StringNotLike"] == {"dynamodb:LeadingKeys": ["#*"]}
+    assert NAME_PARTITION.startswith("#")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from local.template import Template
 from service_keys import table as stored
+from service_keys.services import KNOWN_SERVICES
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,10 +93,7 @@ def test_jwt_and_cryptography_travel_with_the_authorizer_alone() -> None:
 def test_what_other_stacks_need_is_exported(template: Template) -> None:
     outputs = template.cloudformation["Outputs"]
 
-    assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn"}
+    policies = {f"Read{service.title()}KeysPolicyArn" for service in (*KNOWN_SERVICES, "all")}
+    assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn"} | policies
     assert all(output["Description"] for output in outputs.values())
-    assert {name for name, output in outputs.items() if "Export" in output} == {
-        "TableName",
-        "LayerArn",
-        "EncryptionKeyArn",
-    }
+    assert {name for name, output in outputs.items() if "Export" not in output} == {"ApiUrl"}
