@@ -37,7 +37,7 @@ lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/cfn-lint template.yaml
 
 types: $(VENV)/ready ## Check types (mypy, strict)
-	@$(BIN)/mypy functions layers local tests
+	@$(BIN)/mypy functions layers local tests docs
 
 format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .

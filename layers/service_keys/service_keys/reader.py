@@ -16,8 +16,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from service_keys import aws, encryption, naming, settings, usage
 from service_keys.api_key import ApiKey
@@ -33,7 +34,7 @@ from service_keys.models import DamagedKey, ReadableKey
 from service_keys.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
@@ -120,8 +121,8 @@ class ServiceKeys:
         kms_client: KMSClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        dynamodb = dynamodb_client or aws.client("dynamodb", aws.READER_PATIENCE)
-        self._table = Table(dynamodb, table_name or settings.table_name())
+        name = table_name or settings.table_name()
+        self._table = Table(dynamodb_client or aws.client("dynamodb", aws.READER_PATIENCE), name)
         self._kms: KMSClient = kms_client or aws.client("kms", aws.READER_PATIENCE)
         self._clock = clock
         self._answers: dict[_Slot, _Answer] = {}
@@ -264,7 +265,15 @@ def _within(seconds: float, since: float, now: float) -> bool:
     return 0 <= now - since < seconds
 
 
-_shared: ServiceKeys | None = None
+class Source(Protocol):
+    """Where `get_api_key` gets keys from: a `ServiceKeys`, or what stands in its place in a test."""
+
+    def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
+        """Return a key, or raise an error of this package."""
+        ...
+
+
+_shared: Source | None = None
 _shared_lock = threading.Lock()
 
 
@@ -279,7 +288,18 @@ def get_api_key(service: str, *, name: str | None = None, refresh: bool = False)
     return (_shared or _make_shared()).get(service, name=name, refresh=refresh)
 
 
-def _make_shared() -> ServiceKeys:
+@contextmanager
+def shared_by(source: Source) -> Iterator[None]:
+    """Let `get_api_key` ask ``source`` until the block ends."""
+    global _shared  # noqa: PLW0603 - as below
+    before, _shared = _shared, source
+    try:
+        yield
+    finally:
+        _shared = before
+
+
+def _make_shared() -> Source:
     global _shared  # noqa: PLW0603 - the one instance, as documented
     with _shared_lock:
         if _shared is None:

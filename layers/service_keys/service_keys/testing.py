@@ -1,0 +1,102 @@
+"""Keys for a consumer's own tests: no AWS, no environment, no clock.
+
+from service_keys.testing import fake_api_keys
+
+def test_it_plays() -> None:
+    with fake_api_keys({"spotify": {"clientId": "made-up", "clientSecret": "made-up"}}) as keys:
+        play()
+        assert keys.reads == ["spotify"]
+
+        keys.disable("spotify")
+        with pytest.raises(KeyDisabled):
+            play()
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from service_keys import naming, reader
+from service_keys.api_key import ApiKey
+from service_keys.errors import KeyDisabled, KeyNotFound, ServiceKeysError
+from service_keys.material import KeyMaterial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["FakeServiceKeys", "fake_api_keys"]
+
+
+class FakeServiceKeys:
+    """Stands where `service_keys.ServiceKeys` stands, and does what a test tells it to.
+
+    Attributes:
+        reads: The services that were asked for, in order.
+        refreshes: Those of them that were asked for with ``refresh=True``.
+    """
+
+    def __init__(self, keys: Mapping[str, str | Mapping[str, str]]) -> None:
+        """Hold one active key for each service, under the service's name."""
+        self.reads: list[str] = []
+        self.refreshes: list[str] = []
+        self._keys: dict[str, list[ApiKey]] = {}
+        self._disabled: set[str] = set()
+        self._failures: dict[str, ServiceKeysError] = {}
+        for service, value in keys.items():
+            self.store(service, value)
+
+    def store(self, service: str, value: str | Mapping[str, str], *, name: str | None = None) -> None:
+        """Store another key, newer than those before. Without ``name``, it is called as its service.
+
+        Raises:
+            ValueError: No key can have this service.
+        """
+        if not naming.is_service(service):
+            raise ValueError(f"No key can have the service {service!r}. Services are lower-case, such as spotify.")
+        held = self._keys.setdefault(service, [])
+        key_id = f"{service}.{len(held):012}"
+        held.insert(0, ApiKey(KeyMaterial(value), id=key_id, name=name or service, service=service, version=1))
+        self._disabled.discard(service)
+
+    def disable(self, service: str) -> None:
+        """Disable every key of a service."""
+        self._disabled.add(service)
+
+    def delete(self, service: str) -> None:
+        """Delete every key of a service."""
+        self._keys.pop(service, None)
+
+    def fail(self, service: str, error: ServiceKeysError) -> None:
+        """Raise this error whenever a key of the service is asked for, such as ``KeyStoreUnavailable("made up")``."""
+        self._failures[service] = error
+
+    def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
+        """Return the newest key of a service, or the one with this name, as `ServiceKeys.get` does."""
+        self.reads.append(service)
+        if refresh:
+            self.refreshes.append(service)
+        if service in self._failures:
+            raise self._failures[service]
+        asked = [
+            key for key in self._keys.get(service, []) if name is None or naming.fold(key.name) == naming.fold(name)
+        ]
+        if not asked:
+            raise KeyNotFound(
+                f"The test stored no key of the service {service!r}" + (f" named {name!r}." if name else ".")
+            )
+        if service in self._disabled:
+            raise KeyDisabled(f"The test disabled the keys of the service {service!r}.")
+        return asked[0]
+
+
+@contextmanager
+def fake_api_keys(keys: Mapping[str, str | Mapping[str, str]] | None = None) -> Iterator[FakeServiceKeys]:
+    """Let `service_keys.get_api_key` return these keys, by service, until the block ends.
+
+    Yields:
+        What answers in the meantime, to change and to ask.
+    """
+    fake = FakeServiceKeys(keys or {})
+    with reader.shared_by(fake):
+        yield fake

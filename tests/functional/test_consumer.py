@@ -1,0 +1,181 @@
+"""The example under docs/, run for real; and other programs on this machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from local.aws import isolated
+from local.template import Template
+from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.stack import LocalStack
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs" / "examples" / "spotify_token" / "template.yaml"
+NEW_KEY = SPOTIFY_KEY | {"clientSecret": "0f" * 16}
+
+
+class FakeSpotify(ThreadingHTTPServer):
+    """Gives a token for one key, and counts the others."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _FakeSpotifyHandler)
+        self.key = SPOTIFY_KEY
+        self.refused = 0
+
+
+class _FakeSpotifyHandler(BaseHTTPRequestHandler):
+    server: FakeSpotify
+
+    def do_POST(self) -> None:
+        assert self.rfile.read(int(self.headers["Content-Length"])) == b"grant_type=client_credentials"
+        key = self.server.key
+        wanted = base64.b64encode(f"{key['clientId']}:{key['clientSecret']}".encode()).decode()
+        good = self.path == "/api/token" and self.headers["Authorization"] == f"Basic {wanted}"
+        self.server.refused += not good
+        self.send_response(200 if good else 401)
+        self.end_headers()
+        body = {"access_token": "made-up", "expires_in": 3600} if good else {"error": "invalid_client"}
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet."""
+
+
+@pytest.fixture
+def spotify() -> Iterator[FakeSpotify]:
+    with FakeSpotify() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def admin(stack: LocalStack, store: Store) -> Admin:
+    return Admin(stack)
+
+
+def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Popen[str]:
+    """Run `code` with the example's handler, in the environment and with the layer that its template gives it."""
+    exports = {
+        "service-keys-LayerArn": str(ROOT / "layers" / "service_keys"),
+        "service-keys-ReadSpotifyKeysPolicyArn": "arn:policy",
+        "service-keys-TableName": stack.table_name,
+    }
+    url = f"http://127.0.0.1:{spotify.server_port}"
+    template = Template.load({"SpotifyAccountsUrl": url}, exports, path=EXAMPLE)
+    function = template.functions()["SpotifyToken"]
+    assert template.property("SpotifyTokenRole", "ManagedPolicyArns")[-1] == "arn:policy"
+    path = os.pathsep.join(str(folder) for folder in (*function.layers, function.code))
+    environment = isolated(os.environ) | stack.consumer_environment() | function.environment | {"PYTHONPATH": path}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", f"from app import handler\n{code}"],
+        env=environment,
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_example(stack: LocalStack, spotify: FakeSpotify, code: str) -> tuple[str, str]:
+    with started(stack, spotify, code) as process:
+        return process.communicate(timeout=30)
+
+
+def test_the_example_reads_what_an_administrator_stored(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
+    key = admin.create("Spotify", key=SPOTIFY_KEY)
+
+    assert run_example(stack, spotify, "print(handler({}, None))") == ("{'expiresIn': 3600}\n", "")
+    assert admin.get(key["id"]).data["lastUsed"] is not None
+
+
+def test_the_example_looks_again_when_spotify_refuses_the_key(
+    stack: LocalStack, admin: Admin, spotify: FakeSpotify
+) -> None:
+    key = admin.create("Spotify", key=SPOTIFY_KEY)
+    spotify.key = NEW_KEY
+    # The clock of the function's reader stands still until an administrator has replaced the key.
+    code = """
+import sys, service_keys.reader as reader, time
+now = time.time()
+reader._shared = reader.ServiceKeys(clock=lambda: now)
+reader.get_api_key("spotify")
+print("read", flush=True)
+sys.stdin.readline()
+now += 6
+print(handler({}, None))
+"""
+    with started(stack, spotify, code) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "read\n"
+        admin.update(key["id"], {"key": NEW_KEY})
+        out, errors = process.communicate("go\n", timeout=30)
+
+    assert (out, errors) == ("{'expiresIn': 3600}\n", "")
+    assert spotify.refused == 1
+
+
+@pytest.mark.parametrize("end", ["disabled", "deleted", "never stored"])
+def test_the_example_fails_by_name_where_there_is_no_key(
+    stack: LocalStack, admin: Admin, spotify: FakeSpotify, end: str
+) -> None:
+    if end != "never stored":
+        key = admin.create("Spotify", key=SPOTIFY_KEY)
+        if end == "disabled":
+            admin.update(key["id"], {"active": False})
+        else:
+            admin.delete(key["id"])
+
+    _, errors = run_example(stack, spotify, "handler({}, None)")
+
+    error = "KeyDisabled" if end == "disabled" else "KeyNotFound"
+    assert f"service_keys.errors.{error}: " in errors
+    assert SPOTIFY_KEY["clientSecret"] not in errors
+    assert spotify.refused == 0
+
+
+def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        url = next(line.split()[3] for line in run.stdout if line.startswith("Service Keys on http"))
+        token = [sys.executable, "-m", "local", "token", "--state", str(tmp_path)]
+        bearer = subprocess.run(token, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        body = {"name": "Spotify", "key": SPOTIFY_KEY}
+        headers = {"Authorization": f"Bearer {bearer}"}
+        assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=30).status_code == 201
+
+        consumer = f"""
+set -eu
+source {tmp_path}/env
+exec {sys.executable} -c 'import service_keys; print(service_keys.get_api_key("spotify")["clientId"])'
+"""
+        ran = subprocess.run(["bash", "-c", consumer], cwd="/", capture_output=True, text=True, check=False, timeout=30)
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=20)
+
+    assert (ran.stdout, ran.stderr) == (SPOTIFY_KEY["clientId"] + "\n", "")
