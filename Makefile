@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test lint types format openapi lock build validate clean
+.PHONY: help run token test lint types format bench openapi lock build validate clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,11 +37,16 @@ lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/cfn-lint template.yaml
 
 types: $(VENV)/ready ## Check types (mypy, strict)
-	@$(BIN)/mypy functions layers local tests docs
+	@$(BIN)/mypy functions layers local tests docs benchmarks
 
 format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+bench: $(VENV)/ready ## Measure a cached read beside its peers, and simulate a fleet
+	@$(BIN)/python benchmarks/cached_read.py
+	@echo
+	@$(BIN)/python benchmarks/fleet.py
 
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
 	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml

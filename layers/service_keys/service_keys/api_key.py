@@ -26,10 +26,12 @@ class ApiKey:
         version: Grows by 1 with every change that an administrator makes.
     """
 
-    __slots__ = ("_material", "id", "name", "service", "version")
+    __slots__ = ("_parts", "_text", "id", "name", "service", "version")
 
     def __init__(self, material: KeyMaterial, *, id: str, name: str, service: str, version: int) -> None:  # noqa: A002
-        self._material = material
+        plaintext = material.reveal()
+        self._text: str | None = plaintext if isinstance(plaintext, str) else None
+        self._parts: dict[str, str] = {} if isinstance(plaintext, str) else plaintext
         self.id = id
         self.name = name
         self.service = service
@@ -42,34 +44,29 @@ class ApiKey:
         Raises:
             TypeError: The key has named parts.
         """
-        value = self._material.reveal()
-        if not isinstance(value, str):
-            parts = ", ".join(value)
-            raise TypeError(
-                f"The key of {self.service} has parts ({parts}). Read one of them: key[{next(iter(value))!r}]."
-            )
-        return value
+        if self._text is None:
+            parts, first = ", ".join(self._parts), next(iter(self._parts), "")
+            raise TypeError(f"The key of {self.service} has parts ({parts}). Read one of them: key[{first!r}].")
+        return self._text
 
     def __getitem__(self, part: str) -> str:
-        value = self._parts()
-        if part not in value:
-            known = ", ".join(value) or "none: it is one string, key.value"
-            # Not a look-up of ours that failed, whose message would show the name alone.
+        if part not in self._parts:
+            known = ", ".join(self._parts) or "none: it is one string, key.value"
             raise KeyError(f"The key of {self.service} has no part {part!r}. It has {known}.")
-        return value[part]
+        return self._parts[part]
 
     def keys(self) -> Iterator[str]:
         """Return the names of the parts."""
-        return iter(self._parts())
+        return iter(self._parts)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parts())
+        return iter(self._parts)
 
     def __contains__(self, part: object) -> bool:
-        return part in self._parts()
+        return part in self._parts
 
     def __len__(self) -> int:
-        return len(self._parts())
+        return len(self._parts)
 
     def __bool__(self) -> bool:
         """Every key counts as true, the one without parts as well."""
@@ -86,7 +83,3 @@ class ApiKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("An API key is not to be pickled. Read it where it is needed.")
-
-    def _parts(self) -> dict[str, str]:
-        value = self._material.reveal()
-        return {} if isinstance(value, str) else value

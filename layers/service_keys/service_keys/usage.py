@@ -1,13 +1,17 @@
 """The last-used stamp: cheap, never in the way, and true to within two minutes.
 
-A reader stamps a key on the first use after each look into the table, and only where the stamp it found there is a
-minute old. A look is good for a minute, so a stamp trails the use by at most two; and since whoever looks later finds
+A reader stamps a key on the first use after each look into the table, and only where the stamp it found there is about
+a minute old. A look is good for a minute, so a stamp trails the use by at most two; and since whoever looks later finds
 the new stamp, a fleet of thousands writes about once a minute for each key.
+
+About a minute: with a limit that all shared, every container that looked before the first one's stamp arrived would try
+one too, and pay for being refused. Each draws its own, somewhat less than a minute, so that one is well ahead.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,21 +24,23 @@ if TYPE_CHECKING:
     from service_keys.table import Table
 
 STAMP_SECONDS: Final = 60
-"""How old a stamp is before it is renewed."""
+"""How old a stamp is at most before it is renewed."""
+SPREAD_SECONDS: Final = 15
+"""How much earlier it may be."""
 
 _logger = logging.getLogger(__name__)
 
 
 def stamp_if_due(table: Table, key: ReadableKey, *, at: float) -> None:
-    """Note that a key is used, if that was not noted in the last minute. Never raises, never tries again.
+    """Note that a key is used, if that was not noted in about the last minute. Never raises, never tries again.
 
     Args:
         table: The table.
         key: The key, as it was just read.
         at: Now, in seconds since the Unix epoch.
     """
-    used_at = naming.timestamp(int(at * 1000))
-    unless_since = naming.timestamp(int((at - STAMP_SECONDS) * 1000))
+    limit = STAMP_SECONDS - SPREAD_SECONDS * random.random()  # noqa: S311 - spreads, hides nothing
+    used_at, unless_since = naming.timestamp(int(at * 1000)), naming.timestamp(int((at - limit) * 1000))
     if key.last_used is not None and key.last_used > unless_since:
         return
     try:
