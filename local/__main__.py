@@ -8,6 +8,7 @@ import shlex
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +29,12 @@ And to read that key as another function does:
 
   (source .local/env && .venv/bin/python -c 'import service_keys; \
 print(service_keys.get_api_key("spotify")["clientId"])')
+"""
+
+_PROVIDERS = """\
+Keys are checked with stand-ins for the services. To choose what one answers (a wrong name lists them):
+
+  curl -X PUT {url}/spotify -d wrong
 """
 
 _OTHER_DYNAMODB = """\
@@ -52,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="serve the API on the loopback interface",
         description="Serve the API of template.yaml on 127.0.0.1, with moto's server in place of DynamoDB and KMS. Set "
-        "AWS_ENDPOINT_URL_DYNAMODB to keep the table elsewhere, such as in DynamoDB Local, and ALLOWED_ORIGIN to call "
-        "the API from a web page. Writes .local/env, which lets other programs read keys: source .local/env",
+        "AWS_ENDPOINT_URL_DYNAMODB to keep the table elsewhere, such as in DynamoDB Local; ALLOWED_ORIGIN to call the "
+        "API from a web page; and FAKE_PROVIDERS=1 to check keys with stand-ins for the external services. Writes "
+        ".local/env, which lets other programs read keys: source .local/env",
     )
     run.add_argument("--port", type=_port, default=8000, help="8000 unless given; 0 takes a free one")
     _add_state(run)
@@ -141,6 +149,7 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
         from local.aws import DYNAMODB_ENDPOINT, EmulatorError, isolated
         from local.functions import FunctionLoadError
         from local.issuer import Issuer
+        from local.providers import FakeProviders
         from local.stack import local_stack
         from local.template import TemplateError
 
@@ -150,17 +159,25 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
         os.environ.clear()
         os.environ.update(environment)
         try:
-            with local_stack(
-                {"AllowedOrigin": os.environ["ALLOWED_ORIGIN"]} if os.environ.get("ALLOWED_ORIGIN") else {},
-                listener=listener,
-                issuer=Issuer.load(state / "issuer.pem"),
-                log_requests=True,
-                progress=_progress,
-            ) as stack:
+            with ExitStack() as exits:
+                fake = os.environ.get("FAKE_PROVIDERS") == "1"
+                providers = exits.enter_context(FakeProviders()) if fake else None
+                origin = os.environ.get("ALLOWED_ORIGIN")
+                running = local_stack(
+                    {"AllowedOrigin": origin} if origin else {},
+                    listener=listener,
+                    issuer=Issuer.load(state / "issuer.pem"),
+                    providers_url=providers.url if providers else None,
+                    log_requests=True,
+                    progress=_progress,
+                )
+                stack = exits.enter_context(running)
                 # For clients that a function makes when it is called.
                 os.environ.update(stack.consumer_environment())
                 _write_environment(state / "env", stack)
                 _progress(_READY.format(url=stack.url))
+                if providers:
+                    _progress(_PROVIDERS.format(url=providers.url))
                 if stack.dynamodb_url != stack.endpoint_url:
                     _progress(_OTHER_DYNAMODB.format(url=stack.dynamodb_url))
                 wake.recv(1)

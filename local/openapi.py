@@ -93,7 +93,7 @@ _OPERATIONS: Final = {
         "List keys, newest first",
         "A list may trail a change by a moment; getting a key never does.",
         "ApiKeyList",
-        parameters=("active", "service", "limit", "cursor"),
+        parameters=("active", "service", "verification", "limit", "cursor"),
         errors=(400,),
     ),
     "GetApiKey": _Operation(
@@ -109,6 +109,15 @@ _OPERATIONS: Final = {
         parameters=("If-Match",),
         headers=("ETag",),
         errors=(*_WITH_BODY, 404, 409, 412),
+    ),
+    "VerifyApiKey": _Operation(
+        "verifyApiKey",
+        "Ask the key's service whether it takes the key",
+        "The result is shown beside the key from then on, until `key` is replaced. Checking is not using: `lastUsed`, "
+        "`version` and the `ETag` stay. An inactive key can be checked too.",
+        "ApiKeyAnswer",
+        headers=("ETag",),
+        errors=(400, 404, 412),
     ),
     "DeleteApiKey": _Operation(
         "deleteApiKey",
@@ -297,6 +306,11 @@ def _parameters() -> dict[str, Any]:
         },
         "active": query("active", "Only keys that are, or are not, active.", {"type": "boolean"}),
         "service": query("service", "Only keys of this service.", service),
+        "verification": query(
+            "verification",
+            "Only keys whose last check with their service had this result.",
+            {"enum": list(queries.VERIFICATIONS)},
+        ),
         "limit": query("limit", "How many keys a page holds at most.", limit),
         "cursor": query("cursor", "`nextCursor` of the page before, with the same filters.", {"type": "string"}),
         "If-Match": header(

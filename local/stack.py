@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from local.functions import LoadedFunction
 
 TABLE_NAME = "service-keys-local"
+PROVIDERS_URL = "SERVICE_KEYS_PROVIDERS_URL"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def local_stack(
     path: Path = TEMPLATE,
     listener: socket.socket | None = None,
     issuer: Issuer | None = None,
+    providers_url: str | None = None,
     log_requests: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[LocalStack]:
@@ -78,6 +80,7 @@ def local_stack(
         path: The template.
         listener: A socket from `listener.bind`; without it, a free port is taken.
         issuer: Signs the tokens; without it, one with a key of its own.
+        providers_url: Stands for the external services; without it, keys are checked with the real ones.
         log_requests: Whether to write a line on stderr for every request.
         progress: Called with a line of text before each step that takes a while.
 
@@ -105,6 +108,8 @@ def local_stack(
         environment = isolated(os.environ)
         if dynamodb_url != moto.url:
             environment[DYNAMODB_ENDPOINT] = dynamodb_url
+        if providers_url:
+            environment[PROVIDERS_URL] = providers_url
         functions = exits.enter_context(loaded(template.functions().values(), environment))
         issuer = issuer or Issuer.generate()
         application = Application(Gateway(template, functions), issuer, log_requests=log_requests)

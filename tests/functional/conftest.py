@@ -18,6 +18,7 @@ from requests.structures import CaseInsensitiveDict
 
 from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
 from local.events import rest_event
+from local.providers import FakeProviders
 from local.stack import LocalStack, local_stack
 from tests import contract
 from tests.wire import Wire
@@ -76,9 +77,13 @@ class Admin:
         query: Mapping[str, str] | None = None,
     ) -> Answer:
         resource = COLLECTION if path == COLLECTION else COLLECTION + "/{id}"
+        if path.endswith("/verify"):
+            resource, method = COLLECTION + "/{id}/verify", "VERIFY"
         names = {"POST": "CreateApiKey", "PUT": "UpdateApiKey", "PATCH": "UpdateApiKey", "DELETE": "DeleteApiKey"}
+        names["VERIFY"] = "VerifyApiKey"
         name = names.get(method, "ListApiKeys" if path == COLLECTION else "GetApiKey")
         authorizer = {"principalId": self.sub, "sub": self.sub}
+        method = "POST" if method == "VERIFY" else method
         event = rest_event(method, path, resource, body, headers or {}, query or {}, authorizer)
         answer = self.stack.functions[name].invoke(event)
         contract.check(method, path, answer["statusCode"], answer["headers"], answer["body"])
@@ -103,6 +108,9 @@ class Admin:
 
     def delete(self, key_id: str, **headers: str) -> Answer:
         return self.send("DELETE", f"{COLLECTION}/{key_id}", **headers)
+
+    def verify(self, key_id: str) -> Answer:
+        return self.send("POST", f"{COLLECTION}/{key_id}/verify")
 
     def listing(self, **query: str) -> Answer:
         return self.call("GET", COLLECTION, query=query)
@@ -174,13 +182,19 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.fixture(scope="session")
-def stack(wire: Wire) -> Iterator[LocalStack]:
+def providers() -> Iterator[FakeProviders]:
+    with FakeProviders() as providers:
+        yield providers
+
+
+@pytest.fixture(scope="session")
+def stack(wire: Wire, providers: FakeProviders) -> Iterator[LocalStack]:
     with pytest.MonkeyPatch.context() as patch:
         dynamodb_url = os.environ.get(DYNAMODB_ENDPOINT)
         if dynamodb_url:
             wire.upstreams["DynamoDB"] = dynamodb_url
             patch.setenv(DYNAMODB_ENDPOINT, wire.url)
-        with local_stack({"AwsEndpointUrl": wire.url}) as stack:
+        with local_stack({"AwsEndpointUrl": wire.url}, providers_url=providers.url) as stack:
             wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
             yield stack
 

@@ -28,6 +28,7 @@ ROUTES = [
     ("PUT", f"{COLLECTION}/spotify.0123456789ab"),
     ("PATCH", f"{COLLECTION}/spotify.0123456789ab"),
     ("DELETE", f"{COLLECTION}/spotify.0123456789ab"),
+    ("POST", f"{COLLECTION}/spotify.0123456789ab/verify"),
 ]
 
 
@@ -80,6 +81,7 @@ def test_every_route_refuses_who_is_no_administrator(stack: LocalStack, method: 
         ("GET", "/"),
         ("GET", "/api/v1/admin"),
         ("GET", "/api/v1/admin/api-keys/a/b"),
+        ("GET", f"{COLLECTION}/spotify.0123456789ab/verify"),
         ("GET", "/api/v2/admin/api-keys"),
         ("PUT", COLLECTION),
         ("DELETE", COLLECTION),

@@ -17,6 +17,7 @@ ROUTES = {
     ("PUT", f"{COLLECTION}/{{id}}"): "UpdateApiKey",
     ("PATCH", f"{COLLECTION}/{{id}}"): "UpdateApiKey",
     ("DELETE", f"{COLLECTION}/{{id}}"): "DeleteApiKey",
+    ("POST", f"{COLLECTION}/{{id}}/verify"): "VerifyApiKey",
 }
 
 

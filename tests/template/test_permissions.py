@@ -10,6 +10,7 @@ from service_keys.table import _SHOWN, NAME_PARTITION
 
 WITHOUT_CIPHERTEXT = "attributes"
 ANY_ITEM = "any item"
+VERIFICATION = "verification"
 NAMES = "names"
 
 GRANTED = {
@@ -23,6 +24,11 @@ GRANTED = {
         ("dynamodb:PutItem", NAMES),
         ("dynamodb:DeleteItem", NAMES),
         ("kms:Encrypt", ANY_ITEM),
+    },
+    "VerifyApiKey": {
+        ("dynamodb:GetItem", ANY_ITEM),
+        ("dynamodb:UpdateItem", VERIFICATION),
+        ("kms:Decrypt", ANY_ITEM),
     },
     "DeleteApiKey": {("dynamodb:GetItem", WITHOUT_CIPHERTEXT), ("dynamodb:DeleteItem", ANY_ITEM)},
 }
@@ -41,7 +47,11 @@ def actions(statement: dict[str, Any]) -> list[str]:
 def scope(statement: dict[str, Any]) -> str:
     condition = statement.get("Condition", {})
     for_all = condition.get("ForAllValues:StringEquals", {})
-    if "dynamodb:Attributes" in for_all:
+    attributes = set(for_all.get("dynamodb:Attributes", ()))
+    if attributes == {"service", "id", "ciphertext", "verification"}:
+        assert condition["StringEqualsIfExists"] == {"dynamodb:ReturnValues": "NONE"}
+        return VERIFICATION
+    if attributes:
         return WITHOUT_CIPHERTEXT
     return NAMES if for_all.get("dynamodb:LeadingKeys") == [NAME_PARTITION] else ANY_ITEM
 
@@ -71,12 +81,11 @@ def test_no_statement_is_wider_than_one_table_or_key(template: Template, functio
         assert {"arn:key": "kms:"}.get(statement["Resource"], "dynamodb:") in actions(statement)[0]
 
 
-def test_nobody_decrypts(template: Template) -> None:
+def test_verify_alone_decrypts(template: Template) -> None:
     for function in GRANTED:
-        for statement in statements(template, function):
-            assert not [
-                action for action in actions(statement) if action.startswith("kms:") and action != "kms:Encrypt"
-            ]
+        granted = {action for statement in statements(template, function) for action in actions(statement)}
+        assert ("kms:Decrypt" in granted) == (function == "VerifyApiKey")
+        assert {action for action in granted if action.startswith("kms:")} <= {"kms:Encrypt", "kms:Decrypt"}
 
 
 def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:

@@ -32,6 +32,7 @@ def test_all_parameters_are_read() -> None:
     [
         *(("limit", bad) for bad in ("0", "101", "-1", "1.5", "", "ten", "1e1", " 1", "٣", "9" * 5000)),
         *(("active", bad) for bad in ("", "TRUE", "1", "yes", "none")),
+        *(("verification", bad) for bad in ("", "VALID", "null")),
         *(("service", bad) for bad in ("", "Spotify", "a" * 41, "#name", "spotify ")),
         *(("cursor", bad) for bad in ("", "x", "=", "🔑", "A" * 5000, "AAAA", LAST)),
     ],
@@ -43,7 +44,7 @@ def test_a_bad_value_is_told(name: str, value: str) -> None:
 def test_an_unknown_parameter_is_told_with_the_known_ones() -> None:
     message = refusal({"page": ["2"]})["page"]
 
-    assert "active, service, limit, cursor" in message
+    assert "active, service, verification, limit, cursor" in message
 
 
 def test_a_parameter_name_that_may_be_anything_is_not_repeated() -> None:
@@ -66,7 +67,13 @@ def test_the_limit_may_change_between_pages() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [ListQuery(active=True), ListQuery(active=False), ListQuery(service="spotify"), ListQuery(service="openai")],
+    [
+        ListQuery(active=True),
+        ListQuery(active=False),
+        ListQuery(service="spotify"),
+        ListQuery(service="openai"),
+        ListQuery(verification="none"),
+    ],
 )
 def test_a_cursor_of_another_list_is_refused(other: ListQuery) -> None:
     assert refusal({"cursor": [other.cursor(LAST)]}).keys() == {"cursor"}

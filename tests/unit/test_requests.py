@@ -181,6 +181,14 @@ def test_an_openai_key_has_its_shape(key: object, field: str) -> None:
     assert "OpenAI key" in refusal({"name": "OpenAI", "key": key})[field]
 
 
+@pytest.mark.parametrize("option", ["organization", "project"])
+@pytest.mark.parametrize("value", ["org with space", "org\nX-Injected: 1", "örg"])
+def test_what_goes_into_a_header_is_visible_ascii(option: str, value: str) -> None:
+    body = {"name": "OpenAI", "key": {"apiKey": "sk-made-up-key", option: value}}
+
+    assert "visible ASCII" in refusal(body)[f"key.{option}"]
+
+
 @pytest.mark.parametrize(
     "key",
     ["sk-made-up-key", {"apiKey": "sk-made-up-key"}, {"apiKey": "sk-made-up-key", "organization": "o", "project": "p"}],

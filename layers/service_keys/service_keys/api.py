@@ -43,6 +43,7 @@ _ENTITY_TAGS_MAX = 10
 
 ERRORS: Final[dict[type[errors.ServiceKeysError], tuple[int, str]]] = {
     errors.InvalidRequest: (400, "VALIDATION_ERROR"),
+    errors.VerificationNotSupported: (400, "VERIFICATION_NOT_SUPPORTED"),
     errors.AuthenticationRequired: (401, "AUTHENTICATION_REQUIRED"),
     errors.KeyNotFound: (404, "API_KEY_NOT_FOUND"),
     errors.DuplicateKeyName: (409, "DUPLICATE_API_KEY_NAME"),
@@ -176,6 +177,11 @@ def listed(page: Page, query: ListQuery) -> Response:
 def deleted() -> Response:
     """Answer a delete request."""
     return Response(200, {"message": "API key deleted successfully"})
+
+
+def now() -> str:
+    """Return the time, as answers show it."""
+    return naming.timestamp(_now_ms())
 
 
 def endpoint(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:

@@ -62,6 +62,10 @@ class VersionConflict(ServiceKeysError):
     """The key has changed since the version that ``If-Match`` names."""
 
 
+class VerificationNotSupported(ServiceKeysError):
+    """There is no way to ask the key's service whether it takes the key."""
+
+
 class PayloadTooLarge(ServiceKeysError):
     """The request body is larger than the API takes."""
 

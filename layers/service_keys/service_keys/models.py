@@ -105,6 +105,14 @@ class ReadableKey:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """The ciphertext of a stored key, and whose it is."""
+
+    service: str
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DamagedKey:
     """What a reader sees of an item that lacks something. It is in nobody's way unless it is the one to be read."""
 

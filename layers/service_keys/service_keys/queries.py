@@ -12,10 +12,11 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from service_keys import naming
 from service_keys.errors import Detail, InvalidRequest, KeyNotFound
+from service_keys.models import VerificationStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
 
-_PARAMETERS: Final = ("active", "service", "limit", "cursor")
+VERIFICATIONS: Final = (*get_args(VerificationStatus), "none")
+
+_PARAMETERS: Final = ("active", "service", "verification", "limit", "cursor")
 _PARAMETER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _CURSOR_MAX_LENGTH = 128
 _DIGEST_BYTES = 9
@@ -38,12 +41,14 @@ class ListQuery:
     Attributes:
         active: Only keys that are, or are not, active.
         service: Only keys of this service.
+        verification: Only keys whose last check had this result, or ``none``.
         limit: How many keys a page holds at most.
         after: Id of the key that the page comes after.
     """
 
     active: bool | None = None
     service: str | None = None
+    verification: str | None = None
     limit: int = LIMIT_DEFAULT
     after: str | None = None
 
@@ -52,7 +57,7 @@ class ListQuery:
         return base64.urlsafe_b64encode(last_id.encode() + self._digest(last_id)).decode().rstrip("=")
 
     def _digest(self, key_id: str) -> bytes:
-        whole = f"{key_id}\n{self.active}\n{self.service or ''}"
+        whole = f"{key_id}\n{self.active}\n{self.service or ''}\n{self.verification or ''}"
         return hashlib.sha256(whole.encode()).digest()[:_DIGEST_BYTES]
 
     def key_id_in(self, cursor: str) -> str | None:
@@ -109,6 +114,8 @@ def _value(name: str, given: Sequence[str]) -> bool | int | str:
             return _BOOLEANS[text]
         case "service" if not naming.is_service(text):
             raise ValueError("give a service as a key shows it, such as spotify")
+        case "verification" if text not in VERIFICATIONS:
+            raise ValueError(f"give one of {', '.join(VERIFICATIONS)}")
         case "limit" if not (_LIMIT.fullmatch(text) and 1 <= int(text) <= LIMIT_MAX):
             raise ValueError(f"give a whole number from 1 to {LIMIT_MAX}")
         case "limit":

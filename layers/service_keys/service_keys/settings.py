@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Final
 
 from service_keys.errors import ConfigurationError
+
+PROVIDERS_URL: Final = "SERVICE_KEYS_PROVIDERS_URL"
+"""No template declares it, so no deployment has it."""
 
 
 def table_name() -> str:
@@ -20,6 +25,20 @@ def kms_key() -> str:
 def allowed_origin() -> str:
     """Return the one web origin from which browsers may call the API."""
     return _required("ALLOWED_ORIGIN", "a web origin such as https://admin.example.com")
+
+
+def providers_url() -> str | None:
+    """Return what stands for the external services in a local run or a test; None on AWS, where it cannot be set.
+
+    Raises:
+        ConfigurationError: It is no address of this machine.
+    """
+    url = os.environ.get(PROVIDERS_URL)
+    if url and not re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", url):
+        raise ConfigurationError(
+            f"{PROVIDERS_URL} is for local runs: http://127.0.0.1 and a port. Leave it unset on AWS."
+        )
+    return url or None
 
 
 def _required(variable: str, meaning: str) -> str:

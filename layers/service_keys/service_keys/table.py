@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from service_keys import naming
 from service_keys.aws import meaning
 from service_keys.errors import DuplicateKeyName, KeyCorrupted, KeyNotFound, KeyStoreUnavailable, VersionConflict
-from service_keys.models import DamagedKey, ReadableKey, StoredKey, Verification
+from service_keys.models import DamagedKey, ReadableKey, StoredKey, StoredSecret, Verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,6 +122,18 @@ class Table:
         """
         return _to_key(self._read(key_id, _SHOWN))
 
+    def secret(self, key_id: str) -> StoredSecret:
+        """Read a key's ciphertext.
+
+        Raises:
+            KeyNotFound: There is no such key.
+            KeyCorrupted: The item has no ciphertext.
+        """
+        item = self._read(key_id, ("ciphertext",))
+        if "ciphertext" not in item:
+            raise KeyCorrupted(f"The item of {key_id} is damaged. Delete the key and store it again.")
+        return StoredSecret(naming.service_of(key_id), item["ciphertext"]["B"])
+
     def page(self, query: ListQuery) -> Page:
         """Read a page of keys, newest first. A filtered page is filled up as far as there are such keys."""
         request = self._page_request(query)
@@ -178,10 +190,21 @@ class Table:
             }
         # One more than the page holds, to know whether there is a next one.
         limit = query.limit + 1
+        filters = []
         if query.active is not None:
-            request["FilterExpression"] = "#active = :active"
+            filters.append("#active = :active")
             names["#active"] = "active"
             values[":active"] = {"BOOL": query.active}
+        if query.verification is not None:
+            names["#verification"] = "verification"
+            if query.verification == "none":
+                filters.append("attribute_not_exists(#verification)")
+            else:
+                filters.append("#verification.#status = :status")
+                names["#status"] = "status"
+                values[":status"] = {"S": query.verification}
+        if filters:
+            request["FilterExpression"] = " AND ".join(filters)
             limit = max(limit, _FILTER_PAGE)
         return request | {
             "TableName": self._name,
@@ -329,6 +352,46 @@ class Table:
             return key
 
         return self._until_undisturbed(attempt)
+
+    def note_verification(self, key_id: str, verification: Verification, *, of: bytes) -> None:
+        """Note what came of checking the ciphertext ``of``. The version stays; a later check's result does too.
+
+        Raises:
+            KeyNotFound: The key was deleted meanwhile.
+            VersionConflict: The key was replaced meanwhile, so that nothing is known of it.
+        """
+        result: Item = {
+            "status": {"S": verification.status},
+            "checkedAt": {"S": verification.checked_at},
+            "detail": {"S": verification.detail},
+        }
+
+        def attempt() -> None:
+            try:
+                with meaning("DynamoDB", writing=True):
+                    self._client.update_item(
+                        TableName=self._name,
+                        Key=_primary_key(key_id),
+                        UpdateExpression="SET verification = :result",
+                        ConditionExpression="ciphertext = :of AND "
+                        "(attribute_not_exists(verification) OR verification.checkedAt <= :checkedAt)",
+                        ExpressionAttributeValues={
+                            ":result": {"M": result},
+                            ":of": {"B": of},
+                            ":checkedAt": result["checkedAt"],
+                        },
+                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    )
+            except self._client.exceptions.ConditionalCheckFailedException as error:
+                there: Item = error.response.get("Item", {})  # type: ignore[assignment]
+                if not there:
+                    _not_found()
+                if there["ciphertext"]["B"] != of:
+                    raise VersionConflict("The key was replaced while it was checked. Check it again.") from None
+            except self._client.exceptions.TransactionConflictException as error:
+                raise _Disturbed from error
+
+        self._until_undisturbed(attempt)
 
     def stamp(self, key_id: str, *, used_at: str, unless_since: str) -> None:
         """Note when a key was last used, and nothing else.

@@ -1,0 +1,28 @@
+"""POST /api/v1/admin/api-keys/{id}/verify: ask the key's service whether it takes the key."""
+
+from service_keys import api, aws, settings
+from service_keys.encryption import decrypt
+from service_keys.models import Verification
+from service_keys.observability import audited
+from service_keys.table import Table
+from service_keys.verification import known_service, verify
+
+# The patience of readers: what asks somebody else as well has less time for AWS.
+table = Table(aws.client("dynamodb", aws.READER_PATIENCE), settings.table_name())
+kms = aws.client("kms", aws.READER_PATIENCE)
+stand_in = settings.providers_url()
+
+
+@api.endpoint
+def handler(request: api.Request) -> api.Response:
+    """Decrypt the key, ask its service, and note the answer beside the key it was about."""
+    key_id = request.key_id
+    secret = table.secret(key_id)
+    service = known_service(secret.service)
+    material = decrypt(kms, secret.ciphertext, key_id=key_id)
+    checked_at = api.now()
+    status, detail = verify(service, material, stand_in=stand_in)
+    verification = Verification(status=status, checked_at=checked_at, detail=detail)
+    with audited("verify", key_id=key_id, fields=("verification",), change=request.change):
+        table.note_verification(key_id, verification, of=secret.ciphertext)
+    return api.shown(table.get(key_id))

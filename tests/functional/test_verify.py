@@ -1,0 +1,267 @@
+"""Asking a key's service whether it takes the key."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from threading import Barrier, Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.providers import FakeProviders
+    from tests.conftest import Logged
+    from tests.wire import Wire
+
+OPENAI_KEY = "sk-marked-made-up-5ecre7-0123456789"
+KEYS: dict[str, Any] = {"spotify": SPOTIFY_KEY, "openai": OPENAI_KEY}
+SECRETS = (OPENAI_KEY, *SPOTIFY_KEY.values())
+
+
+@pytest.fixture(autouse=True)
+def providers_at_rest(providers: FakeProviders) -> Iterator[None]:
+    providers.chosen = dict.fromkeys(providers.chosen, "valid")
+    providers.requests.clear()
+    yield
+    providers.before_answer = lambda: None
+
+
+def stored(admin: Admin, service: str, **fields: Any) -> str:
+    key_id: str = admin.create(f"Key of {service}", service=service, key=KEYS[service], **fields)["id"]
+    return key_id
+
+
+@pytest.mark.parametrize("service", KEYS)
+def test_the_result_is_shown_beside_the_key_from_then_on(admin: Admin, service: str) -> None:
+    key_id = stored(admin, service)
+    before = admin.get(key_id)
+
+    answer = admin.verify(key_id)
+
+    assert answer.status == 200
+    assert answer.headers["ETag"] == before.headers["ETag"] == '"1"'
+    result = answer.data["verification"]
+    assert result["status"] == "valid"
+    assert datetime.fromisoformat(result["checkedAt"]) >= datetime.fromisoformat(before.data["createdAt"])
+    assert answer.data == before.data | {"verification": result}, "nothing else changes, lastUsed included"
+    assert admin.get(key_id).data == answer.data
+    assert admin.listing().data == [answer.data]
+
+
+EVERY = {
+    "valid": ("valid", ""),
+    "wrong": ("rejected", ""),
+    "revoked": ("rejected", ""),
+    "forbidden": ("rejected", "permission"),
+    "rate-limited": ("inconclusive", "429"),
+    "quota": ("inconclusive", "429"),
+    "failing": ("inconclusive", "500"),
+    "html": ("inconclusive", "not with what it documents"),
+    "garbage": ("inconclusive", "not with what it documents"),
+    "redirect": ("inconclusive", "302"),
+    "huge": ("inconclusive", "too much"),
+    "reset": ("inconclusive", "connection failed"),
+    "no_http": ("inconclusive", "no HTTP"),
+    "hang": ("inconclusive", "in time"),
+    "drip": ("inconclusive", "in time"),
+}
+
+
+@pytest.mark.parametrize("service", KEYS)
+@pytest.mark.parametrize("answer", EVERY)
+def test_every_answer_is_judged_and_none_is_repeated(
+    stack: Any, store: Store, providers: FakeProviders, logged: Logged, service: str, answer: str
+) -> None:
+    admin = Admin(stack)
+    key_id = stored(admin, service)
+    providers.chosen[service] = answer
+    begun = time.monotonic()
+
+    verified = admin.verify(key_id)
+
+    status, words = EVERY[answer]
+    result = verified.data["verification"]
+    assert result["status"] == status
+    assert words in result["detail"]
+    assert time.monotonic() - begun < stack.functions["VerifyApiKey"].definition.timeout
+    shown = verified.text + json.dumps(logged()) + str(store.items())
+    assert not [secret for secret in (*SECRETS, "Incorrect API key", "made-up-id") if secret in shown]
+    assert not [path for _, path, _ in providers.requests if "elsewhere" in path], "no redirect is followed"
+
+
+def test_a_region_that_is_not_served_says_nothing_of_the_key(admin: Admin, providers: FakeProviders) -> None:
+    key_id = stored(admin, "openai")
+    providers.chosen["openai"] = "elsewhere"
+
+    assert admin.verify(key_id).data["verification"]["status"] == "inconclusive"
+
+
+def test_a_quota_is_told_from_a_rate(admin: Admin, providers: FakeProviders) -> None:
+    key_id = stored(admin, "openai")
+    details = []
+    for answer in ("quota", "rate-limited"):
+        providers.chosen["openai"] = answer
+        details.append(admin.verify(key_id).data["verification"]["detail"])
+
+    assert "quota" in details[0]
+    assert "rate" in details[1]
+
+
+def test_the_service_is_asked_as_it_documents(admin: Admin, providers: FakeProviders) -> None:
+    parts = {"apiKey": OPENAI_KEY, "organization": "org-made-up", "project": "proj-made-up"}
+    for key_id in (stored(admin, "spotify"), admin.create("OpenAI", key=parts)["id"]):
+        admin.verify(key_id)
+
+    (spotify, openai) = providers.requests
+    assert spotify[:2] == ("POST", "/spotify/api/token")
+    assert spotify[2]["Authorization"].startswith("Basic ")
+    assert spotify[2]["Content-Type"] == "application/x-www-form-urlencoded"
+    assert openai[:2] == ("GET", "/openai/v1/models")
+    sent = {name: openai[2][name] for name in ("Authorization", "OpenAI-Organization", "OpenAI-Project")}
+    assert list(sent.values()) == [f"Bearer {OPENAI_KEY}", "org-made-up", "proj-made-up"]
+
+
+def test_checking_takes_one_decryption_and_writes_the_result_alone(admin: Admin, wire: Wire) -> None:
+    key_id = stored(admin, "openai")
+    wire.clear()
+
+    admin.verify(key_id)
+
+    assert wire.counts() == {"DynamoDB.GetItem": 2, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
+    (write,) = (call.request for call in wire.calls if call.operation == "DynamoDB.UpdateItem")
+    assert write["UpdateExpression"] == "SET verification = :result"
+
+
+def test_an_inactive_key_can_be_checked(admin: Admin) -> None:
+    assert admin.verify(stored(admin, "openai", active=False)).data["verification"]["status"] == "valid"
+
+
+def test_a_service_that_is_not_known_cannot_be_asked(admin: Admin, wire: Wire) -> None:
+    key = admin.create("Last.fm", service="lastfm")
+    wire.clear()
+
+    answer = admin.verify(key["id"])
+
+    assert (answer.status, answer.code) == (400, "VERIFICATION_NOT_SUPPORTED")
+    assert "spotify, openai" in answer.body["error"]["message"]
+    assert wire.counts() == {"DynamoDB.GetItem": 1}
+    assert admin.get(key["id"]).data["verification"] is None
+
+
+@pytest.mark.parametrize("key_id", ["openai.0123456789ab", "nonsense"])
+def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, providers: FakeProviders, key_id: str) -> None:
+    assert admin.verify(key_id).code == "API_KEY_NOT_FOUND"
+    assert providers.requests == []
+
+
+def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, providers: FakeProviders) -> None:
+    key_id = stored(admin, "openai")
+    item = store.item(key_id)
+    store.put(item | {"ciphertext": {"B": b"not a ciphertext"}})
+    assert admin.verify(key_id).status == 500
+    del item["ciphertext"]
+    store.put(item)
+
+    assert admin.verify(key_id).status == 500
+    assert providers.requests == []
+
+
+# --- what happens meanwhile -----------------------------------------------------------------------------------------
+
+
+def test_the_result_of_an_old_secret_is_not_written_onto_a_new_one(admin: Admin, providers: FakeProviders) -> None:
+    key_id = stored(admin, "openai")
+    providers.chosen["openai"] = "wrong"
+    providers.before_answer = lambda: admin.update(key_id, {"key": "sk-made-up-replacement"})  # type: ignore[assignment]
+
+    answer = admin.verify(key_id)
+
+    assert (answer.status, answer.code) == (412, "VERSION_CONFLICT")
+    assert "Check it again" in answer.body["error"]["message"]
+    assert admin.get(key_id).data["verification"] is None
+
+
+def test_another_change_meanwhile_is_kept(admin: Admin, providers: FakeProviders) -> None:
+    key_id = stored(admin, "openai")
+    providers.before_answer = lambda: admin.update(key_id, {"active": False})  # type: ignore[assignment]
+
+    after = admin.verify(key_id).data
+
+    assert (after["active"], after["version"], after["verification"]["status"]) == (False, 2, "valid")
+
+
+def test_a_key_that_is_deleted_meanwhile_stays_deleted(admin: Admin, providers: FakeProviders, store: Store) -> None:
+    key_id = stored(admin, "openai")
+    providers.before_answer = lambda: admin.delete(key_id)  # type: ignore[assignment]
+
+    assert admin.verify(key_id).code == "API_KEY_NOT_FOUND"
+    assert store.items() == []
+
+
+def test_of_two_checks_at_once_the_later_ones_result_stays(stack: Any, store: Store, providers: FakeProviders) -> None:
+    admin = Admin(stack)
+    key_id = stored(admin, "openai")
+    first_asks, second_is_done = Event(), Event()
+
+    def hold_the_first() -> None:
+        if not first_asks.is_set():
+            first_asks.set()
+            second_is_done.wait(10)
+
+    providers.before_answer = hold_the_first
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(admin.verify, key_id)
+        first_asks.wait(10)
+        later = admin.verify(key_id).data["verification"]
+        second_is_done.set()
+        assert first.result().status == 200
+
+    assert first.result().data["verification"] == admin.get(key_id).data["verification"] == later
+
+
+def test_many_checks_at_once_all_answer(admin: Admin) -> None:
+    key_id = stored(admin, "openai")
+    barrier = Barrier(8)
+
+    def check(_: int) -> int:
+        barrier.wait()
+        return admin.verify(key_id).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(check, range(8))) == {200}
+
+
+def test_replacing_the_key_clears_the_result(admin: Admin) -> None:
+    key_id = stored(admin, "openai")
+    admin.verify(key_id)
+
+    assert admin.update(key_id, {"key": "sk-made-up-replacement"}).data["verification"] is None
+
+
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_can_be_narrowed_to_a_result(admin: Admin, providers: FakeProviders) -> None:
+    names = {"valid": "Good", "wrong": "Bad", "failing": "Unclear"}
+    for answer, name in names.items():
+        providers.chosen["openai"] = answer
+        key = admin.create(name, service="openai", key=OPENAI_KEY, active=answer != "wrong")
+        admin.verify(key["id"])
+    admin.create("Unchecked", service="openai", key=OPENAI_KEY)
+
+    def listed(**query: str) -> list[str]:
+        return [key["name"] for page in admin.pages(**query) for key in page]
+
+    assert listed(verification="valid") == ["Good"]
+    assert listed(verification="rejected") == ["Bad"]
+    assert listed(verification="inconclusive", limit="1") == ["Unclear"]
+    assert listed(verification="none", service="openai") == ["Unchecked"]
+    assert listed(verification="rejected", active="true") == []
+    assert admin.listing(verification="bad").status == 400
