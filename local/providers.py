@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _HUGE: Final = 1024 * 1024
 
 # Sources: https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow (errors as in RFC 6749,
-# section 5.2), https://platform.openai.com/docs/api-reference/models/list and /docs/guides/error-codes. Where a service
-# repeats what was sent, so does its stand-in.
+# section 5.2); https://platform.openai.com/docs/api-reference/models/list and /docs/guides/error-codes;
+# https://docs.anthropic.com/en/api/errors. Where a service repeats what was sent, so does its stand-in.
 _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
     "spotify": {
         "valid": (200, {"access_token": "made-up", "token_type": "Bearer", "expires_in": 3600}),
@@ -39,6 +39,15 @@ _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
         "elsewhere": (403, {"error": {"message": "…", "code": "unsupported_country_region_territory"}}),
         "rate-limited": (429, {"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}}),
         "quota": (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
+    },
+    "anthropic": {
+        "valid": (200, {"data": [{"type": "model", "id": "claude-sonnet-4", "display_name": "…"}], "has_more": False}),
+        "wrong": (401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+        "revoked": (401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+        "forbidden": (403, {"type": "error", "error": {"type": "permission_error", "message": "…"}}),
+        "rate-limited": (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}}),
+        "quota": (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}}),
+        "overloaded": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
     },
 }
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from tests.wire import Wire
 
 OPENAI_KEY = "sk-marked-made-up-5ecre7-0123456789"
-KEYS: dict[str, Any] = {"spotify": SPOTIFY_KEY, "openai": OPENAI_KEY}
-SECRETS = (OPENAI_KEY, *SPOTIFY_KEY.values())
+ANTHROPIC_KEY = "sk-ant-marked-made-up-0123456789"
+KEYS: dict[str, Any] = {"spotify": SPOTIFY_KEY, "openai": OPENAI_KEY, "anthropic": ANTHROPIC_KEY}
+SECRETS = (OPENAI_KEY, ANTHROPIC_KEY, *SPOTIFY_KEY.values())
 
 
 @pytest.fixture(autouse=True)
@@ -116,10 +117,13 @@ def test_a_quota_is_told_from_a_rate(admin: Admin, providers: FakeProviders) -> 
 
 def test_the_service_is_asked_as_it_documents(admin: Admin, providers: FakeProviders) -> None:
     parts = {"apiKey": OPENAI_KEY, "organization": "org-made-up", "project": "proj-made-up"}
-    for key_id in (stored(admin, "spotify"), admin.create("OpenAI", key=parts)["id"]):
+    for key_id in (stored(admin, "spotify"), admin.create("OpenAI", key=parts)["id"], stored(admin, "anthropic")):
         admin.verify(key_id)
 
-    (spotify, openai) = providers.requests
+    (spotify, openai, anthropic) = providers.requests
+    assert anthropic[:2] == ("GET", "/anthropic/v1/models")
+    assert anthropic[2]["x-api-key"] == ANTHROPIC_KEY
+    assert anthropic[2]["anthropic-version"] == "2023-06-01"
     assert spotify[:2] == ("POST", "/spotify/api/token")
     assert spotify[2]["Authorization"].startswith("Basic ")
     assert spotify[2]["Content-Type"] == "application/x-www-form-urlencoded"
@@ -150,7 +154,7 @@ def test_a_service_that_is_not_known_cannot_be_asked(admin: Admin, wire: Wire) -
     answer = admin.verify(key["id"])
 
     assert (answer.status, answer.code) == (400, "VERIFICATION_NOT_SUPPORTED")
-    assert "spotify, openai" in answer.body["error"]["message"]
+    assert "spotify, openai, anthropic" in answer.body["error"]["message"]
     assert wire.counts() == {"DynamoDB.GetItem": 1}
     assert admin.get(key["id"]).data["verification"] is None
 

@@ -181,6 +181,12 @@ def test_an_openai_key_has_its_shape(key: object, field: str) -> None:
     assert "OpenAI key" in refusal({"name": "OpenAI", "key": key})[field]
 
 
+@pytest.mark.parametrize("key", [SECRET, "sk-made-up-key", "sk-ant-white space", {"apiKey": "sk-ant-made-up"}])
+def test_an_anthropic_key_has_its_shape(key: object) -> None:
+    assert "sk-ant-" in refusal({"name": "Anthropic", "key": key})["key"]
+    assert parse_create({"name": "Anthropic", "key": "sk-ant-made-up"}).service_or_slug == "anthropic"
+
+
 @pytest.mark.parametrize("option", ["organization", "project"])
 @pytest.mark.parametrize("value", ["org with space", "org\nX-Injected: 1", "örg"])
 def test_what_goes_into_a_header_is_visible_ascii(option: str, value: str) -> None:

@@ -153,6 +153,36 @@ class OpenAI:
         return usual(reply, "OpenAI")
 
 
+class Anthropic:
+    """Anthropic: an API key of a workspace.
+
+    Sources: https://docs.anthropic.com/en/api/overview, https://docs.anthropic.com/en/api/models-list,
+    https://docs.anthropic.com/en/api/errors
+    """
+
+    name: ClassVar[str] = "anthropic"
+    _KEY = re.compile(r"sk-ant-[!-~]+")
+
+    def problems(self, material: KeyMaterial) -> tuple[Detail, ...]:
+        """Expect a string that begins ``sk-ant-``."""
+        value = material.reveal()
+        if isinstance(value, str) and self._KEY.fullmatch(value):
+            return ()
+        words = "an Anthropic key is a string that begins with sk-ant- and has no white space; copy it from the console"
+        return (Detail("key", words),)
+
+    def question(self, material: KeyMaterial) -> Question:
+        """List the models, which costs nothing."""
+        headers = {"x-api-key": str(material.reveal()), "anthropic-version": "2023-06-01"}
+        return Question("GET", "api.anthropic.com", "/v1/models", headers)
+
+    def judgement(self, reply: Reply) -> Judgement:
+        """Say what the usual statuses mean: Anthropic adds none of its own but 529, which is its overload."""
+        if reply.status == OK and reply.json is not None and "data" in reply.json:
+            return "valid", "Anthropic listed its models for the key."
+        return usual(reply, "Anthropic")
+
+
 OK, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 400, 401, 403, 429, 500
 VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 
@@ -179,7 +209,7 @@ def _member(reply: Reply, *path: str) -> object:
     return found
 
 
-KNOWN_SERVICES: dict[str, KnownService] = {service.name: service for service in (Spotify(), OpenAI())}
+KNOWN_SERVICES: dict[str, KnownService] = {service.name: service for service in (Spotify(), OpenAI(), Anthropic())}
 
 
 def problems(service: str, material: KeyMaterial) -> tuple[Detail, ...]:
