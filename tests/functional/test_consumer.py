@@ -75,7 +75,7 @@ def admin(stack: LocalStack, store: Store) -> Admin:
 def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Popen[str]:
     """Run `code` with the example's handler, in the environment and with the layer that its template gives it."""
     exports = {
-        "service-keys-LayerArn": str(ROOT / "layers" / "service_keys"),
+        "/service-keys/layer-arn": str(ROOT / "layers" / "service_keys"),
         "service-keys-ReadSpotifyKeysPolicyArn": "arn:policy",
         "service-keys-TableName": stack.table_name,
     }

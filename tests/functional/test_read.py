@@ -147,12 +147,26 @@ def test_a_cursor_of_another_list_is_told(admin: Admin) -> None:
     assert admin.listing(cursor=cursor, service="one").status == 200
 
 
-def test_an_item_that_is_not_ours_is_an_internal_error(admin: Admin, store: Store) -> None:
+def test_a_damaged_key_is_an_internal_error(admin: Admin, store: Store) -> None:
     key = admin.create(key=SECRET)
     item = store.item(key["id"])
     del item["maskedKey"]
     store.put(item)
 
+    whole = admin.create("Whole")
+
     answer = admin.get(key["id"])
 
     assert (answer.status, answer.code) == (500, "INTERNAL_SERVER_ERROR")
+    assert admin.listing().data == [whole], "it does not hide the others"
+
+
+@pytest.mark.parametrize("lost", ["maskedKey", "name", "version", "createdBy"])
+def test_a_damaged_key_can_be_deleted(admin: Admin, store: Store, lost: str) -> None:
+    key = admin.create("Damaged")
+    item = store.item(key["id"])
+    del item[lost]
+    store.put(item)
+
+    assert admin.delete(key["id"]).status == 200
+    assert [item["service"]["S"] for item in store.items()] == (["#name"] if lost == "name" else [])

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import socket
+import subprocess
+import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +31,7 @@ from tests.wire import Fault, Wire
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LAYER = str(Path(__file__).parents[2] / "layers" / "service_keys")
 NEW_SECRET = "another-made-up-secret-9876"
 QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
 
@@ -478,6 +485,241 @@ def test_an_error_that_is_not_known_is_raised_as_it_is(admin: Admin, keys: Servi
 
     with wire.failing(Fault(QUERY, status=400, code="ValidationException")), pytest.raises(ClientError):
         keys.get("one")
+
+
+# --- what must not come back in an outage ---------------------------------------------------------------------------
+
+
+def test_a_replaced_secret_does_not_come_back_by_another_name(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    key = admin.create("Key", service="one")
+    assert keys.get("one", name="Key").value == SECRET
+    admin.update(key["id"], {"key": NEW_SECRET})
+    clock.passes(60)
+    assert keys.get("one").value == NEW_SECRET
+    clock.passes(60)
+
+    with wire.failing(Fault(QUERY)):
+        assert keys.get("one", name="Key").value == NEW_SECRET
+
+
+@pytest.mark.parametrize("operation", [QUERY, DECRYPT])
+def test_a_name_that_moved_to_another_key_leads_to_that_key(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, operation: str
+) -> None:
+    before, after = admin.create("prod", service="one"), admin.create("next", service="one", key=NEW_SECRET)
+    assert keys.get("one", name="prod").value == SECRET
+    admin.update(before["id"], {"name": "retired"})
+    admin.update(after["id"], {"name": "prod"})
+    clock.passes(60)
+    keys.get("one", name="retired")
+    clock.passes(1 if operation == DECRYPT else 60)
+
+    with wire.failing(Fault(operation)):
+        if operation == DECRYPT:
+            with pytest.raises(KeyStoreUnavailable):
+                keys.get("one", name="prod")
+        else:
+            assert keys.get("one", name="prod").value == NEW_SECRET
+
+
+def test_while_kms_is_out_of_reach_the_table_still_decides(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    key = admin.create("Key", service="one")
+    keys.get("one")
+    admin.update(key["id"], {"key": NEW_SECRET})
+    with wire.failing(Fault(DECRYPT)):
+        clock.passes(60)
+        assert keys.get("one").value == SECRET
+        admin.update(key["id"], {"active": False})
+        clock.passes(60)
+        with pytest.raises(KeyDisabled):
+            keys.get("one")
+
+
+def test_while_kms_is_out_of_reach_the_key_before_serves(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    admin.create("Old", service="one")
+    keys.get("one")
+    admin.create("New", service="one", key=NEW_SECRET)
+    clock.passes(60)
+
+    with wire.failing(Fault(DECRYPT)):
+        assert keys.get("one").value == SECRET
+    clock.passes(5)
+    assert keys.get("one").value == NEW_SECRET
+
+
+def test_one_bad_moment_delays_a_look_by_five_seconds(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    key = admin.create("Key", service="one")
+    keys.get("one")
+    clock.passes(60)
+    with wire.failing(Fault(QUERY)):
+        keys.get("one")
+    admin.update(key["id"], {"active": False})
+
+    clock.passes(5)
+
+    with pytest.raises(KeyDisabled):
+        keys.get("one")
+
+
+def test_the_pause_between_tries_grows_to_half_a_minute(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    clock.passes(60)
+    tried = []
+    with wire.failing(Fault(QUERY, status=400, code="ExpiredTokenException")):
+        for second in range(100):
+            wire.clear()
+            keys.get("one")
+            tried += [second] * bool(wire.calls)
+            clock.passes(1)
+
+    assert tried == [0, 5, 15, 35, 65, 95]
+
+    clock.passes(60)
+    keys.get("one")
+    clock.passes(60)
+    with wire.failing(Fault(QUERY, status=400, code="ExpiredTokenException")):
+        keys.get("one")
+        clock.passes(5)
+        wire.clear()
+        keys.get("one")
+    assert wire.counts()[QUERY] == 1, "after a look that worked the pause is short again"
+
+
+def test_a_process_that_was_frozen_in_a_look_does_not_serve_what_is_long_past(
+    admin: Admin, store: Store, reader_clients: tuple[Any, Any], clock: Clock, wire: Wire
+) -> None:
+    dynamodb, kms = reader_clients
+    keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=clock)
+    admin.create("Key", service="one")
+    keys.get("one")
+    clock.passes(60)
+    wakes = iter([0.0, 7200.0])
+    dynamodb.meta.events.register("before-send.dynamodb.Query", lambda **_: clock.passes(next(wakes, 0)), "freeze")
+    try:
+        with wire.failing(Fault(QUERY, reset=True)), pytest.raises(KeyStoreUnavailable):
+            keys.get("one")
+    finally:
+        dynamodb.meta.events.unregister("before-send.dynamodb.Query", unique_id="freeze")
+
+
+# --- what must not be in the way ------------------------------------------------------------------------------------
+
+
+def test_what_a_misused_reader_policy_can_write_is_in_nobodys_way(
+    admin: Admin, keys: ServiceKeys, store: Store
+) -> None:
+    key = admin.create("Key", service="one")
+    stub = {"service": {"S": "one"}, "id": {"S": "one.zzzzzzzzzzzz"}, "lastUsed": {"S": "2026-01-01T00:00:00.000Z"}}
+    store.put(stub)
+
+    assert keys.get("one").id == key["id"]
+    for query in ({}, {"service": "one"}):
+        assert [shown["id"] for shown in admin.listing(**query).data] == [key["id"]]
+    for answer in (admin.get("one.zzzzzzzzzzzz"), admin.update("one.zzzzzzzzzzzz", {"active": True})):
+        assert answer.code == "API_KEY_NOT_FOUND"
+
+
+def test_an_item_moved_in_from_another_service_is_not_served(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+    key = admin.create("Other", service="other")
+    store.put(store.item(key["id"]) | {"service": {"S": "one"}})
+
+    with pytest.raises(KeyCorrupted):
+        keys.get("one")
+
+
+def test_a_log_handler_that_reads_a_key_does_not_block(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    read: list[str] = []
+
+    class Shipper(logging.Handler):
+        def emit(self, _record: logging.LogRecord) -> None:
+            read.append(keys.get("one").value)
+
+    shipper = Shipper()
+    logging.getLogger("service_keys").addHandler(shipper)
+    clock.passes(60)
+    try:
+        with wire.failing(Fault(QUERY)), ThreadPoolExecutor(1) as pool:
+            assert pool.submit(keys.get, "one").result(20).value == SECRET
+    finally:
+        logging.getLogger("service_keys").removeHandler(shipper)
+
+    assert read == [SECRET]
+
+
+def test_services_that_nobody_has_a_key_of_do_not_fill_the_memory(keys: ServiceKeys, clock: Clock) -> None:
+    for number in range(200):
+        with pytest.raises(KeyNotFound):
+            keys.get(f"unknown-{number}")
+        clock.passes(1)
+
+    assert len(keys._services) <= 65
+
+
+def test_a_refusal_does_not_keep_what_its_first_caller_held(admin: Admin, keys: ServiceKeys) -> None:
+    class Event:
+        pass
+
+    def call() -> weakref.ref[Event]:
+        event = Event()
+        with pytest.raises(KeyNotFound):
+            keys.get("one")
+        return weakref.ref(event)
+
+    held = call()
+    gc.collect()
+
+    assert held() is None
+
+
+def test_a_forked_child_makes_its_own_reader() -> None:
+    code = """
+import os, service_keys.reader as reader
+reader._shared = object()
+reader._shared_lock.acquire()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if reader._shared is None and not reader._shared_lock.locked() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": LAYER}, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout == "0\n"
+
+
+def test_credentials_that_ran_out_are_an_outage(
+    admin: Admin, keys: ServiceKeys, clock: Clock, reader_clients: tuple[Any, Any]
+) -> None:
+    admin.create("Key", service="one")
+    keys.get("one")
+    clock.passes(60)
+
+    def no_credentials(**_: Any) -> None:
+        # https://github.com/boto/botocore, RefreshableCredentials._protected_refresh
+        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+    events = reader_clients[0].meta.events
+    events.register("before-sign.dynamodb", no_credentials, "expired")
+    try:
+        assert keys.get("one").value == SECRET
+    finally:
+        events.unregister("before-sign.dynamodb", unique_id="expired")
 
 
 # --- usage ----------------------------------------------------------------------------------------------------------

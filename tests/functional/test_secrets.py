@@ -1,6 +1,10 @@
 """No plaintext where it does not belong."""
 
+import base64
+import io
 import json
+import logging
+import traceback
 from typing import Any
 
 import pytest
@@ -62,7 +66,9 @@ def test_a_ciphertext_of_something_else_is_no_key(store: Store) -> None:
     with pytest.raises(KeyCorrupted, match="is not a key") as refused:
         encryption.decrypt(store.kms, made["CiphertextBlob"], key_id=key_id)
 
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None, "the error of the JSON parser holds the plaintext"
+    report = traceback.TracebackException.from_exception(refused.value, capture_locals=True)
+    assert MARKED not in "".join(report.format())
 
 
 def test_the_encryption_context_names_the_service_and_the_key(admin: Admin, wire: Wire) -> None:
@@ -115,6 +121,29 @@ def test_no_failure_repeats_the_key(admin: Admin, wire: Wire, logged: Logged, fa
 
     assert {answer.status for answer in answers} & {500, 503}
     assert not [mark for mark in MARKS if mark in shown([answer.text for answer in answers]) + shown(logged())]
+
+
+def test_debug_logging_of_everything_shows_no_key(admin: Admin, store: Store) -> None:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        key = admin.create("OpenAI", key=MARKED)
+        admin.update(key["id"], {"key": REPLACED})
+        admin.verify(key["id"])
+        encryption.decrypt(store.kms, store.item(key["id"])["ciphertext"]["B"], key_id=key["id"])
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+    log = written.getvalue()
+    assert "botocore.endpoint" not in log or "Making request" in log
+    # In base64, whose beginning depends on the quotation mark before it.
+    encoded = [base64.b64encode(f'"{secret}"'.encode()).decode()[:24] for secret in (MARKED, REPLACED)]
+    assert not [mark for mark in (*MARKS, *encoded) if mark in log]
 
 
 def test_every_change_leaves_one_audit_line(admin: Admin, logged: Logged) -> None:

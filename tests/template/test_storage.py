@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from samtranslator.yaml_helper import yaml_parse
+
 from local.template import Template
 from service_keys import table as stored
 from service_keys.services import KNOWN_SERVICES
@@ -96,4 +98,14 @@ def test_what_other_stacks_need_is_exported(template: Template) -> None:
     policies = {f"Read{service.title()}KeysPolicyArn" for service in (*KNOWN_SERVICES, "all")}
     assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn"} | policies
     assert all(output["Description"] for output in outputs.values())
-    assert {name for name, output in outputs.items() if "Export" not in output} == {"ApiUrl"}
+    # A layer has a new ARN with every version, and CloudFormation does not change an export that is in use.
+    assert {name for name, output in outputs.items() if "Export" not in output} == {"ApiUrl", "LayerArn"}
+    parameter = template.property("LayerParameter", "Name")
+    assert (parameter, template.property("LayerParameter", "Type")) == ("/service-keys/layer-arn", "String")
+    assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]
+
+
+def test_the_layer_is_built_anew_for_another_architecture() -> None:
+    layer = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["ServiceKeysLayer"]
+
+    assert layer["Metadata"]["BuildArchitecture"] == {"Ref": "Architecture"}

@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FLEET = Path(__file__).parents[2] / "benchmarks" / "fleet.py"
 READERS = 10_000
 
 
+@pytest.mark.timeout(300)
 def test_a_fleet_writes_about_once_a_minute() -> None:
     # In a process of its own, without the tracing of coverage: it is two million reads.
     ran = subprocess.run(

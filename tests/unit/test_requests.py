@@ -243,7 +243,7 @@ def test_the_service_of_a_key_cannot_change() -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_update({"service": "spotify"}, service="spotify")
     assert refused.value.details == (
-        Detail("service", "the server sets this field, and it cannot be changed; leave it out"),
+        Detail("service", "a key's service never changes; store a new key for the other service"),
     )
 
 

@@ -25,14 +25,18 @@ def test_a_test_can_do_what_an_administrator_does() -> None:
         assert get_api_key("openai", name="OPENAI").value == "first"
         assert get_api_key("openai", name="successor").value == "second"
 
-        keys.disable("openai")
-        with pytest.raises(KeyDisabled):
-            get_api_key("openai")
-
-        keys.store("openai", "third")
-        assert get_api_key("openai", refresh=True).value == "third"
+        keys.disable("openai", name="Successor")
+        assert get_api_key("openai", refresh=True).value == "first"
         assert keys.refreshes == ["openai"]
+        keys.disable("openai")
+        keys.store("openai", "third", name="Third")
+        assert get_api_key("openai").value == "third"
+        with pytest.raises(KeyDisabled, match="'Successor'"):
+            get_api_key("openai", name="Successor")
 
+        keys.enable("openai", name="Successor")
+        keys.delete("openai", name="Third")
+        assert get_api_key("openai").value == "second"
         keys.delete("openai")
         with pytest.raises(KeyNotFound):
             get_api_key("openai")
@@ -43,7 +47,7 @@ def test_what_is_not_stored_is_not_found() -> None:
         with pytest.raises(KeyNotFound, match="'spotify'"):
             get_api_key("spotify")
         keys.store("spotify", "made-up")
-        with pytest.raises(KeyNotFound, match="named 'Other'"):
+        with pytest.raises(KeyNotFound, match="the name 'Other'"):
             get_api_key("spotify", name="Other")
 
 
@@ -51,8 +55,12 @@ def test_bad_luck_can_be_told() -> None:
     with fake_api_keys({"openai": "made-up"}) as keys:
         keys.fail("openai", KeyStoreUnavailable("made up"))
 
-        with pytest.raises(KeyStoreUnavailable, match="made up"):
-            get_api_key("openai")
+        for _ in range(2):
+            with pytest.raises(KeyStoreUnavailable, match="made up"):
+                get_api_key("openai")
+
+        keys.recover("openai")
+        assert get_api_key("openai").value == "made-up"
 
 
 def test_blocks_can_be_nested() -> None:
@@ -65,3 +73,10 @@ def test_blocks_can_be_nested() -> None:
 def test_a_service_that_cannot_be_is_the_tests_mistake() -> None:
     with pytest.raises(ValueError, match="lower-case"):
         FakeServiceKeys({"OpenAI": "made-up"})
+    with fake_api_keys() as keys, pytest.raises(KeyNotFound, match="lower-case"):
+        keys.get("OpenAI")
+
+
+def test_a_name_is_taken_once() -> None:
+    with fake_api_keys({"openai": "made-up"}) as keys, pytest.raises(ValueError, match="another name"):
+        keys.store("openai", "another")

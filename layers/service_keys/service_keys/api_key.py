@@ -29,13 +29,13 @@ class ApiKey:
     __slots__ = ("_parts", "_text", "id", "name", "service", "version")
 
     def __init__(self, material: KeyMaterial, *, id: str, name: str, service: str, version: int) -> None:  # noqa: A002
-        plaintext = material.reveal()
-        self._text: str | None = plaintext if isinstance(plaintext, str) else None
-        self._parts: dict[str, str] = {} if isinstance(plaintext, str) else plaintext
         self.id = id
         self.name = name
         self.service = service
         self.version = version
+        plaintext = material.reveal()
+        self._text: str | None = plaintext if isinstance(plaintext, str) else None
+        self._parts: dict[str, str] = {} if isinstance(plaintext, str) else plaintext
 
     @property
     def value(self) -> str:
@@ -80,6 +80,9 @@ class ApiKey:
 
     def __deepcopy__(self, _memo: object) -> ApiKey:
         return self
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("An API key is not to be pickled. Read it where it is needed.")
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("An API key is not to be pickled. Read it where it is needed.")

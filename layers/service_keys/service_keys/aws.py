@@ -7,9 +7,11 @@ are botocore clients and serve as well.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 from botocore.config import Config
 
@@ -74,8 +76,10 @@ _UNREACHABLE = (
     botocore.exceptions.HTTPClientError,
     botocore.exceptions.IncompleteReadError,
     botocore.exceptions.NoCredentialsError,
+    botocore.parsers.ResponseParserError,
+    # What botocore raises where credentials ran out and no new ones come.
+    RuntimeError,
 )
-_HTTP_SERVER_ERROR = 500
 
 
 def client(
@@ -111,7 +115,7 @@ def meaning(service: str, *, writing: bool = False) -> Iterator[None]:
     except botocore.exceptions.ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _UNAVAILABLE or status >= _HTTP_SERVER_ERROR:
+        if code in _UNAVAILABLE or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise KeyStoreUnavailable(f"{service} is busy or failing ({code}). {advice}") from error
         if code in _DENIED:
             raise KeyAccessDenied(

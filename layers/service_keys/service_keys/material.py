@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,10 @@ class KeyMaterial:
     def __repr__(self) -> str:
         return "KeyMaterial(hidden)"
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("key material is not to be pickled or copied")
+
+    def __getstate__(self) -> NoReturn:
         raise TypeError("key material is not to be pickled or copied")
 
     def reveal(self) -> str | dict[str, str]:

@@ -13,8 +13,11 @@ from service_keys import naming
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
-else:  # openapi.yaml is made from the models, and pydantic reads no other before 3.12
-    from typing_extensions import TypedDict
+else:
+    try:  # openapi.yaml is made from the models, and pydantic reads no other before 3.12
+        from typing_extensions import TypedDict
+    except ImportError:  # a consumer's own tests need nothing but botocore
+        from typing import TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

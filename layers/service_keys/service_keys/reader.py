@@ -1,19 +1,21 @@
 """The cached read path: fast while all is well, right when an administrator acts, calm when AWS is not.
 
-| what was read                    | is served for                                                                 |
-| -------------------------------- | ----------------------------------------------------------------------------- |
-| a key                            | `FRESH_SECONDS`; then one look into the table says whether it still holds     |
-| a plaintext                      | `PLAINTEXT_SECONDS`, as long as its ciphertext is the one in the table        |
-| a key, while AWS is out of reach | `STALE_SECONDS` after it was last known to hold                               |
-| a refusal                        | `PAUSE_SECONDS`, so that a function in a loop costs nothing                   |
+| what is held    | serves                                                                     |
+| --------------- | -------------------------------------------------------------------------- |
+| a look          | for `FRESH_SECONDS`; in an outage until `STALE_SECONDS` after it began     |
+| a plaintext     | for `PLAINTEXT_SECONDS`, as long as its ciphertext is the one in the table |
+| a refusal       | for `PAUSE_SECONDS`, so that a function in a loop costs nothing            |
 
-Times are the wall clock's: a frozen execution environment must notice what passed. A clock that was set back makes what
-was read count as old.
+In an outage the last look goes on deciding which key is served: nothing that it showed to be disabled, deleted or
+renamed comes back. Times are the wall clock's: a frozen execution environment must notice what passed.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -45,11 +47,12 @@ FRESH_SECONDS: Final = 60
 PLAINTEXT_SECONDS: Final = 60 * 60
 STALE_SECONDS: Final = 15 * 60
 PAUSE_SECONDS: Final = 5
-"""Between two looks that callers ask for, and before a refusal is looked into again."""
-OUTAGE_PAUSE_SECONDS: Final = 30
-"""Before the next look while AWS is out of reach and there is something to serve: every look waits for a timeout."""
+"""Between two looks that callers ask for, before a refusal is looked into again, and after a look that failed."""
+LONGEST_PAUSE_SECONDS: Final = 30
+"""What the pause grows to while looks go on failing: each waits for timeouts, and AWS is busy enough."""
 
-_REFUSALS = (KeyNotFound, KeyDisabled, KeyAccessDenied, KeyCorrupted)
+_SERVICES_HELD = 64
+_REFUSALS = (KeyNotFound, KeyDisabled, KeyAccessDenied, KeyCorrupted, KeyStoreUnavailable)
 _logger = logging.getLogger(__name__)
 
 _Slot = str | tuple[str, str]
@@ -57,26 +60,34 @@ _Slot = str | tuple[str, str]
 
 
 class _Answer(NamedTuple):
-    """A key, when it is served without a look, and when it was last known to hold."""
+    """A key, and when it is served without another thought."""
 
     since: float
     until: float
     key: ApiKey
-    held_at: float
+
+
+class _Look(NamedTuple):
+    """A service's keys as the table had them, newest first, and when that look began."""
+
+    keys: tuple[ReadableKey | DamagedKey, ...]
+    at: float
 
 
 class _Plaintext(NamedTuple):
-    """What a ciphertext decrypted to, and when."""
+    """What a ciphertext decrypted to, when, and when that ciphertext was last seen in the table."""
 
     ciphertext: bytes
     material: KeyMaterial
     decrypted_at: float
+    seen_at: float
 
 
 class _Refusal(NamedTuple):
-    """Why there is no key, and when that was found."""
+    """Why there is no key, and when that was found. Not the exception: its traceback would keep callers' frames."""
 
-    error: ServiceKeysError
+    error: type[ServiceKeysError]
+    words: str
     at: float
 
 
@@ -84,19 +95,19 @@ class _Refusal(NamedTuple):
 class _Service:
     """What is known of one service's keys. The one thread that looks holds the lock; the others wait for it."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    keys: tuple[ReadableKey | DamagedKey, ...] = ()
-    """As the last look found them, newest first."""
-    looked_at: float = 0
-    """When the last look began that found something."""
-    tried_at: float = 0
+    # Reentrant: a signal handler, or a log handler that botocore calls, may read a key too.
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    look: _Look | None = None
+    tried_at: float = -math.inf
     """When the last look began, whatever came of it."""
+    failures: int = 0
+    """How many times AWS has been out of reach in a row."""
     used: set[str] = field(default_factory=set)
     """Ids of the keys that were used since the last look."""
     plaintexts: dict[str, _Plaintext] = field(default_factory=dict)
     """By id, of active keys alone."""
-    last_good: dict[_Slot, _Answer] = field(default_factory=dict)
-    """What an outage is bridged with: of keys alone that the last look found active."""
+    slots: set[_Slot] = field(default_factory=set)
+    """What was answered since the last look."""
     refusals: dict[_Slot, _Refusal] = field(default_factory=dict)
 
 
@@ -152,112 +163,173 @@ class ServiceKeys:
 
     def _look_up(self, service: str, name: str | None, *, refresh: bool) -> ApiKey:
         slot: _Slot = service if name is None else (service, name)
-        known = self._services.setdefault(service, _Service())
-        with known.lock:
-            now = self._clock()
-            refresh = refresh and not _within(PAUSE_SECONDS, known.tried_at, now)
-            answer = self._answers.get(slot)
-            if answer is not None and answer.since <= now < answer.until and not refresh:
-                return answer.key
-            refusal = known.refusals.pop(slot, None)
-            if refusal and _within(PAUSE_SECONDS, refusal.at, now):
-                known.refusals[slot] = refusal
-                # Anew, for a traceback that grows with every raise would keep every frame alive.
-                raise type(refusal.error)(*refusal.error.args)
-            try:
-                answer = self._answer(known, service, name, now, refresh=refresh)
-                known.last_good[slot] = answer
-            except KeyStoreUnavailable as error:
-                answer = _bridged(known, slot, now, error)
-            except _REFUSALS as error:
-                known.last_good.pop(slot, None)
-                self._answers.pop(slot, None)
-                known.refusals[slot] = _Refusal(error, now)
-                raise
-            self._answers[slot] = answer
-            return answer.key
-
-    def _answer(self, known: _Service, service: str, name: str | None, now: float, *, refresh: bool) -> _Answer:
-        """Find the key, in what the last look found as far as that will do."""
-        if refresh or not _within(FRESH_SECONDS, known.looked_at, now):
-            self._look(known, service, now)
+        known = self._known(service)
+        # What is logged and stamped waits until the lock is free: it takes time, and a log handler may read keys.
+        afterwards: list[Callable[[], None]] = []
         try:
-            key = _chosen(known.keys, service, name)
+            with known.lock:
+                now = self._clock()
+                refresh = refresh and not _within(PAUSE_SECONDS, known.tried_at, now)
+                answer = self._answers.get(slot)
+                if answer is not None and answer.since <= now < answer.until and not refresh:
+                    return answer.key
+                refusal = known.refusals.get(slot)
+                if refusal is not None and _within(PAUSE_SECONDS, refusal.at, now):
+                    raise refusal.error(refusal.words)
+                try:
+                    answer = self._answer(known, service, name, refresh=refresh, afterwards=afterwards)
+                except _REFUSALS as error:
+                    self._answers.pop(slot, None)
+                    known.refusals[slot] = _Refusal(type(error), str(error), self._clock())
+                    raise
+                self._answers[slot] = answer
+                known.slots.add(slot)
+                return answer.key
+        finally:
+            for act in afterwards:
+                act()
+
+    def _known(self, service: str) -> _Service:
+        known = self._services.get(service)
+        if known is None:
+            if len(self._services) >= _SERVICES_HELD:
+                # Names that nobody has a key of must not fill the memory.
+                for other, held in list(self._services.items()):
+                    if not (held.look and held.look.keys) and not _within(PAUSE_SECONDS, held.tried_at, self._clock()):
+                        self._services.pop(other, None)
+            known = self._services.setdefault(service, _Service())
+        return known
+
+    def _answer(
+        self, known: _Service, service: str, name: str | None, *, refresh: bool, afterwards: list[Callable[[], None]]
+    ) -> _Answer:
+        """Find the key: in the last look as far as that will do."""
+        now = self._clock()
+        look, fresh = known.look, known.look is not None and _within(FRESH_SECONDS, known.look.at, now)
+        if look is None or not fresh or refresh:
+            look = self._look(known, service, afterwards)
+        try:
+            asked = _asked(look, service, name)
         except (KeyNotFound, KeyDisabled):
-            if _within(PAUSE_SECONDS, known.looked_at, now):
+            if _within(PAUSE_SECONDS, known.tried_at, now):
                 raise
             # An administrator may have mended it since.
-            self._look(known, service, now)
-            key = _chosen(known.keys, service, name)
-        api_key = self._decrypted(known, key, service, now)
-        if key.id not in known.used:
+            look = self._look(known, service, afterwards)
+            asked = _asked(look, service, name)
+        key, plaintext, bridged = self._plaintext(known, asked, look, afterwards)
+        now = self._clock()
+        if look.at == known.tried_at and key.id not in known.used:
             known.used.add(key.id)
-            usage.stamp_if_due(self._table, key, at=now)
-        return _Answer(known.looked_at, known.looked_at + FRESH_SECONDS, api_key, held_at=known.looked_at)
+            afterwards.append(functools.partial(usage.stamp_if_due, self._table, key, at=now))
+        until = look.at + FRESH_SECONDS
+        if look.at != known.tried_at:
+            # The last look failed: this one serves until the next try, but never past the limit.
+            until = min(now + _pause(known), look.at + STALE_SECONDS)
+        elif bridged:
+            until = min(until, now + _pause(known), plaintext.seen_at + STALE_SECONDS)
+        api_key = ApiKey(plaintext.material, id=key.id, name=key.name, service=service, version=key.version)
+        return _Answer(min(look.at, now), until, api_key)
 
-    def _look(self, known: _Service, service: str, now: float) -> None:
-        """Read the service's keys from the table, and forget whatever no longer holds."""
-        known.tried_at = now
+    def _look(self, known: _Service, service: str, afterwards: list[Callable[[], None]]) -> _Look:
+        """Read the service's keys from the table; in an outage, return what the last look found.
+
+        Raises:
+            KeyAccessDenied: This function may not read them; nothing is held any longer.
+            KeyStoreUnavailable: AWS is out of reach, and the last look is too old.
+        """
+        began = known.tried_at = self._clock()
         try:
             keys = self._table.readable(service)
         except KeyAccessDenied:
-            known.looked_at = 0
-            self._keep(known, set())
+            known.look = None
+            self._forget(known, set())
             raise
-        known.keys, known.looked_at = keys, now
+        except KeyStoreUnavailable as error:
+            known.failures += 1
+            now, look = self._clock(), known.look
+            if look is None or not _within(STALE_SECONDS, look.at, now):
+                raise KeyStoreUnavailable(_too_old(error)) from error
+            afterwards.append(functools.partial(_warn, service, now - look.at, error))
+            return look
+        known.failures = 0
+        # In one step: whatever interrupts this thread, what the look showed to have ended is not served again.
+        known.look = look = _Look(keys, began)
         known.used.clear()
-        self._keep(known, {key.id for key in keys if key.active})
+        known.refusals.clear()
+        self._forget(known, {key.id for key in keys if key.active})
+        return look
 
-    def _keep(self, known: _Service, key_ids: set[str]) -> None:
-        """Forget all but these keys, and choose anew among them."""
-        for slot, answer in list(known.last_good.items()):
+    def _forget(self, known: _Service, but: set[str]) -> None:
+        """Choose anew, and hold the plaintexts of these keys alone."""
+        for slot in known.slots:
             self._answers.pop(slot, None)
-            if answer.key.id not in key_ids:
-                del known.last_good[slot]
-        for key_id in known.plaintexts.keys() - key_ids:
-            del known.plaintexts[key_id]
+        known.slots = set()
+        known.plaintexts = {key_id: held for key_id, held in known.plaintexts.items() if key_id in but}
 
-    def _decrypted(self, known: _Service, key: ReadableKey, service: str, now: float) -> ApiKey:
-        plaintext = known.plaintexts.get(key.id)
-        held = plaintext is not None and _within(PLAINTEXT_SECONDS, plaintext.decrypted_at, now)
+    def _plaintext(
+        self, known: _Service, asked: list[ReadableKey], look: _Look, afterwards: list[Callable[[], None]]
+    ) -> tuple[ReadableKey, _Plaintext, bool]:
+        """Return the first key's plaintext; while KMS is out of reach, what last held of these keys."""
+        key = asked[0]
+        now = self._clock()
+        held = known.plaintexts.get(key.id)
+        if held and held.ciphertext == key.ciphertext and _within(PLAINTEXT_SECONDS, held.decrypted_at, now):
+            known.plaintexts[key.id] = held = held._replace(seen_at=look.at)
+            return key, held, False
         try:
-            if plaintext is None or not held or plaintext.ciphertext != key.ciphertext:
-                ciphertext, material = key.ciphertext, encryption.decrypt(self._kms, key.ciphertext, key_id=key.id)
-                plaintext = known.plaintexts[key.id] = _Plaintext(ciphertext, material, now)
+            material = encryption.decrypt(self._kms, key.ciphertext, key_id=key.id)
         except (KeyAccessDenied, KeyCorrupted):
-            self._keep(known, known.plaintexts.keys() - {key.id})
+            self._forget(known, known.plaintexts.keys() - {key.id})
             raise
-        return ApiKey(plaintext.material, id=key.id, name=key.name, service=service, version=key.version)
+        except KeyStoreUnavailable as error:
+            known.failures += 1
+            now = self._clock()
+            for candidate in asked:
+                held = known.plaintexts.get(candidate.id)
+                if held and _within(STALE_SECONDS, held.seen_at, now):
+                    afterwards.append(functools.partial(_warn, candidate.id, now - held.seen_at, error))
+                    return candidate, held, True
+            raise KeyStoreUnavailable(_too_old(error)) from error
+        known.failures = 0
+        known.plaintexts[key.id] = made = _Plaintext(key.ciphertext, material, now, look.at)
+        return key, made, False
 
 
-def _chosen(keys: tuple[ReadableKey | DamagedKey, ...], service: str, name: str | None) -> ReadableKey:
-    """Return the newest active key, of this name if one is given."""
+def _asked(look: _Look, service: str, name: str | None) -> list[ReadableKey]:
+    """Return the active keys, of this name if one is given, newest first.
+
+    Raises:
+        KeyCorrupted: The newest of them is damaged.
+        KeyDisabled: There are keys, but none is active.
+        KeyNotFound: There are none.
+    """
     folded = None if name is None else naming.fold(name)
-    asked = [key for key in keys if folded is None or (key.name is not None and naming.fold(key.name) == folded)]
-    for key in asked:
-        if isinstance(key, DamagedKey):
+    named = [key for key in look.keys if folded is None or (key.name is not None and naming.fold(key.name) == folded)]
+    active: list[ReadableKey] = []
+    for key in named:
+        if isinstance(key, ReadableKey) and key.active:
+            active.append(key)
+        elif isinstance(key, DamagedKey) and not active:
             raise KeyCorrupted(f"The item of {key.id} is damaged. Delete the key and store it again.")
-        if key.active:
-            return key
+    if active:
+        return active
     which = f"the service {service!r}" + ("" if name is None else f" with the name {name!r}")
-    if asked:
+    if named:
         raise KeyDisabled(f"Every key of {which} is disabled. An administrator can enable one, or store another.")
     raise KeyNotFound(f"There is no key of {which}. An administrator can store one.")
 
 
-def _bridged(known: _Service, slot: _Slot, now: float, error: KeyStoreUnavailable) -> _Answer:
-    """Return what was last known to hold, for a while longer.
+def _warn(what: str, age: float, error: KeyStoreUnavailable) -> None:
+    _logger.warning("Serving %s as it was %d s ago: %s", what, age, error)
 
-    Raises:
-        KeyStoreUnavailable: That is too long ago, or never was.
-    """
-    good = known.last_good.get(slot)
-    if good is None or not _within(STALE_SECONDS, good.held_at, now):
-        unavailable = KeyStoreUnavailable(f"No key was read in the last {STALE_SECONDS // 60} minutes: {error}")
-        known.refusals[slot] = _Refusal(unavailable, now)
-        raise unavailable from error
-    _logger.warning("Serving %s as it was %d s ago: %s", good.key.id, now - good.held_at, error)
-    return good._replace(since=now, until=min(now + OUTAGE_PAUSE_SECONDS, good.held_at + STALE_SECONDS))
+
+def _too_old(error: KeyStoreUnavailable) -> str:
+    return f"There is nothing from the last {STALE_SECONDS // 60} minutes to go on with: {error}"
+
+
+def _pause(known: _Service) -> float:
+    """Return how many seconds pass before the next try, after so many that failed in a row."""
+    return float(min(PAUSE_SECONDS * 2 ** max(known.failures - 1, 0), LONGEST_PAUSE_SECONDS))
 
 
 def _within(seconds: float, since: float, now: float) -> bool:
@@ -297,6 +369,15 @@ def shared_by(source: Source) -> Iterator[None]:
         yield
     finally:
         _shared = before
+
+
+def _forget_shared() -> None:
+    """Let a forked child make its own: the parent's locks may be held, and its connections are the parent's."""
+    global _shared, _shared_lock
+    _shared, _shared_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_shared)
 
 
 def _make_shared() -> Source:

@@ -43,6 +43,16 @@ _SHOWN_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
 _UNWANTED: Final = frozenset({"Cc", "Cf", "Cs"})
 """Unicode's control and format characters, which come along with a careless paste, and lone surrogates."""
 _REPLACEMENT_CHARACTER: Final = "\N{REPLACEMENT CHARACTER}"
+_WORDS: Final = {
+    "missing": "this field is required",
+    "model_type": "send a JSON object",
+    "dict_type": "send a JSON object",
+    "string_pattern_mismatch": "use lower-case letters and digits, with single hyphens between them, such as spotify",
+    "string_unicode": "give valid Unicode text",
+    "invalid_key": "give valid Unicode text",
+    "string_type": "give a string",
+    "bool_type": "give true or false",
+}
 _READ_ONLY: Final = MaskedApiKey.__annotations__.keys() | {"effectiveBy"}
 
 
@@ -247,23 +257,14 @@ def _details(kind: str, location: tuple[int | str, ...], message: str, context: 
     if kind == "key":
         return tuple(context["details"])
     field = str(location[0]) if location and _SHOWN_NAME.fullmatch(str(location[0])) else "(body)"
-    match kind:
-        case "missing":
-            words = "this field is required"
-        case "extra_forbidden" if field in _READ_ONLY:
-            words = "the server sets this field, and it cannot be changed; leave it out"
-        case "extra_forbidden":
-            words = "there is no such field; leave it out"
-        case "model_type" | "dict_type":
-            words = "send a JSON object"
-        case "string_pattern_mismatch":
-            words = "use lower-case letters and digits, with single hyphens between them, such as spotify"
-        case "string_unicode" | "invalid_key":
-            words = "give valid Unicode text"
-        case "string_type":
-            words = "give a string"
-        case "bool_type":
-            words = "give true or false"
-        case _:
-            words = message[:1].lower() + message[1:]
-    return (Detail(field, words),)
+    return (Detail(field, _words(kind, field) or message[:1].lower() + message[1:]),)
+
+
+def _words(kind: str, field: str) -> str | None:
+    if kind != "extra_forbidden":
+        return _WORDS.get(kind)
+    if field == "service":
+        return "a key's service never changes; store a new key for the other service"
+    if field in _READ_ONLY:
+        return "the server sets this field, and it cannot be changed; leave it out"
+    return "there is no such field; leave it out"

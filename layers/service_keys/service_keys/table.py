@@ -15,6 +15,7 @@ lost, from two writes.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from service_keys.errors import DuplicateKeyName, KeyCorrupted, KeyNotFound, Key
 from service_keys.models import DamagedKey, ReadableKey, StoredKey, StoredSecret, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     """Attributes in DynamoDB's notation, such as ``{"id": {"S": "spotify.…"}}``."""
 
 _Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
 
 NEWEST_INDEX: Final = "newest"
 NAME_PARTITION: Final = "#name"
@@ -144,7 +146,7 @@ class Table:
                 request["ExclusiveStartKey"] = start
             with meaning("DynamoDB"):
                 answer = self._client.query(**request)
-            found.extend(_to_key(item) for item in answer["Items"])
+            found.extend(_whole(answer["Items"]))
             start = answer.get("LastEvaluatedKey")
             if not start:
                 break
@@ -168,7 +170,7 @@ class Table:
         while True:
             with meaning("DynamoDB"):
                 answer = self._client.query(**request)
-            found.extend(_to_readable(item) for item in answer["Items"])
+            found.extend(_to_readable(item, service) for item in answer["Items"] if _is_key(item))
             if "LastEvaluatedKey" not in answer:
                 return tuple(found)
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -224,7 +226,7 @@ class Table:
                 ExpressionAttributeNames=names,
                 ConsistentRead=True,
             )
-        if "Item" not in answer:
+        if "Item" not in answer or not (_is_key(answer["Item"]) or "ciphertext" in attributes):
             _not_found()
         return answer["Item"]
 
@@ -313,13 +315,16 @@ class Table:
         there = self._read(key_id, _SHOWN)
         key = _to_key(there)
         _check_version(key.version, if_match)
-        write: Item = self._in_version(key)
+        write: Item = self._in_version(key_id, there["version"])
         write["UpdateExpression"] = update.expression
         write["ExpressionAttributeNames"] = update.names
         write["ExpressionAttributeValues"] |= update.values
         writes: list[Item] = [{"Update": write}]
         if name is not None and naming.fold(name) != naming.fold(key.name):
-            writes += [{"Put": self._put(_claim(name, key_id), _NOT_THERE)}, {"Delete": self._claim_of(key)}]
+            writes += [
+                {"Put": self._put(_claim(name, key_id), _NOT_THERE)},
+                {"Delete": self._claim_of(key_id, key.name)},
+            ]
         failed = self._transact(writes)
         if _only_last(failed):
             failed = self._transact(writes[:-1])
@@ -329,29 +334,29 @@ class Table:
             _duplicate_name()
         raise _Disturbed
 
-    def delete(self, key_id: str, *, if_match: frozenset[int] | None = None) -> StoredKey:
+    def delete(self, key_id: str, *, if_match: frozenset[int] | None = None) -> None:
         """Delete a key, and free its name, in one transaction.
-
-        Returns:
-            The key as it was.
 
         Raises:
             KeyNotFound: There is no such key.
             VersionConflict: The key is not in a version of ``if_match``.
         """
 
-        def attempt() -> StoredKey:
-            key = self.get(key_id)
-            _check_version(key.version, if_match)
-            writes: list[Item] = [{"Delete": self._in_version(key)}, {"Delete": self._claim_of(key)}]
+        def attempt() -> None:
+            # Of the item only what deleting needs: a damaged one can be deleted too.
+            item = self._read(key_id, ("version", "name"))
+            version = item.get("version")
+            _check_version(int(version["N"]) if version else 0, if_match)
+            writes: list[Item] = [{"Delete": self._in_version(key_id, version)}]
+            if "name" in item:
+                writes.append({"Delete": self._claim_of(key_id, item["name"]["S"])})
             failed = self._transact(writes)
             if _only_last(failed):
                 failed = self._transact(writes[:-1])
             if failed:
                 raise _Disturbed
-            return key
 
-        return self._until_undisturbed(attempt)
+        self._until_undisturbed(attempt)
 
     def note_verification(self, key_id: str, verification: Verification, *, of: bytes) -> None:
         """Note what came of checking the ciphertext ``of``. The version stays; a later check's result does too.
@@ -427,23 +432,22 @@ class Table:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
 
-    def _in_version(self, key: StoredKey) -> Item:
+    def _in_version(self, key_id: str, version: Item | None) -> Item:
         """Address a key on condition that nobody changed it since it was read."""
-        return {
-            "TableName": self._name,
-            "Key": _primary_key(key.id),
-            "ConditionExpression": "version = :read",
-            "ExpressionAttributeValues": {":read": {"N": str(key.version)}},
-        }
+        address = {"TableName": self._name, "Key": _primary_key(key_id)}
+        if version is None:
+            return address | {"ConditionExpression": "attribute_exists(id) AND attribute_not_exists(version)"}
+        values = {":read": version}
+        return address | {"ConditionExpression": "version = :read", "ExpressionAttributeValues": values}
 
-    def _claim_of(self, key: StoredKey) -> Item:
+    def _claim_of(self, key_id: str, name: str) -> Item:
         """Address a key's claim on its name, if it is there: a key can always be deleted."""
         return {
             "TableName": self._name,
-            "Key": {"service": {"S": NAME_PARTITION}, "id": {"S": naming.fold(key.name)}},
+            "Key": {"service": {"S": NAME_PARTITION}, "id": {"S": naming.fold(name)}},
             "ConditionExpression": "attribute_not_exists(id) OR #key = :id",
             "ExpressionAttributeNames": {"#key": "key"},
-            "ExpressionAttributeValues": {":id": {"S": key.id}},
+            "ExpressionAttributeValues": {":id": {"S": key_id}},
         }
 
     def _transact(self, writes: list[Item]) -> list[Item | None]:
@@ -571,23 +575,42 @@ def _to_key(item: Item) -> StoredKey:
                 detail=verification["detail"]["S"],
             ),
         )
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         where = item.get("id", {}).get("S", "a key")
-        raise KeyCorrupted(f"The item of {where} lacks {error}. Delete the key and store it again.") from error
+        raise KeyCorrupted(f"The item of {where} is damaged ({error}). Delete the key and store it again.") from error
 
 
-def _to_readable(item: Item) -> ReadableKey | DamagedKey:
+def _is_key(item: Item) -> bool:
+    """Tell a key from what a stamp alone would leave, of a reader that does not keep to `Table.stamp`."""
+    return "name" in item or "version" in item
+
+
+def _to_readable(item: Item, service: str) -> ReadableKey | DamagedKey:
+    key_id, name = item["id"]["S"], item.get("name", {}).get("S")
+    if not key_id.startswith(f"{service}."):
+        # Moved here from another service, whose key it would give away.
+        return DamagedKey(key_id, name)
     try:
         return ReadableKey(
-            id=item["id"]["S"],
+            id=key_id,
             name=item["name"]["S"],
             active=item["active"]["BOOL"],
             ciphertext=item["ciphertext"]["B"],
             version=int(item["version"]["N"]),
             last_used=item.get("lastUsed", {}).get("S"),
         )
-    except KeyError:
-        return DamagedKey(id=item["id"]["S"], name=item.get("name", {}).get("S"))
+    except (KeyError, ValueError):
+        return DamagedKey(key_id, name)
+
+
+def _whole(items: list[Item]) -> Iterator[StoredKey]:
+    """Read items, and leave out those that are damaged: one must not hide all the others."""
+    for item in items:
+        try:
+            if _is_key(item):
+                yield _to_key(item)
+        except KeyCorrupted as error:
+            _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message says it all
 
 
 def _claim(name: str, key_id: str) -> Item:

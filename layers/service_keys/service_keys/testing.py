@@ -25,6 +25,8 @@ from service_keys.material import KeyMaterial
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_NO_SERVICE = "No key can have the service {service!r}. Services are lower-case, such as spotify."
+
 __all__ = ["FakeServiceKeys", "fake_api_keys"]
 
 
@@ -50,44 +52,59 @@ class FakeServiceKeys:
         """Store another key, newer than those before. Without ``name``, it is called as its service.
 
         Raises:
-            ValueError: No key can have this service.
+            ValueError: No key can have this service, or the service has a key of this name.
         """
         if not naming.is_service(service):
-            raise ValueError(f"No key can have the service {service!r}. Services are lower-case, such as spotify.")
+            raise ValueError(_NO_SERVICE.format(service=service))
         held = self._keys.setdefault(service, [])
+        if self._named(service, name or service):
+            raise ValueError(f"The test stored a key named {name or service!r} already. Give this one another name.")
         key_id = f"{service}.{len(held):012}"
         held.insert(0, ApiKey(KeyMaterial(value), id=key_id, name=name or service, service=service, version=1))
-        self._disabled.discard(service)
 
-    def disable(self, service: str) -> None:
-        """Disable every key of a service."""
-        self._disabled.add(service)
+    def disable(self, service: str, *, name: str | None = None) -> None:
+        """Disable every key of a service, or the one with this name."""
+        self._disabled |= {key.id for key in self._named(service, name)}
 
-    def delete(self, service: str) -> None:
-        """Delete every key of a service."""
-        self._keys.pop(service, None)
+    def enable(self, service: str, *, name: str | None = None) -> None:
+        """Enable every key of a service, or the one with this name."""
+        self._disabled -= {key.id for key in self._named(service, name)}
+
+    def delete(self, service: str, *, name: str | None = None) -> None:
+        """Delete every key of a service, or the one with this name."""
+        gone = {key.id for key in self._named(service, name)}
+        self._keys[service] = [key for key in self._keys.get(service, []) if key.id not in gone]
 
     def fail(self, service: str, error: ServiceKeysError) -> None:
         """Raise this error whenever a key of the service is asked for, such as ``KeyStoreUnavailable("made up")``."""
         self._failures[service] = error
 
+    def recover(self, service: str) -> None:
+        """Take back what `fail` did."""
+        self._failures.pop(service, None)
+
     def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
-        """Return the newest key of a service, or the one with this name, as `ServiceKeys.get` does."""
+        """Return the newest active key of a service, or the one with this name, as `ServiceKeys.get` does."""
         self.reads.append(service)
         if refresh:
             self.refreshes.append(service)
         if service in self._failures:
-            raise self._failures[service]
-        asked = [
-            key for key in self._keys.get(service, []) if name is None or naming.fold(key.name) == naming.fold(name)
-        ]
-        if not asked:
-            raise KeyNotFound(
-                f"The test stored no key of the service {service!r}" + (f" named {name!r}." if name else ".")
-            )
-        if service in self._disabled:
-            raise KeyDisabled(f"The test disabled the keys of the service {service!r}.")
-        return asked[0]
+            error = self._failures[service]
+            raise type(error)(*error.args)
+        if not naming.is_service(service):
+            raise KeyNotFound(_NO_SERVICE.format(service=service))
+        asked = self._named(service, name)
+        for key in asked:
+            if key.id not in self._disabled:
+                return key
+        which = f"the service {service!r}" + (f" with the name {name!r}" if name else "")
+        if asked:
+            raise KeyDisabled(f"The test disabled every key of {which}.")
+        raise KeyNotFound(f"The test stored no key of {which}.")
+
+    def _named(self, service: str, name: str | None) -> list[ApiKey]:
+        held = self._keys.get(service, [])
+        return [key for key in held if name is None or naming.fold(key.name) == naming.fold(name)]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The last-used stamp: cheap, never in the way, and true to within two minutes.
+"""The last-used stamp: cheap, never a reason for a read to fail, and true to within two minutes.
 
 A reader stamps a key on the first use after each look into the table, and only where the stamp it found there is about
 a minute old. A look is good for a minute, so a stamp trails the use by at most two; and since whoever looks later finds
@@ -32,7 +32,9 @@ _logger = logging.getLogger(__name__)
 
 
 def stamp_if_due(table: Table, key: ReadableKey, *, at: float) -> None:
-    """Note that a key is used, if that was not noted in about the last minute. Never raises, never tries again.
+    """Note that a key is used, if that was not noted in about the last minute.
+
+    Never raises: the next look is time enough to try again.
 
     Args:
         table: The table.
