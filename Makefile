@@ -15,8 +15,8 @@ help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/ready: requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Needs Python 3.11 or later, and found $$($(PYTHON) -V 2>/dev/null || echo 'no $(PYTHON)'). Try: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing what requirements-dev.txt pins into $(VENV) (once; a minute or two) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
@@ -55,10 +55,11 @@ lock: $(VENV)/ready ## Resolve requirements-dev.in into the exact pins of requir
 	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
 
 validate: $(VENV)/ready ## Validate the template as SAM sees it
-	@$(BIN)/sam validate --lint
+	@$(BIN)/sam validate
 
 build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm64 or x86_64)
-	@ARCHITECTURE=$(ARCHITECTURE) $(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) $(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 clean: ## Remove what the other commands made
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf $(VENV) .local .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

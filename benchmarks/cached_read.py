@@ -53,7 +53,7 @@ class _Store:
 
 def _peers() -> dict[str, Callable[[], object]]:
     store: Any = _Store()
-    # A clock that runs as long as the benchmark may, for nothing is to be looked up again.
+    # What was read stays fresh for longer than the benchmark runs.
     reader.FRESH_SECONDS = 3600  # type: ignore[misc]
     reader._shared = ServiceKeys("table", dynamodb_client=store, kms_client=store)  # noqa: SLF001 - the one instance
     client: Any = boto3.client(

@@ -94,11 +94,9 @@ def _add_state(command: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:  # noqa: PLR2004 - what a port can be
-        message = f"{port} is no port"
-        raise argparse.ArgumentTypeError(message)
-    return port
+    if not (text.isdecimal() and int(text) <= 65535):  # noqa: PLR2004 - what a port can be
+        raise argparse.ArgumentTypeError("give a whole number from 0 to 65535")
+    return int(text)
 
 
 def _token(options: argparse.Namespace) -> int:

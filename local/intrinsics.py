@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _NO_VALUE = object()
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-ssm.html
+_PARAMETER = re.compile(r"\{\{resolve:ssm:([^:}]+)\}\}")
 _PLACEHOLDER = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
@@ -23,7 +25,7 @@ class Resolver:
         parameters: Values of the template's parameters and of the pseudo parameters (`AWS::Region`, …).
         conditions: The template's `Conditions`.
         references: What resources answer: `{"Table": …}` to `Ref`, `{"Key.Arn": …}` to `Fn::GetAtt`; and
-            what other stacks export, under its name, to `Fn::ImportValue`.
+            what other stacks give, under its name: exports to `Fn::ImportValue`, SSM parameters to `{{resolve:ssm:…}}`.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class Resolver:
                 return f"${{{name}}}"
             return str(self.resolve(variables[name]) if name in variables else self._ref(name))
 
-        return _PLACEHOLDER.sub(replace, text)
+        substituted = _PLACEHOLDER.sub(replace, text)
+        parameter = _PARAMETER.fullmatch(substituted)
+        return self._reference(parameter[1]) if parameter else substituted
 
     def _if(self, value: list[Any]) -> Any:
         name, then, otherwise = value

@@ -122,7 +122,7 @@ _OPERATIONS: Final = {
     "DeleteApiKey": _Operation(
         "deleteApiKey",
         "Delete a key",
-        "The key is gone at once, and its name is free.",
+        "The key is gone at once, and its name is free. Readers act on it within 60 seconds.",
         "ApiKeyDeleted",
         parameters=("If-Match",),
         errors=(400, 404, 412),
