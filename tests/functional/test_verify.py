@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -95,6 +96,10 @@ def test_every_answer_is_judged_and_none_is_repeated(
     shown = verified.text + json.dumps(logged()) + str(store.items())
     assert not [secret for secret in (*SECRETS, "Incorrect API key", "made-up-id") if secret in shown]
     assert not [path for _, path, _ in providers.requests if "elsewhere" in path], "no redirect is followed"
+    for thread in threading.enumerate():
+        if thread.name == "service-keys-verification":
+            thread.join(5)
+            assert not thread.is_alive(), "nothing goes on reading after the answer"
 
 
 def test_a_region_that_is_not_served_says_nothing_of_the_key(admin: Admin, providers: FakeProviders) -> None:

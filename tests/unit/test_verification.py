@@ -1,7 +1,6 @@
 """Asking a service: where the request goes, and what keeps it there."""
 
 import http.client
-import queue
 import socket
 import ssl
 
@@ -56,12 +55,11 @@ def test_what_went_wrong_is_told_by_its_type(error: Exception, words: str) -> No
 
 
 def test_a_name_that_is_not_found_is_told() -> None:
-    outcomes: queue.SimpleQueue[verification._Outcome] = queue.SimpleQueue()
     question = Question("GET", "no-such-host.invalid", "/", {})
 
-    verification._ask(http.client.HTTPSConnection(question.host, timeout=3), question, "/", outcomes)
+    attempt = verification._Attempt(http.client.HTTPSConnection(question.host, timeout=3), "/", question)
 
-    assert isinstance(outcomes.get(), socket.gaierror)
+    assert isinstance(attempt.outcome(10), socket.gaierror)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import queue
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -27,8 +28,6 @@ SOCKET_TIMEOUT: Final = 3.0
 DEADLINE: Final = 6.0
 """Seconds for everything, the look-up of the host's name included."""
 REPLY_MAX_BYTES: Final = 256 * 1024
-
-_Outcome = Reply | Exception
 
 
 def known_service(service: str) -> KnownService:
@@ -56,14 +55,8 @@ def verify(
     """
     question = service.question(material)
     connection, path = _connection(service, question, stand_in)
-    outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
-    # A daemon: where a name server or a drip of bytes outlives the deadline, nobody waits for it.
-    threading.Thread(target=_ask, args=(connection, question, path, outcomes), daemon=True).start()
-    try:
-        outcome = outcomes.get(timeout=DEADLINE)
-    except queue.Empty:
-        outcome = TimeoutError()
-        _abort(connection)
+    attempt = _Attempt(connection, path, question)
+    outcome = attempt.outcome(DEADLINE)
     if isinstance(outcome, Reply):
         return service.judgement(outcome)
     return "inconclusive", f"{question.host} {_words(outcome)} Try again later."
@@ -80,29 +73,43 @@ def _connection(
     return connection, f"/{service.name}{question.path}"
 
 
-def _ask(
-    connection: http.client.HTTPConnection, question: Question, path: str, outcomes: queue.SimpleQueue[_Outcome]
-) -> None:
-    try:
-        headers = {"Accept": "application/json", "User-Agent": "service-keys", **question.headers}
-        connection.request(question.method, path, question.body, headers)
-        response = connection.getresponse()
-        body = response.read(REPLY_MAX_BYTES + 1)
-        too_large = len(body) > REPLY_MAX_BYTES
-        outcomes.put(http.client.HTTPException() if too_large else Reply(response.status, _json_object(body)))
-    except (OSError, http.client.HTTPException) as error:
-        outcomes.put(error)
-    finally:
-        connection.close()
+class _Attempt:
+    """One request, in a thread of its own: neither a name server nor a drip of bytes minds a socket's timeout."""
 
+    def __init__(self, connection: http.client.HTTPConnection, path: str, question: Question) -> None:
+        self._connection = connection
+        self._path = path
+        self._question = question
+        self._socket: socket.socket | None = None
+        self._outcomes: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
+        # A daemon: what does not end when its connection is cut, such as the look-up of a name, is left behind.
+        threading.Thread(target=self._ask, name="service-keys-verification", daemon=True).start()
 
-def _abort(connection: http.client.HTTPConnection) -> None:
-    """Wake up whoever waits on the connection, if there is one by now."""
-    if connection.sock is not None:
+    def outcome(self, deadline: float) -> Reply | Exception:
+        """Wait for the reply, or for what came instead; cut the connection after so many seconds."""
         try:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # it has just ended by itself
+            return self._outcomes.get(timeout=deadline)
+        except queue.Empty:
+            if self._socket is not None:
+                with suppress(OSError):  # it may have ended by itself just now
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            return TimeoutError()
+
+    def _ask(self) -> None:
+        headers = {"Accept": "application/json", "User-Agent": "service-keys", **self._question.headers}
+        try:
+            self._connection.connect()
+            # Kept, for the connection lets go of it once the answer begins.
+            self._socket = self._connection.sock
+            self._connection.request(self._question.method, self._path, self._question.body, headers)
+            with self._connection.getresponse() as response:
+                body = response.read(REPLY_MAX_BYTES + 1)
+            too_large = len(body) > REPLY_MAX_BYTES
+            self._outcomes.put(http.client.HTTPException() if too_large else Reply(response.status, _json_object(body)))
+        except (OSError, http.client.HTTPException) as error:
+            self._outcomes.put(error)
+        finally:
+            self._connection.close()
 
 
 def _json_object(body: bytes) -> dict[str, object] | None:
