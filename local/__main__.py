@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import signal
@@ -144,6 +145,7 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
         return 1
     with listener:
         _progress("Starting Service Keys ...")
+        _show_refusals()
         from local.aws import DYNAMODB_ENDPOINT, EmulatorError, isolated
         from local.functions import FunctionLoadError
         from local.issuer import Issuer
@@ -183,6 +185,14 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
             print(f"Service Keys cannot start: {exc}", file=sys.stderr)
             return 1
     return 0
+
+
+def _show_refusals() -> None:
+    """Write why the authorizer refuses a token, which on AWS Lambda's own log format does."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s: %(reason)s"))
+    logging.getLogger("authorizer").addHandler(handler)
+    logging.getLogger("authorizer").setLevel(logging.INFO)
 
 
 def _progress(line: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import jwt
 import pytest
+import requests
 
 from local.listener import bind
 
@@ -97,3 +98,23 @@ def test_a_run_that_is_told_to_stop_while_it_starts_ends_well(tmp_path: Path) ->
 
     assert (process.returncode, errors) == (0, "")
     assert output.endswith("Ended.\n")
+
+
+def test_a_run_says_why_it_refuses_a_token(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = next(line.split()[3] for line in process.stdout if line.startswith("Service Keys on http"))
+        path = "/api/v1/admin/api-keys"
+        assert requests.get(url + path, headers={"Authorization": "Bearer a.b.c"}, timeout=30).status_code == 401
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+
+    lines = errors.splitlines()
+    assert lines[0] == "Token refused: malformed"
+    assert lines[1].startswith(f"GET {path} 401 ")
