@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,13 +18,14 @@ import requests
 from local.aws import isolated
 from local.template import Template
 from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
+from tests.processes import ROOT, local_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from local.stack import LocalStack
 
-ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "spotify_token" / "template.yaml"
 NEW_KEY = SPOTIFY_KEY | {"clientSecret": "0f" * 16}
 
@@ -154,15 +154,7 @@ def test_the_example_fails_by_name_where_there_is_no_key(
 
 
 def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as run:
-        assert run.stdout is not None
-        url = next(line.split()[3] for line in run.stdout if line.startswith("Service Keys on http"))
+    with local_run(tmp_path) as (run, url):
         token = [sys.executable, "-m", "local", "token", "--state", str(tmp_path)]
         bearer = subprocess.run(token, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
         body = {"name": "Spotify", "key": SPOTIFY_KEY}

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jwt
@@ -16,11 +15,11 @@ import pytest
 import requests
 
 from local.listener import bind
+from tests.processes import ROOT, local_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[3]
+    from pathlib import Path
 
 
 def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,16 +59,7 @@ def test_every_command_explains_itself() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_told_to_stop_ends_well(number: signal.Signals, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "AWS_PROFILE": "there-is-no-such-profile"},
-    ) as process:
-        assert process.stdout is not None
-        url = next(line.split()[3] for line in process.stdout if line.startswith("Service Keys on http"))
+    with local_run(tmp_path, {**os.environ, "AWS_PROFILE": "there-is-no-such-profile"}) as (process, url):
         host, _, port = url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port))):
             # A connection that stays open does not hold it up.
@@ -101,15 +91,7 @@ def test_a_run_that_is_told_to_stop_while_it_starts_ends_well(tmp_path: Path) ->
 
 
 def test_a_run_says_why_it_refuses_a_token(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        url = next(line.split()[3] for line in process.stdout if line.startswith("Service Keys on http"))
+    with local_run(tmp_path) as (process, url):
         path = "/api/v1/admin/api-keys"
         assert requests.get(url + path, headers={"Authorization": "Bearer a.b.c"}, timeout=30).status_code == 401
         process.send_signal(signal.SIGINT)
