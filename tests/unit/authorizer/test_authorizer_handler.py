@@ -24,7 +24,7 @@ Keys = dict[str, SigningKey]
 
 
 @pytest.mark.parametrize("name", ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed448"])
-def test_an_administrators_token_is_allowed_for_exactly_the_method_asked_about(
+def test_an_administrators_token_is_allowed_for_the_stage_asked_about(
     name: str, keys: Keys, authorize: Authorize
 ) -> None:
     assert authorize(f"Bearer {token(keys[name])}") == {
