@@ -108,6 +108,9 @@ def test_a_refusal_by_iam_is_ours_to_mend(admin: Admin, store: Store, wire: Wire
 
     assert (answer.status, answer.code) == (500, "INTERNAL_SERVER_ERROR")
     assert store.items() == before
+    assert {entry["audit"]["outcome"] for entry in logged() if "audit" in entry} == {"done"}, (
+        "what was refused left none"
+    )
     line = logged()[-1]
     assert line["level"] == "ERROR"
     assert f"refused {operation.split('.')[1]}" in line["message"]
@@ -248,6 +251,7 @@ def test_a_transaction_that_is_refused_as_wrong_is_our_mistake(admin: Admin, wir
 
     assert (answer.status, answer.code) == (500, "INTERNAL_SERVER_ERROR")
     assert logged()[-1]["errorType"].endswith("TransactionCanceledException")
+    assert [line["audit"]["outcome"] for line in logged() if "audit" in line] == ["unknown"]
 
 
 def test_two_keys_with_one_id_cannot_be(admin: Admin, store: Store, wire: Wire) -> None:

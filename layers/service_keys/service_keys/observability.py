@@ -44,11 +44,11 @@ def audited(what: str, *, key_id: str, fields: Iterable[str], change: Change) ->
     audit = Audit()
     try:
         yield audit
-    except KeyStoreUnavailable:
-        audit.outcome = "unknown"
+    except ServiceKeysError as error:
+        audit.outcome = "unknown" if isinstance(error, KeyStoreUnavailable) else ""
         raise
-    except ServiceKeysError:
-        audit.outcome = ""
+    except Exception:
+        audit.outcome = "unknown"
         raise
     finally:
         if audit.outcome:
