@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from authorizer_configuration import Configuration
-from authorizer_errors import KeySetUnavailableError, TokenRefusedError
+from authorizer_errors import KeySetUnavailableError, TokenRefusedError, UnauthorizedError
 from issuer_keys import IssuerKeys
 from token_verifier import TokenVerifier
 
@@ -19,19 +19,12 @@ verifier = TokenVerifier(
 )
 
 
-class UnauthorizedError(Exception):
-    """API Gateway answers 401 to exactly this message, and 500 to any other."""
-
-    def __init__(self) -> None:
-        super().__init__("Unauthorized")
-
-
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer a TOKEN authorizer's event with a policy for the stage that it asks about.
 
     Raises:
         UnauthorizedError: no valid token; the client gets 401.
-        KeySetUnavailableError: the token could not be checked; the client gets 500.
+        KeySetUnavailableError: the token could not be checked; the client gets 503.
     """
     try:
         claims = verifier.verify(event.get("authorizationToken"))

@@ -20,3 +20,10 @@ class TokenRefusedError(Exception):
 
 class KeySetUnavailableError(Exception):
     """The issuer's key set could not be fetched, so that nothing can be said about the token."""
+
+
+class UnauthorizedError(Exception):
+    """What the handler raises: API Gateway answers 401 to exactly this message, and AUTHORIZER_FAILURE to any other."""
+
+    def __init__(self) -> None:
+        super().__init__("Unauthorized")

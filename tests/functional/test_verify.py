@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from service_keys import encryption
+from service_keys.material import KeyMaterial
 from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
 
 if TYPE_CHECKING:
@@ -168,6 +170,25 @@ def test_a_service_that_is_not_known_cannot_be_asked(admin: Admin, wire: Wire) -
 def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, providers: FakeProviders, key_id: str) -> None:
     assert admin.verify(key_id).code == "API_KEY_NOT_FOUND"
     assert providers.requests == []
+
+
+@pytest.mark.parametrize(
+    "key", ["line one\nline two of the marked secret", "schlüssel-marked-secret", {"part": "marked"}]
+)
+@pytest.mark.parametrize("service", KEYS)
+def test_a_key_stored_before_its_service_was_known_is_not_sent_in_a_shape_nobody_checked(
+    admin: Admin, store: Store, providers: FakeProviders, logged: Logged, capfd: Any, service: str, key: Any
+) -> None:
+    key_id = stored(admin, service)
+    ciphertext = encryption.encrypt(store.kms, store.kms_key, KeyMaterial(key), key_id=key_id)
+    store.put(store.item(key_id) | {"ciphertext": {"B": ciphertext}})
+
+    answer = admin.verify(key_id)
+
+    assert answer.data["verification"]["status"] == "inconclusive"
+    assert "Store it again" in answer.data["verification"]["detail"]
+    assert providers.requests == []
+    assert "marked" not in answer.text + json.dumps(logged()) + "".join(capfd.readouterr())
 
 
 def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, providers: FakeProviders) -> None:

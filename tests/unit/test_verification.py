@@ -62,6 +62,17 @@ def test_a_name_that_is_not_found_is_told() -> None:
     assert isinstance(attempt.outcome(10), socket.gaierror)
 
 
+def test_a_header_that_cannot_be_sent_ends_without_a_word_of_it(capfd: pytest.CaptureFixture[str]) -> None:
+    question = Question("GET", "127.0.0.1", "/", {"Authorization": f"Bearer {SECRET}\n"})
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.getsockname()[1], timeout=3)
+
+        outcome = verification._Attempt(connection, "/", question).outcome(10)
+
+    assert isinstance(outcome, ValueError)
+    assert SECRET not in verification._words(outcome) + "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize(
     "url",
     ["https://api.example.com", "http://api.example.com:80", "http://127.0.0.1", "http://127.0.0.1:80@evil.example"],

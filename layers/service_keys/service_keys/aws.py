@@ -82,12 +82,11 @@ _UNREACHABLE = (
 )
 
 
-def client(
-    service: str, patience: Patience = ADMIN_PATIENCE
-) -> Any:  # botocore makes its clients' classes when it runs
+def client(service: str, patience: Patience = ADMIN_PATIENCE) -> Any:
     """Make a botocore client that gives up while a Lambda function still has time to say so.
 
-    The environment decides the region, the credentials and, for local runs, the endpoint.
+    Its class is made by botocore when it runs. The environment decides the region, the credentials and, for local runs,
+    the endpoint.
     """
     config = Config(
         connect_timeout=patience.connect,

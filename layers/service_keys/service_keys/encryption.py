@@ -72,9 +72,8 @@ def decrypt(kms: KMSClient, ciphertext: bytes, *, key_id: str) -> KeyMaterial:
     """
     try:
         with meaning("KMS"), _unlogged():
-            plaintext = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=encryption_context(key_id))[
-                "Plaintext"
-            ]
+            context = encryption_context(key_id)
+            plaintext = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)["Plaintext"]
     except (kms.exceptions.InvalidCiphertextException, kms.exceptions.IncorrectKeyException) as error:
         raise KeyCorrupted(f"The ciphertext of {key_id} is damaged or another key's. Store the key again.") from error
     material = _material(plaintext)

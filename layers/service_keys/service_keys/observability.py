@@ -36,7 +36,7 @@ def audited(what: str, *, key_id: str, fields: Iterable[str], change: Change) ->
     A change that is refused leaves no line: nothing happened.
 
     Args:
-        what: ``create``, ``update`` or ``delete``.
+        what: ``create``, ``update``, ``delete`` or ``verify``.
         key_id: The key.
         fields: Names of the fields that the change sets; never their values.
         change: Who makes it, in which request.

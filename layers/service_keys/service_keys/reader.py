@@ -225,7 +225,7 @@ class ServiceKeys:
         if look.at != known.tried_at:
             # The last look failed: this one serves until the next try, but never past the limit.
             until = min(now + _pause(known), look.at + STALE_SECONDS)
-        elif bridged:
+        if bridged:
             until = min(until, now + _pause(known), plaintext.seen_at + STALE_SECONDS)
         api_key = ApiKey(plaintext.material, id=key.id, name=key.name, service=service, version=key.version)
         return _Answer(min(look.at, now), until, api_key)

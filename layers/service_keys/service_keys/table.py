@@ -8,9 +8,9 @@ Three kinds of items share the table, told apart by their partition:
 | ``#name``               | the folded name              | the claim of a key, named in ``key``, on its name           |
 | ``#idempotency``        | HMAC of a create request     | the memory, for a day, of which ``key`` that request made   |
 
-Every write of an administrator is a transaction, on condition that what it changes is what it read. Its
+Every change of an administrator is a transaction, on condition that what it changes is what it read. Its
 ClientRequestToken, which botocore makes, tells DynamoDB a write that botocore sent twice, because the first answer was
-lost, from two writes.
+lost, from two writes. A usage stamp and the result of a check are single conditional updates: twice does no harm.
 """
 
 from __future__ import annotations

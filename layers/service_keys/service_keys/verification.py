@@ -53,6 +53,9 @@ def verify(
         material: The key.
         stand_in: URL of what is asked instead of the service, in a local run or a test.
     """
+    if service.problems(material):
+        # Stored before the service was known here: it must not be sent anywhere in a shape that nobody checked.
+        return "inconclusive", f"The stored key has not the shape of a key of {service.name}. Store it again."
     question = service.question(material)
     connection, path = _connection(service, question, stand_in)
     attempt = _Attempt(connection, path, question)
@@ -106,7 +109,7 @@ class _Attempt:
                 body = response.read(REPLY_MAX_BYTES + 1)
             too_large = len(body) > REPLY_MAX_BYTES
             self._outcomes.put(http.client.HTTPException() if too_large else Reply(response.status, _json_object(body)))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             self._outcomes.put(error)
         finally:
             self._connection.close()
@@ -129,6 +132,8 @@ def _words(error: Exception) -> str:
             return "could not be reached: no secure connection (TLS)."
         case socket.gaierror():
             return "could not be reached: its name was not found (DNS)."
+        case ValueError():
+            return "could not be asked: the key cannot be sent as it is."
         case OSError():
             return "could not be reached: the connection failed."
         case _:
