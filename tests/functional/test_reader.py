@@ -326,6 +326,25 @@ def test_refresh_in_an_outage_tries_at_most_every_five_seconds(
     assert wire.counts() == {QUERY: 2}, "one call, which botocore tries twice"
 
 
+def test_what_a_refresh_sees_holds_for_every_name_and_nothing_of_it_is_kept(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+) -> None:
+    key = admin.create("Key", service="one")
+    keys.get("one")
+    keys.get("one", name="Key")
+    admin.update(key["id"], {"active": False})
+    clock.passes(6)
+    with pytest.raises(KeyDisabled):
+        keys.get("one", refresh=True)
+    wire.clear()
+
+    with pytest.raises(KeyDisabled):
+        keys.get("one", name="Key")
+
+    assert wire.counts() == {}
+    assert keys._services["one"].plaintexts == {}
+
+
 # --- bad luck -------------------------------------------------------------------------------------------------------
 
 OUTAGES: dict[str, dict[str, Any]] = {

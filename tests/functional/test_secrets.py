@@ -42,7 +42,7 @@ def test_a_full_scan_shows_no_plaintext(admin: Admin, store: Store) -> None:
 
 
 def test_a_ciphertext_decrypts_under_its_own_item_alone(admin: Admin, store: Store) -> None:
-    one, other = admin.create("One", key=MARKED), admin.create("Other", key=REPLACED)
+    one, other = (admin.create(name, service="same", key=key) for name, key in (("One", MARKED), ("Other", REPLACED)))
     ciphertext = store.item(one["id"])["ciphertext"]["B"]
 
     assert encryption.decrypt(store.kms, ciphertext, key_id=one["id"]).reveal() == MARKED

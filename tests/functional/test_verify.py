@@ -64,7 +64,7 @@ EVERY = {
     "wrong": ("rejected", ""),
     "revoked": ("rejected", ""),
     "forbidden": ("rejected", "permission"),
-    "rate-limited": ("inconclusive", "429"),
+    "rate-limited": ("inconclusive", "limits the rate"),
     "quota": ("inconclusive", "429"),
     "failing": ("inconclusive", "500"),
     "html": ("inconclusive", "not with what it documents"),
