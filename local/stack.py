@@ -63,6 +63,7 @@ def local_stack(
     parameters: Mapping[str, object] | None = None,
     *,
     path: Path = TEMPLATE,
+    table_name: str = TABLE_NAME,
     listener: socket.socket | None = None,
     issuer: Issuer | None = None,
     providers_url: str | None = None,
@@ -78,6 +79,7 @@ def local_stack(
     Args:
         parameters: Template parameters, instead of the ones that a local run gives.
         path: The template.
+        table_name: What to call the table; made where there is none of this name.
         listener: A socket from `listener.bind`; without it, a free port is taken.
         issuer: Signs the tokens; without it, one with a key of its own.
         providers_url: Stands for the external services; without it, keys are checked with the real ones.
@@ -100,7 +102,7 @@ def local_stack(
         dynamodb_url = os.environ.get(DYNAMODB_ENDPOINT) or moto.url
         template = create_resources(
             Template.load(_parameters(url, moto.url, parameters), path=path),
-            table_name=TABLE_NAME,
+            table_name=table_name,
             kms_url=moto.url,
             dynamodb_url=dynamodb_url,
         )
@@ -118,7 +120,7 @@ def local_stack(
             url=url,
             endpoint_url=moto.url,
             dynamodb_url=dynamodb_url,
-            table_name=TABLE_NAME,
+            table_name=table_name,
             kms_key_arn=template.references[f"{template.only('AWS::KMS::Key')}.Arn"],
             functions=functions,
             issuer=issuer,
