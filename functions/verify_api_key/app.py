@@ -8,8 +8,8 @@ from service_keys.table import Table
 from service_keys.verification import known_service, verify
 
 # The patience of readers: what asks somebody else as well has less time for AWS.
-table = Table(aws.client("dynamodb", aws.READER_PATIENCE), settings.table_name())
-kms = aws.client("kms", aws.READER_PATIENCE)
+dynamodb, kms = aws.clients("dynamodb", "kms", patience=aws.READER_PATIENCE)
+table = Table(dynamodb, settings.table_name())
 stand_in = settings.providers_url()
 
 

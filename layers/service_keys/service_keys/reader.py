@@ -133,6 +133,8 @@ class ServiceKeys:
         clock: Callable[[], float] = time.time,
     ) -> None:
         name = table_name or settings.table_name()
+        if dynamodb_client is None and kms_client is None:
+            dynamodb_client, kms_client = aws.clients("dynamodb", "kms", patience=aws.READER_PATIENCE)
         self._table = Table(dynamodb_client or aws.client("dynamodb", aws.READER_PATIENCE), name)
         self._kms: KMSClient = kms_client or aws.client("kms", aws.READER_PATIENCE)
         self._clock = clock
