@@ -15,6 +15,7 @@ from moto import mock_aws
 from moto.apigateway.models import RestAPI, apigateway_backends
 
 from local.aws import CREDENTIALS
+from local.retained import retained
 from local.template import REGION, Template
 from tests.template.conftest import DEPLOYMENT
 
@@ -100,6 +101,19 @@ def test_cloudformation_takes_the_stack(options: dict[str, str]) -> None:
     (api,) = client("apigateway").get_rest_apis()["items"]
     paths = client("apigateway").get_resources(restApiId=api["id"])["items"]
     assert {path["path"] for path in paths} >= {"/api/v1/admin/api-keys", "/api/v1/admin/api-keys/{id}/verify"}
+
+
+def test_what_is_retained_can_be_imported_into_a_new_stack(template: Template) -> None:
+    minimal = retained(template.cloudformation)
+
+    assert set(minimal["Resources"]) == {"ApiKeysTable", "EncryptionKey"}
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources.html
+    assert not {"Transform", "Outputs"} & minimal.keys()
+    assert all("Default" in parameter for parameter in minimal["Parameters"].values())
+    cloudformation = client("cloudformation")
+    cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(minimal))
+    (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
 
 
 def test_cloudwatch_takes_the_alarms(template: Template) -> None:

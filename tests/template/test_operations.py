@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,18 @@ def test_a_refused_token_is_no_error_of_the_authorizer(template: Template) -> No
         r"^class UnauthorizedError\(", (ROOT / "functions/authorizer/authorizer_errors.py").read_text(), re.MULTILINE
     )
     assert template.property("Authorizer", "LoggingConfig")["LogFormat"] == "JSON"
+
+
+def overrides(environment: str) -> dict[str, str]:
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())[environment]["deploy"]["parameters"]
+    return dict(re.findall(r'(\w+)="([^"]*)"', settings["parameter_overrides"]))
+
+
+def test_a_deployment_asks_for_what_cannot_be_known_and_knows_the_rest(template: Template) -> None:
+    for environment, protected in (("dev", False), ("prod", True)):
+        given = overrides(environment)
+        chosen = Template.load(DEPLOYMENT | given, template.references)
+
+        assert not given.keys() & DEPLOYMENT.keys()
+        assert chosen.property("ApiKeysTable", "DeletionProtectionEnabled") is protected
+        assert bool(list(chosen.resources(ALARM))) is protected
