@@ -72,6 +72,65 @@ def test_any_other_key_set_url_is_refused_without_being_repeated(url: str) -> No
     assert "hunter22" not in str(refusal.value)
 
 
+WITH_SECRET = {**GOOD, "JWKS_URL": "", "JWT_SECRET_PARAMETER": "/service-keys/jwt-secret"}
+
+
+@pytest.mark.parametrize("name", ["/service-keys/jwt-secret", "jwt-secret", "/a/b/c_D.e-1"])
+def test_a_parameter_is_named_as_parameter_store_names_it(name: str) -> None:
+    given = Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
+    assert (given.secret_parameter, given.jwks_url) == (name, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        " ",
+        "/",
+        "//a",
+        "/a/",
+        "/a//b",
+        "/a b",
+        "/a\n",
+        "/a:3",
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/a",
+        "made-up-secret/with+signs+of=base64",
+    ],
+)
+def test_any_other_parameter_is_refused_without_being_repeated(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="JWT_SECRET_PARAMETER") as refusal:
+        Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
+    assert "made-up-secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("missing", [{}, {"JWKS_URL": ""}, {"JWKS_URL": "", "JWT_SECRET_PARAMETER": ""}])
+def test_one_of_the_two_modes_must_be_chosen(missing: dict[str, str]) -> None:
+    environment = {name: value for name, value in GOOD.items() if name != "JWKS_URL"}
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL or JWT_SECRET_PARAMETER"):
+        Configuration.from_environment({**environment, **missing})
+
+
+def test_two_modes_at_once_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL and JWT_SECRET_PARAMETER"):
+        Configuration.from_environment({**WITH_SECRET, "JWKS_URL": GOOD["JWKS_URL"]})
+
+
+@pytest.mark.parametrize(
+    ("environment", "stack"),
+    [
+        ({}, None),
+        ({"STACK_NAME": ""}, None),
+        ({"STACK_NAME": "prod"}, "prod"),
+        ({"STACK_NAME": "prod", "POWERTOOLS_METRICS_DISABLED": "false"}, "prod"),
+        ({"STACK_NAME": "prod", "POWERTOOLS_METRICS_DISABLED": ""}, "prod"),
+        ({"STACK_NAME": "prod", "POWERTOOLS_METRICS_DISABLED": "true"}, None),
+        ({"STACK_NAME": "prod", "POWERTOOLS_METRICS_DISABLED": "True"}, None),
+        ({"STACK_NAME": "prod", "POWERTOOLS_METRICS_DISABLED": "1"}, None),
+    ],
+)
+def test_metrics_are_a_stacks_and_can_be_switched_off(environment: dict[str, str], stack: str | None) -> None:
+    assert Configuration.from_environment({**GOOD, **environment}).metrics_stack == stack
+
+
 @pytest.mark.parametrize("name", ["JWT_ISSUER", "JWT_AUDIENCE"])
 @pytest.mark.parametrize("value", ["", " ", "two words", " padded", "padded\n"])
 def test_issuer_and_audience_are_single_words(name: str, value: str) -> None:

@@ -1,0 +1,62 @@
+"""What operators learn of refusals and outages: a log line and a metric for each, from one place.
+
+The metric is a line in CloudWatch's embedded metric format, written here by hand: Powertools would cost the cold start
+more than all else. On Lambda, what is written to stdout reaches CloudWatch as it is, whatever the format of the log.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from authorizer_errors import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from authorizer_errors import KeyUnavailableError
+
+NAMESPACE = "ServiceKeys"
+
+_logger = logging.getLogger("authorizer")
+
+
+class Report:
+    """Writes them; must not be given anything of a token but its subject."""
+
+    def __init__(self, stack: str | None, *, clock: Callable[[], float] = time.time) -> None:
+        """Take the stack's name, a dimension of every metric; without one, no metrics are written."""
+        self._stack = stack
+        self._clock = clock
+
+    def refused(self, reason: Reason) -> None:
+        """A client gets 401: its token is not a valid one."""
+        _logger.info("Token refused", extra={"reason": reason})
+        self._count("RefusedTokens", reason=reason)
+
+    def denied(self, subject: str) -> None:
+        """A client gets 403: its token is valid, but not an administrator's."""
+        _logger.info("Token refused", extra={"reason": Reason.NOT_ADMINISTRATOR, "sub": subject})
+        self._count("RefusedTokens", reason=Reason.NOT_ADMINISTRATOR)
+
+    def unavailable(self, error: KeyUnavailableError) -> None:
+        """A client gets 503: its token could not be checked."""
+        _logger.error("No token can be checked. %s", error, extra={"reason": "key_unavailable"})
+        self._count("AuthorizerUnavailable")
+
+    def _count(self, metric: str, **dimensions: str) -> None:
+        if self._stack is None:
+            return
+        named = {"stack": self._stack, **dimensions}
+        directive = {
+            "Namespace": NAMESPACE,
+            "Dimensions": [list(named)],
+            "Metrics": [{"Name": metric, "Unit": "Count"}],
+        }
+        metadata = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
+        # In one piece: print writes the end of the line by itself, and another line could come between.
+        sys.stdout.write(json.dumps({"_aws": metadata, **named, metric: 1}) + "\n")
