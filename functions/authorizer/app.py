@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from authorizer_configuration import Configuration
-from authorizer_errors import KeyUnavailableError, TokenRefusedError, UnauthorizedError
+from authorizer_errors import ConfigurationError, KeyUnavailableError, TokenRefusedError, UnauthorizedError
 from authorizer_report import Report
 from token_verifier import TokenVerifier
 
@@ -23,7 +23,12 @@ def _keys(configuration: Configuration) -> Keys:
 
     assert configuration.secret_parameter is not None  # noqa: S101 - for the type checker: one of the two is set
     secret = SharedSecret(configuration.secret_parameter)
-    secret.require()
+    try:
+        secret.require()
+    except ConfigurationError as error:
+        # Told here as well: it may have been right when the stack was deployed.
+        report.unavailable(error)
+        raise
     return secret
 
 

@@ -18,7 +18,7 @@ from authorizer_errors import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from authorizer_errors import KeyUnavailableError
+    from authorizer_errors import ConfigurationError, KeyUnavailableError
 
 NAMESPACE = "ServiceKeys"
 
@@ -43,7 +43,7 @@ class Report:
         _logger.info("Token refused", extra={"reason": Reason.NOT_ADMINISTRATOR, "sub": subject})
         self._count("RefusedTokens", reason=Reason.NOT_ADMINISTRATOR)
 
-    def unavailable(self, error: KeyUnavailableError) -> None:
+    def unavailable(self, error: ConfigurationError | KeyUnavailableError) -> None:
         """A client gets 503: its token could not be checked."""
         _logger.error("No token can be checked. %s", error, extra={"reason": "key_unavailable"})
         self._count("AuthorizerUnavailable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -167,13 +168,18 @@ def test_what_somebody_did_to_the_parameter_ends_the_secret_and_is_an_outage_not
     ids=str,
 )
 def test_a_secret_that_cannot_serve_fails_the_cold_start_and_says_what_to_do(
-    change: dict[str, str], words: str, secret_mode: pytest.MonkeyPatch, store: ParameterStore
+    change: dict[str, str],
+    words: str,
+    secret_mode: pytest.MonkeyPatch,
+    store: ParameterStore,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     vars(store).update(change)
     with pytest.raises(ConfigurationError, match=words) as refusal:
         load_app()
     assert PARAMETER in str(refusal.value)
     assert "made-up-" not in str(refusal.value).replace(PARAMETER, "")
+    assert json.loads(capsys.readouterr().out)["AuthorizerUnavailable"] == 1
 
 
 def test_a_public_key_is_no_secret(
