@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, Moto, create_resources, isolated
+from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, Moto, create_resources, create_secret, isolated
 from local.functions import loaded
 from local.gateway import Gateway
 from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
@@ -65,6 +65,7 @@ def local_stack(
     path: Path = TEMPLATE,
     listener: socket.socket | None = None,
     issuer: Issuer | None = None,
+    jwt_secret: str | None = None,
     providers_url: str | None = None,
     log_requests: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -80,6 +81,8 @@ def local_stack(
         path: The template.
         listener: A socket from `listener.bind`; without it, a free port is taken.
         issuer: Signs the tokens; without it, one with a key of its own.
+        jwt_secret: What the template's JwtSecretParameter, which `parameters` must name then, is to hold; the issuer's
+            tokens are refused.
         providers_url: Stands for the external services; without it, keys are checked with the real ones.
         log_requests: Whether to write a line on stderr for every request.
         progress: Called with a line of text before each step that takes a while.
@@ -104,8 +107,11 @@ def local_stack(
             kms_url=moto.url,
             dynamodb_url=dynamodb_url,
         )
+        if jwt_secret is not None:
+            create_secret(moto.url, template.parameters["JwtSecretParameter"], jwt_secret)
         progress("Loading the functions ...")
-        environment = isolated(os.environ)
+        # Metrics are lines for CloudWatch, and nobody reads them here.
+        environment = {**isolated(os.environ), "POWERTOOLS_METRICS_DISABLED": "true"}
         if dynamodb_url != moto.url:
             environment[DYNAMODB_ENDPOINT] = dynamodb_url
         if providers_url:
