@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from admin_rule import AdminRule
@@ -16,13 +15,12 @@ if TYPE_CHECKING:
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html; no version and no label: a
 # rotated secret must be seen.
-_PARAMETER_NAME = re.compile(r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_PARAMETER_NAME = r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
 # What Powertools, which the other functions use, takes for true.
 _TRUE = frozenset({"1", "y", "yes", "t", "true", "on"})
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(NamedTuple):
     """What the deployer decides. Exactly one of ``jwks_url`` and ``secret_parameter`` is set: that is the mode.
 
     Attributes:
@@ -98,7 +96,7 @@ def _key_set_url(url: str) -> str:
 
 
 def _parameter_name(name: str) -> str:
-    if not _PARAMETER_NAME.fullmatch(name):
+    if not re.fullmatch(_PARAMETER_NAME, name):
         raise ConfigurationError(
             "JWT_SECRET_PARAMETER must be the name of an SSM parameter, such as /service-keys/jwt-secret, and neither "
             "the secret itself nor an ARN"
