@@ -42,6 +42,7 @@ class _Attempt:
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._max_bytes = max_bytes
         self._socket: socket.socket | None = None
+        self._given_up = False
         self._outcomes: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
         # A daemon: what does not end when its connection is cut, such as the look-up of a name, is left behind.
         threading.Thread(target=self._run, name="key-set-download", daemon=True).start()
@@ -51,6 +52,7 @@ class _Attempt:
         try:
             return self._outcomes.get(timeout=deadline)
         except queue.Empty:
+            self._given_up = True
             if self._socket is not None:
                 with suppress(OSError):  # it may have ended by itself just now
                     self._socket.shutdown(socket.SHUT_RDWR)
@@ -68,6 +70,8 @@ class _Attempt:
         self._connection.connect()
         # Kept, for the connection lets go of it once the answer begins.
         self._socket = self._connection.sock
+        if self._given_up:  # before there was anything to cut
+            raise TimeoutError
         self._connection.request("GET", self._target, headers=_HEADERS)
         with self._connection.getresponse() as response:
             if response.status != http.client.OK:

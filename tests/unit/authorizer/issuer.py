@@ -109,7 +109,7 @@ class KeySetServer:
         fetches: paths that were asked for.
         released: while it is cleared, the server accepts requests but does not answer.
         dripping: what it sends byte by byte for ever, ``headers`` or ``body``, once it has sent the rest.
-        dripped: set when a drip has ended because the client hung up.
+        hung_up: set when a client left before it had got everything.
         ended: set when the server ends.
     """
 
@@ -120,7 +120,7 @@ class KeySetServer:
     fetches: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     dripping: str = ""
-    dripped: threading.Event = field(default_factory=threading.Event)
+    hung_up: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._drip()
             self.wfile.write(body)
         except ConnectionError:
-            self.state.dripped.set()  # the client gave up, as it should where it was kept waiting or sent too much
+            self.state.hung_up.set()  # the client gave up, as it should where it was kept waiting or sent too much
 
     def _drip(self) -> None:
         # The event is never set while a client waits: it paces the drip, and ends it with the server.
