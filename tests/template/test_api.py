@@ -141,7 +141,7 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
     ],
 )
 def test_a_parameter_that_cannot_be_right_is_refused(parameter: str, value: str) -> None:
-    with pytest.raises(TemplateError, match=parameter):
+    with pytest.raises(TemplateError, match=f"Parameter {parameter}:"):
         Template.load(DEPLOYMENT | {parameter: value})
 
 
