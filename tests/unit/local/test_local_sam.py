@@ -100,10 +100,10 @@ def shouting() -> Iterator[int]:
                     sent += data
                 connection.sendall(sent.upper())
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listener.getsockname()[1]
-        thread.join()
+        thread.join(10)
 
 
 @linux
@@ -111,7 +111,7 @@ def test_what_comes_to_the_bridge_reaches_the_loopback_and_back(shouting: int) -
     long = b"made up " * 20_000
     with relayed("127.0.0.2", [shouting]) as relaying:
         assert relaying
-        with socket.create_connection(("127.0.0.2", shouting), timeout=20) as client:
+        with socket.create_connection(("127.0.0.2", shouting), timeout=10) as client:
             client.sendall(long)
             client.shutdown(socket.SHUT_WR)
             received = b"".join(iter(lambda: client.recv(65536), b""))
@@ -125,7 +125,7 @@ def test_what_comes_to_the_bridge_reaches_the_loopback_and_back(shouting: int) -
 def test_what_has_ended_is_no_error_of_the_relay(capfd: pytest.CaptureFixture[str]) -> None:
     with bind(0) as listener:
         port = listener.getsockname()[1]
-    with relayed("127.0.0.2", [port]), socket.create_connection(("127.0.0.2", port), timeout=20) as client:
+    with relayed("127.0.0.2", [port]), socket.create_connection(("127.0.0.2", port), timeout=10) as client:
         assert client.recv(1) == b""
 
     assert capfd.readouterr().err == ""
