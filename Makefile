@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test lint types format bench openapi lock build validate clean
+.PHONY: help run token test lint types format bench openapi docs lock build validate clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ bench: $(VENV)/ready ## Measure a cached read beside its peers, and simulate a f
 
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
 	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+docs: $(VENV)/ready ## Write docs/permissions.md from the template
+	@$(BIN)/python -m tests.permissions > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
 
 lock: $(VENV)/ready ## Resolve requirements-dev.in into the exact pins of requirements-dev.txt
 	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in

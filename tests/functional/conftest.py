@@ -5,8 +5,11 @@ The same tests run against moto and, where AWS_ENDPOINT_URL_DYNAMODB names one, 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,9 @@ from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
 from local.events import rest_event
 from local.providers import FakeProviders
 from local.stack import LocalStack, local_stack
+from service_keys import aws
 from tests import contract
+from tests.iam import Policies
 from tests.wire import Wire
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
 
+ClientsOf = Callable[[str], tuple["DynamoDBClient", "KMSClient"]]
 COLLECTION = "/api/v1/admin/api-keys"
 SPOTIFY_KEY = {"clientId": "0123456789abcdef" * 2, "clientSecret": "fedcba9876543210" * 2}
 SECRET = "made-up-secret-0123456789"
@@ -196,7 +202,21 @@ def stack(wire: Wire, providers: FakeProviders) -> Iterator[LocalStack]:
             patch.setenv(DYNAMODB_ENDPOINT, wire.url)
         with local_stack({"AwsEndpointUrl": wire.url}, providers_url=providers.url) as stack:
             wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
+            wire.policies = Policies.of(stack.template.with_references({"ApiKeysTable.Arn": table_arn(stack)}))
             yield stack
+
+
+def table_arn(stack: LocalStack) -> str:
+    region, account = (stack.template.resolve({"Ref": name}) for name in ("AWS::Region", "AWS::AccountId"))
+    return f"arn:aws:dynamodb:{region}:{account}:table/{stack.table_name}"
+
+
+@pytest.fixture(autouse=True)
+def nobody_oversteps(wire: Wire) -> Iterator[None]:
+    """Every test is one of the policies too: each call of each function is within what its role grants."""
+    yield
+    refused, wire.refused = wire.refused, []
+    assert refused == []
 
 
 @pytest.fixture(scope="session")
@@ -207,6 +227,27 @@ def clients(wire: Wire, stack: LocalStack) -> Iterator[tuple[DynamoDBClient, KMS
     yield dynamodb, kms
     dynamodb.close()
     kms.close()
+
+
+@pytest.fixture(scope="session")
+def clients_of(stack: LocalStack, wire: Wire) -> Iterator[ClientsOf]:
+    """The clients that the package makes itself, on the wire, with the permissions of one principal."""
+
+    @functools.cache
+    def clients_of(principal: str) -> tuple[DynamoDBClient, KMSClient]:
+        on_the_wire = {"AWS_ENDPOINT_URL": wire.url, "AWS_SDK_UA_APP_ID": principal}
+        with pytest.MonkeyPatch.context() as patch, ExitStack() as closed:
+            for name, value in (stack.consumer_environment() | on_the_wire).items():
+                patch.setenv(name, value)
+            patch.delenv(DYNAMODB_ENDPOINT, raising=False)
+            clients = aws.client("dynamodb", aws.READER_PATIENCE), aws.client("kms", aws.READER_PATIENCE)
+            for client in clients:
+                closed.callback(client.close)
+            exits.push(closed.pop_all())
+        return clients
+
+    with ExitStack() as exits:
+        yield clients_of
 
 
 def _client(service: str, url: str) -> Any:
