@@ -3,12 +3,13 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
 from service_keys.observability import logger
+from tests.canary import WATCH, shows_it
 
 Logged = Callable[[], list[dict[str, Any]]]
 
@@ -22,3 +23,22 @@ def logged() -> Iterator[Logged]:
     before = handler.setStream(written)
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     handler.setStream(before)
+    WATCH.look("the functions' log", written.getvalue())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail every test by which a secret was printed or logged, by this process or by one that it started."""
+    report = yield
+    if report.passed and (leaks := [title for title, shown in report.sections if shows_it(shown)]):
+        report.outcome = "failed"
+        report.longrepr = f"a secret stands in: {', '.join(leaks)}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Every test is one of the promise that no secret comes out."""
+    WATCH.taken()
+    yield
+    assert WATCH.taken() == []

@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from tests.canary import WATCH
 from tests.iam import UnknownToIamError
 
 if TYPE_CHECKING:
@@ -177,6 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
         caller = _CALLER.search(self.headers["User-Agent"])
         call = Call(operation, json.loads(body), caller and caller[1])
         self.owner.calls.append(call)
+        WATCH.look(
+            f"a request of {call.caller} to {service}", str(call.request | {"Plaintext": "", "CiphertextBlob": ""})
+        )
         refusal = self.owner.refusal_of(call)
         fault = None if refusal else self.owner.fault_of(operation)
         if refusal:

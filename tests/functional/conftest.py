@@ -23,8 +23,9 @@ from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
 from local.events import rest_event
 from local.providers import FakeProviders
 from local.stack import LocalStack, local_stack
-from service_keys import aws
+from service_keys import ApiKey, ServiceKeys, api, aws
 from tests import contract
+from tests.canary import CANARY, WATCH
 from tests.iam import Policies
 from tests.wire import Wire
 
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 ClientsOf = Callable[[str], tuple["DynamoDBClient", "KMSClient"]]
 COLLECTION = "/api/v1/admin/api-keys"
-SPOTIFY_KEY = {"clientId": "0123456789abcdef" * 2, "clientSecret": "fedcba9876543210" * 2}
-SECRET = "made-up-secret-0123456789"
+SPOTIFY_KEY = {"clientId": f"{CANARY}0123456789abcdefcdef", "clientSecret": f"{CANARY}fedcba98765432103210"}
+SECRET = f"made-up-{CANARY}-0123456789"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Admin:
         event = rest_event(method, path, resource, body, headers or {}, query or {}, authorizer)
         answer = self.stack.functions[name].invoke(event)
         contract.check(method, path, answer["statusCode"], answer["headers"], answer["body"])
+        WATCH.look(f"the answer of {name}", answer)
         return Answer(answer["statusCode"], CaseInsensitiveDict(answer["headers"]), answer["body"])
 
     def send(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
@@ -153,6 +155,7 @@ class HttpAdmin(Admin):
             method, self.stack.url + path, data=encoded, headers=sent, params=query, timeout=30, allow_redirects=False
         )
         contract.check(method, path, answer.status_code, answer.headers, answer.text)
+        WATCH.look(f"the answer to {method} {path}", answer.text, dict(answer.headers))
         return Answer(answer.status_code, answer.headers, answer.content.decode())
 
 
@@ -211,6 +214,28 @@ def table_arn(stack: LocalStack) -> str:
     return f"arn:aws:dynamodb:{region}:{account}:table/{stack.table_name}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def errors_are_watched() -> Iterator[None]:
+    """Look at every error that a handler answers for, and at every one that a reader raises."""
+    failure, get = api._failure, ServiceKeys.get
+
+    def watched_failure(error: Exception, request_id: str) -> api.Response:
+        WATCH.look_at_error("an error in a handler", error)
+        return failure(error, request_id)
+
+    def watched_get(self: ServiceKeys, service: str, **options: Any) -> ApiKey:
+        try:
+            return get(self, service, **options)
+        except Exception as error:
+            WATCH.look_at_error("an error of a reader", error)
+            raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "_failure", watched_failure)
+        patch.setattr(ServiceKeys, "get", watched_get)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nobody_oversteps(wire: Wire) -> Iterator[None]:
     """Every test is one of the policies too: each call of each function is within what its role grants."""
@@ -262,12 +287,13 @@ def _client(service: str, url: str) -> Any:
 
 
 @pytest.fixture
-def store(stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient]) -> Store:
+def store(stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient]) -> Iterator[Store]:
     """An empty table."""
     store = Store(*clients, table=stack.table_name, kms_key=stack.kms_key_arn)
     store.empty()
     wire.clear()
-    return store
+    yield store
+    WATCH.look("the table", *store.items())
 
 
 @pytest.fixture(params=[Admin, HttpAdmin], ids=["event", "http"])

@@ -26,7 +26,7 @@ def admin(stack: Any, store: Store) -> Admin:
 def calls(admin: Admin) -> dict[str, Any]:
     """Every way to reach AWS, by the operation that it needs, on a key that exists."""
     key_id = admin.create("There")["id"]
-    known_id = admin.create("OpenAI", key="sk-made-up-key-0123456789")["id"]
+    known_id = admin.create("OpenAI", key=f"sk-{SECRET}")["id"]
     return {
         "POST KMS.Encrypt": lambda: admin.send("POST", COLLECTION, CREATE),
         "POST DynamoDB.TransactWriteItems": lambda: admin.send("POST", COLLECTION, CREATE),

@@ -25,11 +25,12 @@ from service_keys.errors import (
     KeyStoreUnavailable,
     ServiceKeysError,
 )
+from tests.canary import CANARY
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, ClientsOf, Store
 from tests.wire import Fault, Wire
 
 LAYER = str(Path(__file__).parents[2] / "layers" / "service_keys")
-NEW_SECRET = "another-made-up-secret-9876"
+NEW_SECRET = f"another-made-up-{CANARY}-9876"
 QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
 
 
@@ -73,10 +74,10 @@ def keys(reader_clients: tuple[Any, Any], store: Store, clock: Clock) -> Service
 def test_a_cold_read_looks_decrypts_and_stamps_and_a_warm_one_does_nothing(
     admin: Admin, keys: ServiceKeys, wire: Wire
 ) -> None:
-    admin.create("OpenAI", key="sk-made-up-key-0123456789")
+    admin.create("OpenAI", key=f"sk-{SECRET}")
     wire.clear()
 
-    assert keys.get("openai").value == "sk-made-up-key-0123456789"
+    assert keys.get("openai").value == f"sk-{SECRET}"
     assert wire.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
 
     wire.clear()
