@@ -51,8 +51,9 @@ bench: $(VENV)/ready ## Measure a cached read beside its peers, and simulate a f
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
 	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-docs: $(VENV)/ready ## Write docs/permissions.md from the template
+docs: $(VENV)/ready ## Write docs/permissions.md and docs/faults.md from what the tests hold
 	@$(BIN)/python -m tests.permissions > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
+	@$(BIN)/python -m tests.functional.faults > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
 lock: $(VENV)/ready ## Resolve requirements-dev.in into the exact pins of requirements-dev.txt
 	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in

@@ -52,6 +52,7 @@ class Fault:
         reset: The connection breaks instead of an answer.
         after: The call takes effect before its answer is lost.
         times: How many calls fail; None for all.
+        skip: How many calls go well before.
         body: More members of the error's body.
     """
 
@@ -62,6 +63,7 @@ class Fault:
     reset: bool = False
     after: bool = False
     times: int | None = None
+    skip: int = 0
     body: dict[str, Any] = field(default_factory=dict)
 
 
@@ -126,6 +128,9 @@ class Wire:
         with self._lock:
             for fault in self._faults:
                 if fault.operation == operation and fault.times != 0:
+                    if fault.skip:
+                        fault.skip -= 1
+                        return None
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
