@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test lint types format bench openapi docs lock build validate clean
+.PHONY: help run token test fuzz lint types format bench openapi docs lock build validate clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ token: $(VENV)/ready ## Print an administrator's token for the local API
 
 test: lint types ## Everything CI checks: lint, types, tests with coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+fuzz: $(VENV)/ready ## Make 2,240 requests that openapi.yaml describes or forbids (FUZZ_SEED= for other ones)
+	@FUZZ_CALLS=320 $(BIN)/pytest -q --timeout=600 -o timeout_func_only=true tests/functional/test_fuzz.py
 
 lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/ruff check .
@@ -66,4 +69,4 @@ build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm6
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) .local .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) .local .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

@@ -42,3 +42,15 @@ def nothing_leaks() -> Iterator[None]:
     WATCH.taken()
     yield
     assert WATCH.taken() == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many requests were generated, in whichever process."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    made = sorted(value for report in reports for name, value in report.user_properties if name == "generated calls")
+    if made:
+        terminalreporter.section("generated calls")
+        for line in made:
+            terminalreporter.write_line(line)
+        total = sum(int(line.partition(": ")[2].split()[0]) for line in made)
+        terminalreporter.write_line(f"{total} calls in all")
