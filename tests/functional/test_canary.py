@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service_keys import ServiceKeys
+from service_keys import ServiceKeys, observability
 from service_keys.errors import ServiceKeysError
 from service_keys.observability import logger
 from service_keys.table import Table
@@ -38,7 +38,8 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(autouse=True)
-def everything_is_logged() -> Iterator[None]:
+def everything_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(observability, "metrics_namespace", "ServiceKeys/test")
     functions_log = logging.getLogger(logger.name)
     before = functions_log.level
     functions_log.setLevel(logging.DEBUG)

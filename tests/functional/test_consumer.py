@@ -84,7 +84,10 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
     function = template.functions()["SpotifyToken"]
     assert template.property("SpotifyTokenRole", "ManagedPolicyArns")[-1] == "arn:policy"
     path = os.pathsep.join(str(folder) for folder in (*function.layers, function.code))
-    environment = isolated(os.environ) | stack.consumer_environment() | function.environment | {"PYTHONPATH": path}
+    # On the wire, which lets it do what the policy that it attaches grants.
+    attached = {"AWS_ENDPOINT_URL": stack.template.parameters["AwsEndpointUrl"], "AWS_SDK_UA_APP_ID": "ReadSpotifyKeys"}
+    own = function.environment | {"PYTHONPATH": path}
+    environment = isolated(os.environ) | stack.consumer_environment() | attached | own
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", f"from app import handler\n{code}"],
         env=environment,
@@ -153,11 +156,12 @@ def test_the_example_fails_by_name_where_there_is_no_key(
     assert spotify.refused == 0
 
 
-def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path) -> None:
+def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path, testrun_uid: str) -> None:
     with local_run(tmp_path) as (run, url):
         token = [sys.executable, "-m", "local", "token", "--state", str(tmp_path)]
         bearer = subprocess.run(token, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-        body = {"name": "Spotify", "key": SPOTIFY_KEY}
+        # Of its own: a DynamoDB that outlives this run keeps what others stored there.
+        body = {"name": f"Spotify {testrun_uid}", "service": "spotify", "key": SPOTIFY_KEY}
         headers = {"Authorization": f"Bearer {bearer}"}
         assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=30).status_code == 201
 

@@ -23,6 +23,7 @@ Parameters:
   JwksUrl: {Type: String}
   AdminClaimRule: {Type: String}
   AwsEndpointUrl: {Type: String, Default: ""}
+  CustomMetrics: {Type: String, Default: "true"}
   AllowedOrigin: {Type: String, AllowedPattern: "^https?://[^/]+$", ConstraintDescription: must be an origin}
   Size: {Type: Number, Default: 3, MinValue: 1, MaxValue: 9}
   Colour: {Type: String, Default: red, AllowedValues: [red, blue]}
