@@ -32,6 +32,8 @@ queries_made = st.builds(
     limit=st.integers(1, 100),
 )
 names = st.text(min_size=1, max_size=60)
+spoken = st.lists(st.text("abXY12é-", min_size=1, max_size=8), max_size=12).map(" ".join)
+"""Names as people give them, of several words and often longer than a service may be."""
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
@@ -69,7 +71,8 @@ def test_a_folded_name_has_no_white_space_but_single_blanks(name: str) -> None:
 
 
 @everywhere
-@given(st.text(max_size=200))
+@given(st.text(max_size=200) | spoken)
+@example("x" * 39 + " yz")
 def test_a_slug_is_a_service_or_nothing(name: str) -> None:
     slug = naming.slug(name)
 
@@ -228,6 +231,9 @@ def test_any_text_is_a_rule_of_something_or_refused(text: str) -> None:
     assert all(rule.values)
 
 
+others_held = st.dictionaries(claims, json_values, max_size=3)
+
+
 def admits(claim: str, held: Any, admitted: list[str]) -> bool:
     """Say it again, in the words of the documentation."""
     if isinstance(held, str):
@@ -236,16 +242,14 @@ def admits(claim: str, held: Any, admitted: list[str]) -> bool:
 
 
 @everywhere
-@given(
-    claims | st.sampled_from(["scope", "scp", "role"]),
-    values,
-    json_values,
-    st.dictionaries(claims, json_values, max_size=3),
-)
+@given(claims | st.sampled_from(["scope", "scp", "role"]), values, others_held, st.data())
 def test_a_claim_is_an_administrators_if_one_of_its_strings_is_named(
-    claim: str, admitted: list[str], held: Any, others: dict[str, Any]
+    claim: str, admitted: list[str], others: dict[str, Any], data: st.DataObject
 ) -> None:
     assume(claim != "email")
+    named = st.sampled_from(admitted)
+    several = st.lists(named | words, max_size=3)
+    held = data.draw(several | several.map(" ".join) | st.dictionaries(named, named, max_size=2) | json_values)
 
     assert AdminRule(claim, frozenset(admitted)).admits(others | {claim: held}) == admits(claim, held, admitted)
 
