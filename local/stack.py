@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, Moto, create_resources, isolated
+from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, Moto, create_resources, create_secret, isolated
 from local.functions import loaded
 from local.gateway import Gateway
 from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
@@ -59,13 +59,14 @@ class LocalStack:
 
 
 @contextmanager
-def local_stack(
+def local_stack(  # noqa: PLR0913 - each has a default, and there is no other place to choose them
     overrides: Mapping[str, object] | None = None,
     *,
     path: Path = TEMPLATE,
     table_name: str = TABLE_NAME,
     listener: socket.socket | None = None,
     issuer: Issuer | None = None,
+    jwt_secret: str | None = None,
     providers_url: str | None = None,
     log_requests: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -82,6 +83,8 @@ def local_stack(
         table_name: What to call the table; made where there is none of this name.
         listener: A socket from `listener.bind`; without it, a free port is taken.
         issuer: Signs the tokens; without it, one with a key of its own.
+        jwt_secret: What the template's JwtSecretParameter, which `parameters` must name then, is to hold; the issuer's
+            tokens are refused.
         providers_url: Stands for the external services; without it, keys are checked with the real ones.
         log_requests: Whether to write a line on stderr for every request.
         progress: Called with a line of text before each step that takes a while.
@@ -106,6 +109,8 @@ def local_stack(
             kms_url=moto.url,
             dynamodb_url=dynamodb_url,
         )
+        if jwt_secret is not None:
+            create_secret(moto.url, template.parameters["JwtSecretParameter"], jwt_secret)
         progress("Loading the functions ...")
         environment = isolated(os.environ)
         if dynamodb_url != moto.url:

@@ -123,7 +123,7 @@ class Template:
         path = path.resolve()
         modified = path.stat().st_mtime_ns
         cloudformation = _translate(path, modified, _choices(path, modified, parameters or {}))
-        checked = _check_parameters(cloudformation.get("Parameters", {}), parameters or {})
+        checked = _check_parameters(cloudformation, parameters or {})
         return cls(path.parent, cloudformation, checked, dict(references or {}))
 
     def with_parameters(self, parameters: Mapping[str, object]) -> Template:
@@ -132,7 +132,7 @@ class Template:
         Raises:
             TemplateError: One of them is unknown or not allowed.
         """
-        checked = _check_parameters(self.cloudformation.get("Parameters", {}), {**self.parameters, **parameters})
+        checked = _check_parameters(self.cloudformation, {**self.parameters, **parameters})
         return Template(self.folder, self.cloudformation, checked, self.references)
 
     def with_references(self, references: Mapping[str, str]) -> Template:
@@ -320,7 +320,8 @@ def _translate(path: Path, modified: int, choices: frozenset[tuple[str, str]]) -
     return translated
 
 
-def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, str]:
+def _check_parameters(cloudformation: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, str]:
+    declared = cloudformation.get("Parameters", {})
     if unknown := sorted(given.keys() - declared.keys()):
         message = f"The template has no parameter {', '.join(unknown)}"
         raise TemplateError(message)
@@ -333,7 +334,20 @@ def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, object]) 
         if reason := _objection(declaration, checked[name]):
             message = f"Parameter {name}: {declaration.get('ConstraintDescription', reason)} (got {checked[name]!r})"
             raise TemplateError(message)
+    _check_rules(cloudformation.get("Rules", {}), checked)
     return checked
+
+
+def _check_rules(rules: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    """Check what CloudFormation asserts of several parameters at once."""
+    resolver = Resolver({**PSEUDO_PARAMETERS, **parameters}, {}, {})
+    for name, rule in rules.items():
+        if not resolver.resolve(rule.get("RuleCondition", True)):
+            continue
+        for assertion in rule["Assertions"]:
+            if not resolver.resolve(assertion["Assert"]):
+                message = f"Rule {name}: {assertion.get('AssertDescription', 'an assertion of it fails')}"
+                raise TemplateError(message)
 
 
 def _objection(declaration: Mapping[str, Any], value: str) -> str | None:

@@ -27,6 +27,11 @@ Parameters:
   AllowedOrigin: {Type: String, AllowedPattern: "^https?://[^/]+$", ConstraintDescription: must be an origin}
   Size: {Type: Number, Default: 3, MinValue: 1, MaxValue: 9}
   Colour: {Type: String, Default: red, AllowedValues: [red, blue]}
+Rules:
+  RedThingsAreSmall:
+    RuleCondition: !Equals [!Ref Colour, red]
+    Assertions:
+      - {Assert: !Not [!Equals [!Ref Size, "9"]], AssertDescription: give a red thing a size below 9}
 Conditions:
   Red: !Equals [!Ref Colour, red]
   NotRed: !Not [!Condition Red]
