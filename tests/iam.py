@@ -128,6 +128,9 @@ class Policies:
         service, _, name = operation.partition(".")
         if service == "KMS":
             return [self._kms(name, request)]
+        if operation == "SSM.GetParameter":
+            parameter = f"arn:aws:ssm:{self.region}:{self.account}:parameter/{request['Name'].removeprefix('/')}"
+            return [Access("ssm:GetParameter", parameter)]
         if service == "DynamoDB" and name == "TransactWriteItems":
             return [
                 self._dynamodb(_TRANSACTED[kind], element, within=name)

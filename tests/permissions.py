@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from tests.iam import Grant
 
 _NAMES: Final = {"ApiKeysTable.Arn": "table", "EncryptionKey.Arn": "key"}
-_RESOURCES: Final = {"table": "the table", "table/index/newest": "its index `newest`", "key": "the KMS key"}
+_OWN_KEY: Final = "arn:aws:kms:eu-west-1:123456789012:key/own"
+_RESOURCES: Final = {
+    "arn:aws:ssm:eu-west-1:123456789012:parameter/NAME": "the parameter",
+    _OWN_KEY: "the parameter's KMS key",
+    "table": "the table",
+    "table/index/newest": "its index `newest`",
+    "key": "the KMS key",
+}
 _HEAD: Final = """\
 <!-- Made by `make docs` from template.yaml. Change that, then make it again. -->
 # Permissions
@@ -38,8 +45,13 @@ def document() -> str:
     template = Template.load(DEPLOYMENT, _NAMES)
     policies = Policies.of(template)
     parts = [_HEAD]
+    secret = {"JwksUrl": "", "JwtSecretParameter": "/NAME", "JwtSecretKmsKeyArn": _OWN_KEY}
+    shared = Policies.of(Template.load(DEPLOYMENT | secret, _NAMES))
     for name, _ in sorted(template.resources("AWS::Lambda::Function")):
         parts += _section(name, template.property(name, "Description"), policies.of_principal(name))
+        if name == "Authorizer":
+            words = "With `JwtSecretParameter`; `kms:Decrypt` with `JwtSecretKmsKeyArn` alone, and SSM makes that call"
+            parts += _section(f"{name}, by a shared secret", words, shared.of_principal(name), level=3)
     parts.append("## For readers\n\nManaged policies, which other functions attach.\n")
     for name, _ in template.resources("AWS::IAM::ManagedPolicy"):
         parts += _section(name, template.property(name, "Description"), policies.of_principal(name), level=3)

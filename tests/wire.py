@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.iam import Access, Grant, Policies
 
 _CALLER = re.compile(r"\bapp/(\w+)")
-_SERVICES = {"DynamoDB_20120810": "DynamoDB", "TrentService": "KMS"}
+_SERVICES = {"DynamoDB_20120810": "DynamoDB", "TrentService": "KMS", "AmazonSSM": "SSM"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.upstreams: dict[str, str] = {}
-        """Where calls go: a URL for ``DynamoDB`` and one for ``KMS``."""
+        """Where calls go: a URL for ``DynamoDB``, one for ``KMS``, and one for ``SSM`` where that is called."""
         self.calls: list[Call] = []
         self.policies: Policies | None = None
         """What callers may do; without it, everything."""

@@ -208,15 +208,17 @@ def stack(wire: Wire, providers: FakeProviders, testrun_uid: str, worker_id: str
         parameters = {"AwsEndpointUrl": wire.url, "DeletionProtection": "false"}
         with local_stack(parameters, providers_url=providers.url, table_name=table_name) as stack:
             wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
-            wire.policies = Policies.of(stack.template.with_references({"ApiKeysTable.Arn": table_arn(stack)}))
+            wire.policies = policies_of(stack)
             yield stack
             with closing(_client("dynamodb", wire.upstreams["DynamoDB"])) as dynamodb:
                 dynamodb.delete_table(TableName=table_name)
 
 
-def table_arn(stack: LocalStack) -> str:
+def policies_of(stack: LocalStack) -> Policies:
+    """Read a stack's policies, in which its table has the ARN that calls give it."""
     region, account = (stack.template.resolve({"Ref": name}) for name in ("AWS::Region", "AWS::AccountId"))
-    return f"arn:aws:dynamodb:{region}:{account}:table/{stack.table_name}"
+    table = f"arn:aws:dynamodb:{region}:{account}:table/{stack.table_name}"
+    return Policies.of(stack.template.with_references({"ApiKeysTable.Arn": table}))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,10 +16,3 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
     named = set(re.findall(r"`(test_\w+)`", page.read_text()))
 
     assert [name for name in sorted(named) if f"def {name}(" not in TESTS] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
-
-    assert [link for link in links if not (page.parent / link).exists()] == []

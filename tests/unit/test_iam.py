@@ -197,6 +197,16 @@ def test_kms_is_asked_about_a_key_in_an_encryption_context() -> None:
         assert access.context == {"kms:EncryptionContext:service": ("spotify",)}
 
 
+@pytest.mark.parametrize("name", ["/made-up/secret", "made-up/secret"])
+def test_a_parameter_is_named_after_one_slash(name: str) -> None:
+    access = only("SSM.GetParameter", Name=name, WithDecryption=True)
+
+    assert (access.action, access.resource) == (
+        "ssm:GetParameter",
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/made-up/secret",
+    )
+
+
 def test_a_call_that_it_does_not_know_is_an_error() -> None:
     with pytest.raises(UnknownToIamError, match="BatchGetItem"):
         POLICIES.accesses("DynamoDB.BatchGetItem", {})
