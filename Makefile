@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test test-integration lint types format bench openapi lock build validate clean
+.PHONY: help run token test test-integration fuzz lint types format bench openapi docs lock build validate clean
 .PHONY: docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
@@ -37,6 +37,9 @@ token: $(VENV)/ready ## Print an administrator's token for the local API
 
 test: lint types ## Everything CI checks: lint, types, tests with coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+fuzz: $(VENV)/ready ## Make 2,240 requests that openapi.yaml describes or forbids (FUZZ_SEED= for other ones)
+	@FUZZ_CALLS=320 $(BIN)/pytest -q --timeout=600 tests/functional/test_fuzz.py
 
 test-integration: $(VENV)/ready ## The functional tests against another DynamoDB (DYNAMODB_ENDPOINT=http://127.0.0.1:8001)
 	@[ -n "$(DYNAMODB_ENDPOINT)" ] || { echo "Which DynamoDB? Start one: docker run -p 127.0.0.1:8001:8000 amazon/dynamodb-local"; \
@@ -62,6 +65,10 @@ bench: $(VENV)/ready ## Measure a cached read beside its peers, and simulate a f
 
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
 	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+docs: $(VENV)/ready ## Write docs/permissions.md and docs/faults.md from what the tests hold
+	@$(BIN)/python -m tests.permissions > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
+	@$(BIN)/python -m tests.functional.faults > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
 PIP_COMPILE := $(abspath $(BIN))/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins, with hashes for what is deployed
@@ -97,4 +104,4 @@ test-e2e: $(VENV)/ready ## Test what was built, in containers with Lambda's Pyth
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) .local .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) .local .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

@@ -197,7 +197,7 @@ def sam_local(
             *("--template", str(template), "--env-vars", str(variables_file)),
             # It is there by now, and may not be to be had.
             *("--skip-pull-image", "--add-host", "localhost:host-gateway", "--add-host", f"{mark}:{HOST}"),
-            *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+            *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
         ]
         environment = {**isolated(os.environ), "SAM_CLI_TELEMETRY": "0"}
         # A session of its own: Ctrl-C is for this process, which then ends that one.
