@@ -7,6 +7,9 @@ PORT ?= 8000
 ARCHITECTURE ?= arm64
 VENV := .venv
 BIN := $(VENV)/bin
+# A benchmark has its own environment, for its peers are nobody else's business; the runtime's Python where it is there.
+BENCH_VENV := .venv-bench
+BENCH_PYTHON ?= $(or $(shell for each in python3.13 "$$HOME"/.pyenv/versions/3.13.*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test test-integration lint types format bench openapi lock build validate clean
@@ -48,16 +51,21 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/ready ## Measure a cached read beside its peers, and simulate a fleet
-	@$(BIN)/python benchmarks/cached_read.py
-	@echo
-	@$(BIN)/python benchmarks/fleet.py
+$(BENCH_VENV)/ready: benchmarks/requirements.txt
+	@echo "Installing what benchmarks/requirements.txt pins into $(BENCH_VENV) (once; a minute or two) ..."
+	@$(BENCH_PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(BENCH_VENV)/ready ## Measure everything called fast beside its peers (BENCH="--quick", "--only fleet", "--help")
+	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
 	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-lock: $(VENV)/ready ## Resolve requirements-dev.in into the exact pins of requirements-dev.txt
+lock: $(VENV)/ready ## Resolve requirements-dev.in, and the benchmark's, into exact pins
 	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
+	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file benchmarks/requirements.txt $(LOCK_OPTIONS) benchmarks/requirements.in
 
 validate: $(VENV)/ready ## Validate the template as SAM sees it
 	@$(BIN)/sam validate
@@ -67,4 +75,4 @@ build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm6
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) .local .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) .local .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
