@@ -5,7 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8000
 SAM_PORT ?= 3000
-RUNTIME_PYTHON ?= python3.13
+# Lambda's, for bytecode and benchmarks: where pyenv is, the first one only says that it is not chosen.
+RUNTIME_PYTHON ?= $(shell for each in python3.13 "$$HOME"/.pyenv/versions/3.13.*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done)
 ARCHITECTURE ?= arm64
 # Of this machine, for what runs on it.
 OWN_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
@@ -13,6 +14,9 @@ BUILD := .aws-sam/build
 FUNCTION ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# A benchmark has its own environment, for its peers are nobody else's business.
+BENCH_VENV := .venv-bench
+BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test test-integration fuzz lint types format bench openapi docs lock build validate clean
@@ -58,10 +62,14 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/ready ## Measure a cached read beside its peers, and simulate a fleet
-	@$(BIN)/python benchmarks/cached_read.py
-	@echo
-	@$(BIN)/python benchmarks/fleet.py
+$(BENCH_VENV)/ready: benchmarks/requirements.txt
+	@echo "Installing what benchmarks/requirements.txt pins into $(BENCH_VENV) (once; a minute or two) ..."
+	@$(BENCH_PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(BENCH_VENV)/ready ## Measure everything called fast beside its peers (BENCH="--quick", "--only fleet", "--help")
+	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
 	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
@@ -73,6 +81,7 @@ docs: $(VENV)/ready ## Write docs/permissions.md and docs/faults.md from what th
 PIP_COMPILE := $(abspath $(BIN))/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins, with hashes for what is deployed
 	@$(PIP_COMPILE) --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
+	@$(PIP_COMPILE) --output-file benchmarks/requirements.txt $(LOCK_OPTIONS) benchmarks/requirements.in
 	@for folder in layers/service_keys functions/authorizer; do \
 		(cd $$folder && $(PIP_COMPILE) --generate-hashes --constraint ../../requirements-dev.txt \
 			--output-file requirements.txt requirements.in) || exit 1; \
@@ -82,7 +91,7 @@ validate: $(VENV)/ready ## Validate the template as SAM sees it
 	@$(BIN)/sam validate
 
 build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm64 or x86_64), and check them
-	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON=$(RUNTIME_PYTHON) $(BIN)/sam build --build-dir $(BUILD) \
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)
 
@@ -104,4 +113,4 @@ test-e2e: $(VENV)/ready ## Test what was built, in containers with Lambda's Pyth
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) .local .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) .local .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
