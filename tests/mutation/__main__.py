@@ -24,8 +24,6 @@ from tests.mutation import baseline
 from tests.mutation.operators import Mutant, mutants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.mutation.baseline import Baseline
 
 ROOT: Final = Path(__file__).parents[2]
@@ -90,9 +88,10 @@ class Worker:
 class Plan:
     """Which tests to try on a mutant: what killed its neighbours, then the rest, the fastest first."""
 
-    def __init__(self, seen: Baseline, path: Path) -> None:
+    def __init__(self, seen: Baseline, path: Path, tried_seconds: float) -> None:
         self._seen = seen
         self._path = path
+        self._tried_seconds = tried_seconds
         self._kills: Counter[tuple[str, str]] = Counter()
 
     def tests(self, mutant: Mutant) -> list[str]:
@@ -113,7 +112,7 @@ class Plan:
         return [
             test
             for number, (test, at) in enumerate(zip(tests, spent, strict=True))
-            if not number or at <= TRIED_SECONDS
+            if not number or at <= self._tried_seconds
         ]
 
     def killed(self, mutant: Mutant, test: str) -> None:
@@ -142,17 +141,19 @@ def modules() -> dict[str, Path]:
 class Run:
     """A module's mutants, tried by several workers at once."""
 
-    def __init__(self, name: str, path: Path, seen: Baseline, known: Mapping[str, Result]) -> None:
+    def __init__(self, name: str, path: Path, seen: Baseline, options: argparse.Namespace) -> None:
         self._name = name
         self._path = path
         self._seen = seen
-        self._plan = Plan(seen, path)
+        self._plan = Plan(seen, path, options.seconds)
         self._todo = queue.SimpleQueue[tuple[int, Mutant]]()
         self._done = dict[int, Result]()
+        self._file = FOLDER / f"{name}.json"
+        known = {result.change: result for result in load(self._file) if options.again and result.outcome != "survived"}
         for number, mutant in enumerate(mutants(ROOT / path)):
             if mutant.change in known:
                 self._done[number] = replace(known[mutant.change], line=mutant.line)
-            else:
+            elif number % options.every == 0:
                 self._todo.put((number, mutant))
 
     def results(self, workers: list[Worker]) -> list[Result]:
@@ -166,7 +167,7 @@ class Run:
             raise RuntimeError(f"{control['by'] or self._name}: {control['outcome']} where nothing is mutated.")
         with ThreadPoolExecutor(len(workers)) as pool:
             list(pool.map(self._work, workers))
-        return [self._done[number] for number in sorted(self._done)]
+        return self._kept()
 
     def _work(self, worker: Worker) -> None:
         while True:
@@ -185,20 +186,22 @@ class Run:
 
     def _show_progress(self) -> None:
         done = list(self._done.values())
-        if sys.stderr.isatty() or len(done) % 50 == 0:
+        if len(done) % 20 == 0:
+            self._kept()
             survived = sum(result.outcome == "survived" for result in done)
             line = f"\r{self._name}: {len(done)} of {len(done) + self._todo.qsize()}, {survived} survived "
             print(line, end="", file=sys.stderr, flush=True)
 
+    def _kept(self) -> list[Result]:
+        """Return the results so far, and keep them in a file."""
+        results = [result for _, result in sorted(self._done.items())]
+        self._file.write_text(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))
+        return results
 
-def run_module(name: str, path: Path, workers: list[Worker], seen: Baseline, *, again: bool) -> list[Result]:
-    """Try every mutant of a module; ``again``: those alone that survived the last time, or are new."""
-    kept = FOLDER / f"{name}.json"
-    before = [Result(**result) for result in json.loads(kept.read_text())] if again and kept.exists() else []
-    run = Run(name, path, seen, {result.change: result for result in before if result.outcome != "survived"})
-    results = run.results(workers)
-    kept.write_text(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))
-    return results
+
+def load(file: Path) -> list[Result]:
+    """Return the results that a file holds, if it is there."""
+    return [Result(**result) for result in json.loads(file.read_text())] if file.exists() else []
 
 
 def report(results: dict[str, list[Result]]) -> bool:
@@ -233,13 +236,14 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", help=f"of: {', '.join(modules())}; without one, all of them")
     parser.add_argument("--again", action="store_true", help="only the mutants that survived the last time")
     parser.add_argument("--measure", nargs="*", metavar="TESTS", help="run all tests first, or these that are new")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth mutant, for an estimate")
+    parser.add_argument("--seconds", type=float, default=TRIED_SECONDS, help="of tests that are tried on a mutant")
     parser.add_argument("--report", action="store_true", help="only show what came of the last time")
     arguments = parser.parse_args()
     every = modules()
     wanted = {name: every[name] for name in arguments.modules or every}
     if arguments.report:
-        kept = {name: FOLDER / f"{name}.json" for name in wanted}
-        return not report({n: [Result(**r) for r in json.loads(p.read_text())] for n, p in kept.items() if p.exists()})
+        return not report({name: load(FOLDER / f"{name}.json") for name in wanted})
     FOLDER.mkdir(exist_ok=True)
     began = time.monotonic()
     if arguments.measure is not None or not (FOLDER / "seconds.json").exists():
@@ -247,7 +251,7 @@ def main() -> int:
     seen = baseline.load(ROOT, FOLDER)
     with Worker(0) as first, Worker(1) as second:
         workers = [first, second]
-        results = {name: run_module(name, path, workers, seen, again=arguments.again) for name, path in wanted.items()}
+        results = {name: Run(name, path, seen, arguments).results(workers) for name, path in wanted.items()}
     good = report(results)
     print(f"\n{(time.monotonic() - began) / 60:.0f} minutes. Known survivors, and why they live: {KNOWN.name}.")
     return not good
