@@ -9,10 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test lint types format bench openapi lock build validate clean
+.PHONY: help run token test test-integration lint types format bench openapi lock build validate clean
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -30,6 +30,11 @@ token: $(VENV)/ready ## Print an administrator's token for the local API
 
 test: lint types ## Everything CI checks: lint, types, tests with coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+test-integration: $(VENV)/ready ## The functional tests against another DynamoDB (DYNAMODB_ENDPOINT=http://127.0.0.1:8001)
+	@[ -n "$(DYNAMODB_ENDPOINT)" ] || { echo "Which DynamoDB? Start one: docker run -p 127.0.0.1:8001:8000 amazon/dynamodb-local"; \
+		echo "and then: make test-integration DYNAMODB_ENDPOINT=http://127.0.0.1:8001"; exit 2; }
+	@AWS_ENDPOINT_URL_DYNAMODB=$(DYNAMODB_ENDPOINT) $(BIN)/pytest tests/functional $(PYTEST_OPTIONS)
 
 lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/ruff check .

@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Print the OpenAPI document of the API, made from the models and the template.",
     )
     openapi.set_defaults(command=_openapi)
+
+    retained = commands.add_parser(
+        "retained",
+        help="print a template of what outlives the stack",
+        description="Print, as JSON, the part of the template that CloudFormation keeps when the stack is deleted: the "
+        "table and the KMS key. A new stack imports them by it: docs/operations.md.",
+    )
+    retained.set_defaults(command=_retained)
     return parser
 
 
@@ -111,6 +119,18 @@ def _openapi(_: argparse.Namespace) -> int:
     from local.openapi import main as write_document
 
     write_document()
+    return 0
+
+
+def _retained(_: argparse.Namespace) -> int:
+    import json
+
+    from local.retained import retained
+    from local.stack import parameters
+    from local.template import Template
+
+    # None of the answers is in what it prints.
+    print(json.dumps(retained(Template.load(parameters("http://127.0.0.1")).cloudformation), indent=2))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What stands for AWS: moto's server for DynamoDB and KMS, and in them the table and the key of the template.
+"""What stands for AWS: moto's server for DynamoDB, KMS and SSM, and in them the table and the key of the template.
 
 moto runs in a process of its own. Its state belongs to the process it runs in, so that tests which use `mock_aws`
 would otherwise empty the table under a running stack; and it starts while this process does something else.
@@ -136,6 +136,20 @@ def _create_table(template: Template, dynamodb: Any) -> None:
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     if table.time_to_live:
         dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=table.time_to_live)
+
+
+def create_secret(url: str, name: str, value: str) -> None:
+    """Store a SecureString in SSM's Parameter Store, as a deployer does before the stack is there.
+
+    Raises:
+        EmulatorError: The endpoint cannot be reached, or refused.
+    """
+    try:
+        with closing(client("ssm", url)) as ssm:
+            ssm.put_parameter(Name=name, Value=value, Type="SecureString")
+    except (BotoCoreError, ClientError) as exc:
+        message = f"The SSM parameter {name} could not be created in {url}: {type(exc).__name__}"
+        raise EmulatorError(message) from None
 
 
 def client(service: str, url: str) -> Any:

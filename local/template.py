@@ -121,8 +121,9 @@ class Template:
             TemplateError: The template cannot be translated; or a parameter is missing, unknown or not allowed.
         """
         path = path.resolve()
-        cloudformation = _translate(path, path.stat().st_mtime_ns)
-        checked = _check_parameters(cloudformation.get("Parameters", {}), parameters or {})
+        modified = path.stat().st_mtime_ns
+        cloudformation = _translate(path, modified, _choices(path, modified, parameters or {}))
+        checked = _check_parameters(cloudformation, parameters or {})
         return cls(path.parent, cloudformation, checked, dict(references or {}))
 
     def with_parameters(self, parameters: Mapping[str, object]) -> Template:
@@ -131,7 +132,7 @@ class Template:
         Raises:
             TemplateError: One of them is unknown or not allowed.
         """
-        checked = _check_parameters(self.cloudformation.get("Parameters", {}), {**self.parameters, **parameters})
+        checked = _check_parameters(self.cloudformation, {**self.parameters, **parameters})
         return Template(self.folder, self.cloudformation, checked, self.references)
 
     def with_references(self, references: Mapping[str, str]) -> Template:
@@ -167,6 +168,11 @@ class Template:
         # As a part of something, for there AWS::NoValue takes the property away.
         given = self.resolve({name: properties[name]}) if name in properties else {}
         return given.get(name, default)
+
+    def properties(self, logical_id: str) -> dict[str, Any]:
+        """Return all properties of a resource, resolved."""
+        resolved: dict[str, Any] = self.resolve(self.cloudformation["Resources"][logical_id].get("Properties", {}))
+        return resolved
 
     def table(self) -> Table:
         """Return the DynamoDB table. Its name is what its logical id refers to."""
@@ -269,13 +275,30 @@ def _authorizer(scheme: Mapping[str, Any]) -> Authorizer:
 
 
 @functools.lru_cache(maxsize=8)
-def _translate(path: Path, modified: int) -> Mapping[str, Any]:  # noqa: ARG001 - a changed file is another template
+def _source(path: Path, modified: int) -> str:  # noqa: ARG001 - a changed file is another template
+    """Return the template as JSON, so that what YAML anchors share is not changed twice."""
+    from samtranslator.yaml_helper import yaml_parse
+    from yaml import YAMLError
+
+    try:
+        return json.dumps(yaml_parse(path.read_text(encoding="utf-8")))
+    except (YAMLError, TypeError) as exc:
+        message = f"{path} is not a SAM template: {exc!r}"
+        raise TemplateError(message) from exc
+
+
+def _choices(path: Path, modified: int, given: Mapping[str, object]) -> frozenset[tuple[str, str]]:
+    """Return those of the given parameters on which the translation may depend: what is chosen from a list."""
+    declared = (json.loads(_source(path, modified)) or {}).get("Parameters", {})
+    return frozenset((name, str(value)) for name, value in given.items() if "AllowedValues" in declared.get(name, {}))
+
+
+@functools.lru_cache(maxsize=8)
+def _translate(path: Path, modified: int, choices: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
     # Half a second: paid by those who ask for a template.
     from samtranslator.model.exceptions import InvalidDocumentException
     from samtranslator.parser.parser import Parser
     from samtranslator.translator.translator import Translator
-    from samtranslator.yaml_helper import yaml_parse
-    from yaml import YAMLError
 
     # It warns of a feature switch and of metrics that only AWS's own copy of the translator has.
     for module in ("feature_toggle.feature_toggle", "metrics.metrics"):
@@ -283,22 +306,22 @@ def _translate(path: Path, modified: int) -> Mapping[str, Any]:  # noqa: ARG001 
     # All that it asks a boto3 session for is the region. A real one would read the developer's AWS configuration.
     translator = Translator({}, Parser(), boto_session=SimpleNamespace(region_name=REGION))
     try:
-        # Through JSON, because what YAML anchors share would be changed twice.
-        template = json.loads(json.dumps(yaml_parse(path.read_text(encoding="utf-8"))))
+        template = json.loads(_source(path, modified))
         for resource in template["Resources"].values():
             if name := _CODE.get(resource["Type"]):
                 resource["Properties"][name] = f"s3://{_BUCKET}/{resource['Properties'][name]}"
-        translated: Mapping[str, Any] = translator.translate(template, {})
+        translated: Mapping[str, Any] = translator.translate(template, dict(choices))
     except InvalidDocumentException as exc:
         message = f"{path}: " + "; ".join(cause.message for cause in exc.causes)
         raise TemplateError(message) from exc
-    except (YAMLError, KeyError, TypeError) as exc:
+    except (KeyError, TypeError) as exc:
         message = f"{path} is not a SAM template with folders for its code: {exc!r}"
         raise TemplateError(message) from exc
     return translated
 
 
-def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, str]:
+def _check_parameters(cloudformation: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, str]:
+    declared = cloudformation.get("Parameters", {})
     if unknown := sorted(given.keys() - declared.keys()):
         message = f"The template has no parameter {', '.join(unknown)}"
         raise TemplateError(message)
@@ -311,7 +334,20 @@ def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, object]) 
         if reason := _objection(declaration, checked[name]):
             message = f"Parameter {name}: {declaration.get('ConstraintDescription', reason)} (got {checked[name]!r})"
             raise TemplateError(message)
+    _check_rules(cloudformation.get("Rules", {}), checked)
     return checked
+
+
+def _check_rules(rules: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    """Check what CloudFormation asserts of several parameters at once."""
+    resolver = Resolver({**PSEUDO_PARAMETERS, **parameters}, {}, {})
+    for name, rule in rules.items():
+        if not resolver.resolve(rule.get("RuleCondition", True)):
+            continue
+        for assertion in rule["Assertions"]:
+            if not resolver.resolve(assertion["Assert"]):
+                message = f"Rule {name}: {assertion.get('AssertDescription', 'an assertion of it fails')}"
+                raise TemplateError(message)
 
 
 def _objection(declaration: Mapping[str, Any], value: str) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from authorizer_errors import ConfigurationError
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 _SPACE_SEPARATED = frozenset({"scope", "scp"})
 
 
-@dataclass(frozen=True)
-class AdminRule:
+class AdminRule(NamedTuple):
     """One claim, and the values of it that make the token's holder an administrator.
 
     A claim matches when it is one of the values (exact, case-sensitive), an array with one of them, or, for ``scope``

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from authorizer_configuration import Configuration
-from authorizer_errors import KeySetUnavailableError, TokenRefusedError, UnauthorizedError
-from issuer_keys import IssuerKeys
+from authorizer_errors import ConfigurationError, KeyUnavailableError, TokenRefusedError, UnauthorizedError
+from authorizer_report import Report
 from token_verifier import TokenVerifier
 
-logger = logging.getLogger("authorizer")
+if TYPE_CHECKING:
+    from token_verifier import Keys
+
+
+def _keys(configuration: Configuration) -> Keys:
+    if configuration.jwks_url is not None:
+        from issuer_keys import IssuerKeys
+
+        return IssuerKeys(configuration.jwks_url)
+    from shared_secret import SharedSecret
+
+    assert configuration.secret_parameter is not None  # noqa: S101 - for the type checker: one of the two is set
+    secret = SharedSecret(configuration.secret_parameter)
+    try:
+        secret.require()
+    except ConfigurationError as error:
+        # Told here as well: it may have been right when the stack was deployed.
+        report.unavailable(error)
+        raise
+    return secret
+
 
 configuration = Configuration.from_environment(os.environ)
-verifier = TokenVerifier(
-    issuer=configuration.issuer, audience=configuration.audience, keys=IssuerKeys(configuration.jwks_url)
-)
+report = Report(configuration.stack, namespace=configuration.metrics_namespace)
+verifier = TokenVerifier(issuer=configuration.issuer, audience=configuration.audience, keys=_keys(configuration))
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -24,23 +42,19 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
     Raises:
         UnauthorizedError: no valid token; the client gets 401.
-        KeySetUnavailableError: the token could not be checked; the client gets 503.
+        KeyUnavailableError: the token could not be checked; the client gets 503.
     """
     try:
         claims = verifier.verify(event.get("authorizationToken"))
     except TokenRefusedError as refusal:
-        logger.info("Token refused", extra={"reason": refusal.reason})
+        report.refused(refusal.reason)
         raise UnauthorizedError from None
-    except KeySetUnavailableError:
-        logger.exception(
-            "The issuer's keys could not be fetched, so no token can be checked. See that JWKS_URL is right, that it "
-            "answers, and that this function can reach it.",
-            extra={"reason": "key_set_unavailable"},
-        )
+    except KeyUnavailableError as error:
+        report.unavailable(error)
         raise
     if configuration.admin_rule.admits(claims):
         return _policy("Allow", claims["sub"], event["methodArn"])
-    logger.info("Token refused", extra={"reason": "not_administrator", "sub": claims["sub"]})
+    report.denied(claims["sub"])
     return _policy("Deny", claims["sub"], event["methodArn"])
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from admin_rule import AdminRule
@@ -13,36 +13,61 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html; no version and no label: a
+# rotated secret must be seen.
+_PARAMETER_NAME = r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
+# What Powertools, which the other functions use, takes for true.
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """What the deployer decides.
+class Configuration(NamedTuple):
+    """What the deployer decides. Exactly one of ``jwks_url`` and ``secret_parameter`` is set: that is the mode.
 
     Attributes:
         issuer: the exact ``iss`` of accepted tokens (``JWT_ISSUER``).
         audience: what accepted tokens are meant for (``JWT_AUDIENCE``).
-        jwks_url: where the issuer publishes its keys (``JWKS_URL``).
+        jwks_url: where the issuer publishes its public keys (``JWKS_URL``), or None.
+        secret_parameter: SSM parameter of the secret that is shared with the issuer (``JWT_SECRET_PARAMETER``), or
+            None.
         admin_rule: who is an administrator (``ADMIN_CLAIM_RULE``).
+        stack: name of the stack, a dimension of every metric (``POWERTOOLS_SERVICE_NAME``).
+        metrics_namespace: where metrics go (``POWERTOOLS_METRICS_NAMESPACE``); empty where none are wanted.
     """
 
     issuer: str
     audience: str
-    jwks_url: str
+    jwks_url: str | None
+    secret_parameter: str | None
     admin_rule: AdminRule
+    stack: str
+    metrics_namespace: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Configuration:
-        """Validate the four variables; there is no default for any of them.
+        """Validate the variables; there is no default for who is let in. An empty one counts as missing.
 
         Raises:
             ConfigurationError: one is missing or wrong.
         """
+        jwks_url, secret_parameter = environment.get("JWKS_URL"), environment.get("JWT_SECRET_PARAMETER")
+        if jwks_url and secret_parameter:
+            raise ConfigurationError(
+                "JWKS_URL and JWT_SECRET_PARAMETER are both set: give one of them, for tokens are verified in one way"
+            )
+        if not jwks_url and not secret_parameter:
+            raise ConfigurationError(
+                "JWKS_URL or JWT_SECRET_PARAMETER must be set: the URL of the issuer's key set, or the SSM parameter "
+                "of a secret that is shared with the issuer"
+            )
         return cls(
             issuer=_word(environment, "JWT_ISSUER", "the iss claim exactly as it stands in the tokens"),
             audience=_word(environment, "JWT_AUDIENCE", "the aud (or client_id) exactly as it stands in the tokens"),
-            jwks_url=_key_set_url(_word(environment, "JWKS_URL", "the URL of the issuer's key set")),
+            jwks_url=_key_set_url(_word(environment, "JWKS_URL", "the URL of the issuer's key set"))
+            if jwks_url
+            else None,
+            secret_parameter=_parameter_name(secret_parameter) if secret_parameter else None,
             admin_rule=AdminRule.parse(environment.get("ADMIN_CLAIM_RULE", "")),
+            stack=_word(environment, "POWERTOOLS_SERVICE_NAME", "the name of the stack"),
+            metrics_namespace=environment.get("POWERTOOLS_METRICS_NAMESPACE", ""),
         )
 
 
@@ -68,3 +93,12 @@ def _key_set_url(url: str) -> str:
     if "@" in parts.netloc:
         raise ConfigurationError("JWKS_URL must not hold credentials: a key set is public, and URLs end up in logs")
     return url
+
+
+def _parameter_name(name: str) -> str:
+    if not re.fullmatch(_PARAMETER_NAME, name):
+        raise ConfigurationError(
+            "JWT_SECRET_PARAMETER must be the name of an SSM parameter, such as /service-keys/jwt-secret, and neither "
+            "the secret itself nor an ARN"
+        )
+    return name

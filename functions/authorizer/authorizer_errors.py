@@ -1,25 +1,56 @@
 """What can go wrong in the authorizer, by who has to act: the deployer, the client, or the operator."""
 
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a token was refused. It is a metric's dimension, so nothing of a token's own is ever one."""
+
+    BAD_CLAIM = "bad_claim"
+    BAD_SIGNATURE = "bad_signature"
+    CRITICAL_EXTENSION = "critical_extension"
+    EXPIRED = "expired"
+    MALFORMED = "malformed"
+    MISSING_CLAIM = "missing_claim"
+    MISSING_KID = "missing_kid"
+    NOT_ADMINISTRATOR = "not_administrator"
+    NOT_YET_VALID = "not_yet_valid"
+    TOO_LONG = "too_long"
+    UNKNOWN_KEY = "unknown_key"
+    UNUSABLE_KEY = "unusable_key"
+    WRONG_ALGORITHM = "wrong_algorithm"
+    WRONG_AUDIENCE = "wrong_audience"
+    WRONG_ISSUER = "wrong_issuer"
+
 
 class ConfigurationError(Exception):
-    """An environment variable is missing or wrong; the message names it and says what is expected."""
+    """What the deployer gave is missing or wrong; the message names it and says what is expected."""
 
 
 class TokenRefusedError(Exception):
     """The client's token is not a valid one.
 
     Attributes:
-        reason: machine-readable, for the log, for example ``expired``. Never shown to the client, who could learn from
-            it how far a forged token got.
+        reason: for the log and the metric. Never shown to the client, who could learn from it how far a forged token
+            got.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-class KeySetUnavailableError(Exception):
-    """The issuer's key set could not be fetched, so that nothing can be said about the token."""
+class KeyUnavailableError(Exception):
+    """What verifies tokens could not be fetched, so that nothing can be said about the token.
+
+    The message says what was tried and what to look at.
+    """
+
+
+class KeyWithdrawnError(KeyUnavailableError):
+    """What verifies tokens was taken away or spoilt by somebody, not by an outage: what is held must not serve on."""
 
 
 class UnauthorizedError(Exception):

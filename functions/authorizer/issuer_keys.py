@@ -6,123 +6,97 @@ import json
 import time
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import BaseHandler, HTTPRedirectHandler, ProxyHandler, build_opener
 
-from jwt import PyJWK, PyJWKClient, PyJWKClientError, PyJWKSet, PyJWKSetError
+from jwt import PyJWK, PyJWKSet, PyJWKSetError
 
-from authorizer_errors import KeySetUnavailableError, TokenRefusedError
+from authorizer_errors import KeyUnavailableError, Reason, TokenRefusedError
+from bounded_download import download
+from key_cache import KeyCache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-# Asymmetric ones only: with a symmetric one, the public key would serve to forge.
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+    from collections.abc import Callable, Mapping
 
 _LARGEST_KEY_SET_BYTES = 256 * 1024
 
 
-class IssuerKeys(PyJWKClient):
-    """The keys by which the issuer's tokens are verified, looked up by key id.
-
-    PyJWT's client caches the set and bounds the refetches that unknown key ids cause. This one also bounds the size of
-    the answer, leaves out every key that must not verify a token, and pauses after a failed fetch. Threads may share
-    it: they also share one fetch.
+class IssuerKeys:
+    """The keys by which the issuer's tokens are verified, looked up by key id. Threads may share them.
 
     A key without ``alg`` verifies what PyJWT takes for its type: RS256, ES256/384/512 by its curve, or EdDSA.
 
     Attributes:
-        algorithms: those that a token may be signed with.
+        algorithms: those that a token may be signed with. Asymmetric ones only: with a symmetric one, the public key
+            would serve to forge.
     """
 
-    algorithms = ALGORITHMS
+    algorithms = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
     def __init__(
         self,
         url: str,
         *,
         lifespan: float = 300,
+        bridge: float = 24 * 60 * 60,
         cooldown: float = 30,
-        pause_after_failure: float = 5,
-        timeout: float = 3,
+        pause: float = 5,
+        deadline: float = 3,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the URL; nothing is fetched before the first token.
+        """Take the URL; nothing is fetched before the first token. The times are in seconds.
 
         Args:
             url: of the key set; https, or http to a loopback address.
-            lifespan: seconds for which a fetched set serves, an outage of the issuer included.
-            cooldown: seconds after a fetch within which an unknown key id causes no other one; so a new key may be
-                refused for as long.
-            pause_after_failure: seconds after a failed fetch before the next one.
-            timeout: seconds that the issuer may take to connect, and between two parts of its answer.
+            lifespan: for which a fetched set serves; so long may a key that the issuer took out be accepted.
+            bridge: for which it serves while the issuer gives no other (docs/decisions/17-outages-of-the-issuer.md).
+            cooldown: after a fetch within which an unknown key id causes no other one; so long may a new key be
+                refused.
+            pause: after a failed fetch before the next one, where no set is held.
+            deadline: for one fetch as a whole.
+            clock: seconds since some moment.
         """
-        super().__init__(url, cache_keys=False, lifespan=lifespan, cooldown_duration=cooldown, timeout=timeout)
-        self._pause_after_failure = pause_after_failure
-        self._failed_at: float | None = None
+        self._url = url
+        self._deadline = deadline
+        self._sets = KeyCache(
+            self._fetch, lifespan=lifespan, bridge=bridge, cooldown=cooldown, pause=pause, clock=clock
+        )
 
     def key_for(self, header: Mapping[str, Any]) -> PyJWK:
         """Look up the key that a token's header names by ``kid``; whatever else it says about keys is ignored.
 
         Raises:
             TokenRefusedError: there is no such key (``missing_kid``, ``unknown_key``).
-            KeySetUnavailableError: the set could not be fetched.
+            KeyUnavailableError: the set that should hold it could not be fetched.
         """
         kid = header.get("kid")
         if not kid:
-            raise TokenRefusedError("missing_kid")
-        try:
-            return self.get_signing_key(kid)
-        except PyJWKClientError as error:  # what fetch_data raises is not one, so it can only be the key id
-            raise TokenRefusedError("unknown_key") from error
+            raise TokenRefusedError(Reason.MISSING_KID)
+        key = self._sets.current().get(kid) or self._sets.newest().get(kid)
+        if key is None:
+            raise TokenRefusedError(Reason.UNKNOWN_KEY)
+        return key
 
-    def fetch_data(self) -> PyJWKSet:
-        """Fetch the set, for PyJWT's client, which caches it and calls this under its lock.
+    def successor_of(self, _key: object) -> None:
+        """Name no other key for a token whose signature is wrong: a new key has a new id."""
 
-        Raises:
-            KeySetUnavailableError: no usable set was fetched, now or within the pause.
-        """
-        if self._failed_at is not None and time.monotonic() - self._failed_at < self._pause_after_failure:
-            message = f"{self.uri} failed less than {self._pause_after_failure:g} s ago"
-            raise KeySetUnavailableError(message)
+    def _fetch(self) -> dict[str, PyJWK]:
         try:
-            key_set = _usable_keys(json.loads(self._download()))
+            document = json.loads(download(self._url, deadline=self._deadline, max_bytes=_LARGEST_KEY_SET_BYTES))
+            return _usable_keys(document)
         except (OSError, HTTPException, ValueError, RecursionError, PyJWKSetError) as error:
-            if isinstance(error, HTTPError):
-                error.close()
-            self._failed_at = time.monotonic()
-            message = f"{self.uri} gave no usable key set: {error!r}"
-            raise KeySetUnavailableError(message) from error
-        self._last_successful_fetch = time.monotonic()  # begins the client's cooldown
-        return key_set
-
-    def _download(self) -> bytes:
-        handlers: list[BaseHandler] = [_NoRedirects()]
-        if urlsplit(self.uri).scheme == "http":
-            # Loopback is trusted because it does not leave the machine; through a proxy it would.
-            handlers.append(ProxyHandler({}))
-        opener = build_opener(*handlers)
-        # Some providers refuse urllib's own name.
-        opener.addheaders = [("User-Agent", "service-keys-authorizer"), ("Accept", "application/json")]
-        with opener.open(self.uri, timeout=self.timeout) as response:
-            body: bytes = response.read(_LARGEST_KEY_SET_BYTES + 1)
-        if len(body) > _LARGEST_KEY_SET_BYTES:
-            raise PyJWKSetError("The key set is larger than 256 KiB")
-        return body
+            message = (
+                f"{self._url} gave no usable key set: {error!r}. See that JWKS_URL is right, that it answers, and that "
+                "this function can reach it."
+            )
+            raise KeyUnavailableError(message) from error
 
 
-class _NoRedirects(HTTPRedirectHandler):
-    """Makes a redirect an error: the key set comes from the configured URL or not at all."""
-
-    def redirect_request(self, *_args: object) -> None:
-        return None
-
-
-def _usable_keys(document: object) -> PyJWKSet:
+def _usable_keys(document: object) -> dict[str, PyJWK]:
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
         raise PyJWKSetError("The key set is not a JSON object with an array of keys")
-    return PyJWKSet([key for key in keys if _verifies_signatures(key)])
+    usable = PyJWKSet([key for key in keys if _verifies_signatures(key)]).keys
+    # Of two with one id, the first counts.
+    return {str(key.key_id): key for key in reversed(usable)}
 
 
 def _verifies_signatures(key: object) -> bool:
@@ -133,9 +107,10 @@ def _verifies_signatures(key: object) -> bool:
         # Left out before PyJWT sees them: symmetric keys (kty oct) and private ones, on which it would fail.
         key.get("kty") in ("RSA", "EC", "OKP")
         and "d" not in key
-        and bool(key.get("kid"))
+        and isinstance(key.get("kid"), str)
+        and key["kid"] != ""
         and key.get("use", "sig") == "sig"
-        and key.get("alg") in (None, *ALGORITHMS)
+        and key.get("alg") in (None, *IssuerKeys.algorithms)
         and isinstance(operations, list)
         and "verify" in operations
     )

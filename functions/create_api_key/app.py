@@ -8,8 +8,8 @@ from service_keys.observability import audited
 from service_keys.requests import parse_create
 from service_keys.table import Table
 
-table = Table(aws.client("dynamodb"), settings.table_name())
-kms = aws.client("kms")
+dynamodb, kms = aws.clients("dynamodb", "kms")
+table = Table(dynamodb, settings.table_name())
 kms_key = settings.kms_key()
 
 

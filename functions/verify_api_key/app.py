@@ -3,13 +3,13 @@
 from service_keys import api, aws, settings
 from service_keys.encryption import decrypt
 from service_keys.models import Verification
-from service_keys.observability import audited
+from service_keys.observability import audited, count
 from service_keys.table import Table
 from service_keys.verification import known_service, verify
 
 # The patience of readers: what asks somebody else as well has less time for AWS.
-table = Table(aws.client("dynamodb", aws.READER_PATIENCE), settings.table_name())
-kms = aws.client("kms", aws.READER_PATIENCE)
+dynamodb, kms = aws.clients("dynamodb", "kms", patience=aws.READER_PATIENCE)
+table = Table(dynamodb, settings.table_name())
 stand_in = settings.providers_url()
 
 
@@ -25,4 +25,5 @@ def handler(request: api.Request) -> api.Response:
     verification = Verification(status=status, checked_at=checked_at, detail=detail)
     with audited("verify", key_id=key_id, fields=("verification",), change=request.change):
         table.note_verification(key_id, verification, of=secret.ciphertext)
+    count("Verifications", status=status)
     return api.shown(table.get(key_id))

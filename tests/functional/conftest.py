@@ -1,12 +1,14 @@
 """The local stack, with a wire that counts and breaks its calls to AWS, and an administrator who uses it.
 
-The same tests run against moto and, where AWS_ENDPOINT_URL_DYNAMODB names one, against another DynamoDB.
+The same tests run against moto and, where AWS_ENDPOINT_URL_DYNAMODB names one, against another DynamoDB: each process
+of the run in a table of its own, which is gone afterwards.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -188,15 +190,19 @@ def providers() -> Iterator[FakeProviders]:
 
 
 @pytest.fixture(scope="session")
-def stack(wire: Wire, providers: FakeProviders) -> Iterator[LocalStack]:
+def stack(wire: Wire, providers: FakeProviders, testrun_uid: str, worker_id: str) -> Iterator[LocalStack]:
+    table_name = f"service-keys-test-{testrun_uid}-{worker_id}"
     with pytest.MonkeyPatch.context() as patch:
         dynamodb_url = os.environ.get(DYNAMODB_ENDPOINT)
         if dynamodb_url:
             wire.upstreams["DynamoDB"] = dynamodb_url
             patch.setenv(DYNAMODB_ENDPOINT, wire.url)
-        with local_stack({"AwsEndpointUrl": wire.url}, providers_url=providers.url) as stack:
+        parameters = {"AwsEndpointUrl": wire.url, "DeletionProtection": "false"}
+        with local_stack(parameters, providers_url=providers.url, table_name=table_name) as stack:
             wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
             yield stack
+            with closing(_client("dynamodb", wire.upstreams["DynamoDB"])) as dynamodb:
+                dynamodb.delete_table(TableName=table_name)
 
 
 @pytest.fixture(scope="session")

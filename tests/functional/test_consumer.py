@@ -153,11 +153,12 @@ def test_the_example_fails_by_name_where_there_is_no_key(
     assert spotify.refused == 0
 
 
-def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path) -> None:
+def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path, testrun_uid: str) -> None:
     with local_run(tmp_path) as (run, url):
         token = [sys.executable, "-m", "local", "token", "--state", str(tmp_path)]
         bearer = subprocess.run(token, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-        body = {"name": "Spotify", "key": SPOTIFY_KEY}
+        # Of its own: a DynamoDB that outlives this run keeps what others stored there.
+        body = {"name": f"Spotify {testrun_uid}", "service": "spotify", "key": SPOTIFY_KEY}
         headers = {"Authorization": f"Bearer {bearer}"}
         assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=30).status_code == 201
 

@@ -10,12 +10,13 @@ import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.template import Template
 from service_keys import ServiceKeys, aws
 from service_keys.errors import (
     KeyAccessDenied,
@@ -26,12 +27,13 @@ from service_keys.errors import (
     ServiceKeysError,
 )
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
+from tests.processes import ROOT
 from tests.wire import Fault, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LAYER = str(Path(__file__).parents[2] / "layers" / "service_keys")
+LAYER = str(ROOT / "layers" / "service_keys")
 NEW_SECRET = "another-made-up-secret-9876"
 QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
 
@@ -877,3 +879,38 @@ def test_a_key_of_parts_reads_by_its_parts(admin: Admin, keys: ServiceKeys) -> N
     admin.create("S1", service="spotify", key=SPOTIFY_KEY)
 
     assert dict(keys.get("spotify")) == SPOTIFY_KEY
+
+
+# --- what operators count -------------------------------------------------------------------------------------------
+
+
+def test_the_examples_metric_filters_find_what_they_count(
+    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    example = Template.load(path=ROOT / "docs" / "examples" / "spotify_token" / "template.yaml")
+    phrases = {
+        change["MetricName"]: body["FilterPattern"].strip('"')
+        for _, body in example.resources("AWS::Logs::MetricFilter")
+        for change in body["MetricTransformations"]
+    }
+    admin.create("Key", service="one")
+    keys.get("one")
+    found = []
+
+    def read(*faults: Fault) -> None:
+        caplog.clear()
+        with wire.failing(*faults), suppress(ServiceKeysError):
+            keys.get("one")
+        found.append([metric for metric, phrase in phrases.items() if phrase in caplog.text])
+
+    outage, denied = Fault(QUERY), Fault(QUERY, status=400, code="AccessDeniedException")
+    read()
+    clock.passes(60)
+    read(outage)
+    clock.passes(15 * 60)
+    read(outage)
+    read(outage)
+    clock.passes(60)
+    read(denied)
+
+    assert found == [[], ["StaleServed"], ["StoreUnavailable"], [], ["ReaderAccessDenied"]]

@@ -21,6 +21,8 @@ def template() -> Template:
         "EncryptionKey": "key",
         "EncryptionKey.Arn": "arn:key",
         "AccessLog.Arn": "arn:log",
+        "AlarmTopic": "arn:aws:sns:eu-west-1:123456789012:alarms",
+        "Api": "api",
     }
     logs = {f"{name}Log": name for name in Template.load(DEPLOYMENT, references).functions()}
     return Template.load(DEPLOYMENT, references | logs)

@@ -120,6 +120,17 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
         ("AdminClaimRule", "role=admin,"),
         ("JwksUrl", "http://issuer.example.com/jwks.json"),
         ("JwksUrl", "http://127.0.0.1.example.com/jwks.json"),
+        ("JwksUrl", "https://issuer.example.com/jwks.json https://other.example.com/jwks.json"),
+        ("JwtSecretParameter", "/"),
+        ("JwtSecretParameter", "//jwt-secret"),
+        ("JwtSecretParameter", "/jwt-secret/"),
+        ("JwtSecretParameter", "/service-keys//jwt-secret"),
+        ("JwtSecretParameter", "/jwt-secret:3"),
+        ("JwtSecretParameter", "/jwt*"),
+        ("JwtSecretParameter", "arn:aws:ssm:eu-west-1:123456789012:parameter/jwt-secret"),
+        ("JwtSecretKmsKeyArn", "alias/aws/ssm"),
+        ("JwtSecretKmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:alias/mine"),
+        ("JwtSecretKmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/*"),
         ("JwtIssuer", ""),
         ("JwtAudience", " "),
         ("AllowedOrigin", "*"),
@@ -130,8 +141,39 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
     ],
 )
 def test_a_parameter_that_cannot_be_right_is_refused(parameter: str, value: str) -> None:
-    with pytest.raises(TemplateError, match=parameter):
+    with pytest.raises(TemplateError, match=f"Parameter {parameter}:"):
         Template.load(DEPLOYMENT | {parameter: value})
+
+
+SECRET = {"JwtSecretParameter": "/service-keys/jwt-secret"}
+OWN_KEY = {"JwtSecretKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/0123"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"JwksUrl": ""}, "JwksUrl .* or JwtSecretParameter .* Both are empty"),
+        (SECRET, "either JwksUrl or JwtSecretParameter, not both"),
+        (OWN_KEY, "JwtSecretKmsKeyArn is the key of JwtSecretParameter, which is empty"),
+    ],
+)
+def test_tokens_are_verified_in_exactly_one_way(given: dict[str, str], words: str) -> None:
+    with pytest.raises(TemplateError, match=words):
+        Template.load(DEPLOYMENT | given)
+
+
+@pytest.mark.parametrize(
+    ("given", "url", "parameter"),
+    [
+        ({}, DEPLOYMENT["JwksUrl"], ""),
+        ({"JwksUrl": "", **SECRET}, "", SECRET["JwtSecretParameter"]),
+        ({"JwksUrl": "", **SECRET, **OWN_KEY}, "", SECRET["JwtSecretParameter"]),
+    ],
+)
+def test_the_authorizer_is_told_which_way(template: Template, given: dict[str, str], url: str, parameter: str) -> None:
+    environment = template.with_parameters(given).functions()["Authorizer"].environment
+
+    assert (environment["JWKS_URL"], environment["JWT_SECRET_PARAMETER"]) == (url, parameter)
 
 
 @pytest.mark.parametrize("parameter", DEPLOYMENT)

@@ -81,6 +81,35 @@ def test_no_statement_is_wider_than_one_table_or_key(template: Template, functio
         assert {"arn:key": "kms:"}.get(statement["Resource"], "dynamodb:") in actions(statement)[0]
 
 
+OWN_KEY = "arn:aws:kms:eu-west-1:123456789012:key/0123"
+
+
+def authorizer_with_a_secret(template: Template, name: str, own_key: str = "") -> list[dict[str, Any]]:
+    """What the authorizer may do, where its secret is in the SSM parameter of this name."""
+    given = {"JwksUrl": "", "JwtSecretParameter": name, "JwtSecretKmsKeyArn": own_key}
+    return statements(template.with_parameters(given), "Authorizer")
+
+
+@pytest.mark.parametrize("name", ["/service-keys/jwt-secret", "service-keys/jwt-secret"])
+def test_with_a_shared_secret_the_authorizer_may_read_that_parameter_alone(template: Template, name: str) -> None:
+    (read,) = authorizer_with_a_secret(template, name)
+
+    assert (read["Effect"], read["Action"]) == ("Allow", "ssm:GetParameter")
+    assert read["Resource"] == "arn:aws:ssm:eu-west-1:123456789012:parameter/service-keys/jwt-secret"
+
+
+def test_a_key_of_the_deployers_own_decrypts_that_parameter_and_no_other(template: Template) -> None:
+    read, decrypt = authorizer_with_a_secret(template, "/jwt-secret", OWN_KEY)
+
+    assert (decrypt["Effect"], decrypt["Action"], decrypt["Resource"]) == ("Allow", "kms:Decrypt", OWN_KEY)
+    assert decrypt["Condition"] == {
+        "StringEquals": {
+            "kms:ViaService": "ssm.eu-west-1.amazonaws.com",
+            "kms:EncryptionContext:PARAMETER_ARN": read["Resource"],
+        }
+    }
+
+
 def test_verify_alone_decrypts(template: Template) -> None:
     for function in GRANTED:
         granted = {action for statement in statements(template, function) for action in actions(statement)}

@@ -18,7 +18,7 @@ def test_the_table_is_kept_and_can_be_restored(template: Template) -> None:
 
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert properties["DeletionProtectionEnabled"] is True
+    assert template.property("ApiKeysTable", "DeletionProtectionEnabled") is True
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
     assert "TableName" not in properties, "a retained table with a fixed name blocks the next deploy"
 
@@ -96,10 +96,14 @@ def test_what_other_stacks_need_is_exported(template: Template) -> None:
     outputs = template.cloudformation["Outputs"]
 
     policies = {f"Read{service.title()}KeysPolicyArn" for service in (*KNOWN_SERVICES, "all")}
-    assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn"} | policies
+    assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"} | policies
     assert all(output["Description"] for output in outputs.values())
     # A layer has a new ARN with every version, and CloudFormation does not change an export that is in use.
-    assert {name for name, output in outputs.items() if "Export" not in output} == {"ApiUrl", "LayerArn"}
+    assert {name for name, output in outputs.items() if "Export" not in output} == {
+        "ApiUrl",
+        "LayerArn",
+        "AlarmTopicArn",
+    }
     parameter = template.property("LayerParameter", "Name")
     assert (parameter, template.property("LayerParameter", "Type")) == ("/service-keys/layer-arn", "String")
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]

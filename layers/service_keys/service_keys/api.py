@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service_keys import errors, naming, queries, settings
 from service_keys.models import Change
-from service_keys.observability import logger
+from service_keys.observability import count, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -228,6 +228,8 @@ def _failure(error: Exception, request_id: str) -> Response:
     extra = {"code": code, "requestId": request_id}
     if (status, code) == INTERNAL:
         _log_unexpected(error, extra)
+        if isinstance(error, errors.KeyAccessDenied):
+            count("AccessDenied")
         message = "Something went wrong on our side. Try again; if it stays, report the requestId."
     elif isinstance(error, errors.KeyStoreUnavailable):
         logger.warning(message, extra=extra)

@@ -133,6 +133,8 @@ class ServiceKeys:
         clock: Callable[[], float] = time.time,
     ) -> None:
         name = table_name or settings.table_name()
+        if dynamodb_client is None and kms_client is None:
+            dynamodb_client, kms_client = aws.clients("dynamodb", "kms", patience=aws.READER_PATIENCE)
         self._table = Table(dynamodb_client or aws.client("dynamodb", aws.READER_PATIENCE), name)
         self._kms: KMSClient = kms_client or aws.client("kms", aws.READER_PATIENCE)
         self._clock = clock
@@ -181,6 +183,7 @@ class ServiceKeys:
                 except _REFUSALS as error:
                     self._answers.pop(slot, None)
                     known.refusals[slot] = _Refusal(type(error), str(error), self._clock())
+                    afterwards.append(functools.partial(_report, service, error))
                     raise
                 self._answers[slot] = answer
                 known.slots.add(slot)
@@ -319,8 +322,17 @@ def _asked(look: _Look, service: str, name: str | None) -> list[ReadableKey]:
     raise KeyNotFound(f"There is no key of {which}. An administrator can store one.")
 
 
+# Operators count these lines by how they begin: docs/consumers.md.
 def _warn(what: str, age: float, error: KeyStoreUnavailable) -> None:
-    _logger.warning("Serving %s as it was %d s ago: %s", what, age, error)
+    _logger.warning("Service Keys: served stale: %s as it was %d s ago. %s", what, age, error)
+
+
+def _report(service: str, error: ServiceKeysError) -> None:
+    match error:
+        case KeyStoreUnavailable():
+            _logger.error("Service Keys: out of reach: no key of %s to serve. %s", service, error)
+        case KeyAccessDenied():
+            _logger.error("Service Keys: access denied: no key of %s to serve. %s", service, error)
 
 
 def _too_old(error: KeyStoreUnavailable) -> str:

@@ -27,6 +27,11 @@ def allowed_origin() -> str:
     return _required("ALLOWED_ORIGIN", "a web origin such as https://admin.example.com")
 
 
+def metrics_namespace() -> str:
+    """Return the CloudWatch namespace that counts go to; empty where metrics are switched off."""
+    return os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "")
+
+
 def providers_url() -> str | None:
     """Return what stands for the external services in a local run or a test; None on AWS, where it cannot be set.
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import botocore.session
 import pytest
 
 from tests.unit.authorizer import issuer
+from tests.unit.authorizer.parameter_store import ParameterStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,17 +51,74 @@ def load_app() -> ModuleType:
     return module
 
 
+class Clock:
+    """The time of a test, which passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_750_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, server: issuer.KeySetServer) -> pytest.MonkeyPatch:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_service_models_once() -> Iterator[None]:
+    """botocore reads megabytes for each session, of which a test makes one at every cold start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        yield
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ParameterStore]:
+    with ParameterStore(issuer.PARAMETER, issuer.SECRET) as running:
+        running.lead_to_it(monkeypatch)
+        yield running
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What both modes need."""
     monkeypatch.setenv("JWT_ISSUER", issuer.ISSUER)
     monkeypatch.setenv("JWT_AUDIENCE", issuer.AUDIENCE)
-    monkeypatch.setenv("JWKS_URL", server.url)
     monkeypatch.setenv("ADMIN_CLAIM_RULE", "role=admin")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test-stack")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/test-stack")
+    for name in ("JWKS_URL", "JWT_SECRET_PARAMETER"):
+        monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
 @pytest.fixture
-def authorize(environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Authorize:
+def key_set_mode(environment: pytest.MonkeyPatch, server: issuer.KeySetServer) -> pytest.MonkeyPatch:
+    environment.setenv("JWKS_URL", server.url)
+    return environment
+
+
+@pytest.fixture
+def secret_mode(environment: pytest.MonkeyPatch, store: ParameterStore) -> pytest.MonkeyPatch:
+    environment.setenv("JWT_SECRET_PARAMETER", store.name)
+    return environment
+
+
+@pytest.fixture(params=["key_set", "secret"])
+def signers(request: pytest.FixtureRequest, keys: dict[str, issuer.SigningKey]) -> issuer.Signers:
+    """The authorizer's mode, and who signs in it."""
+    request.getfixturevalue(f"{request.param}_mode")
+    if request.param == "key_set":
+        return issuer.Signers(keys["RS256"], keys["foreign"], keys)
+    own = issuer.SigningKey("HS256", "HS256", issuer.SECRET.encode())
+    return issuer.Signers(own, issuer.SigningKey("foreign", "HS256", b"made-up-secret-of-somebody-else!"), keys)
+
+
+@pytest.fixture
+def authorize(signers: issuer.Signers, caplog: pytest.LogCaptureFixture) -> Authorize:
+    """The function after a cold start, in the mode of ``signers``."""
     caplog.set_level("INFO", "authorizer")
     handler = load_app().handler
 

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 ISSUER = "https://issuer.example/"
 AUDIENCE = "service-keys"
+SECRET = "made-up-secret-shared-with-the-issuer"
+PARAMETER = "/made-up/jwt-secret"
 SUBJECT = "subject-ada-lovelace"
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private key with its public half as a JWK."""
+    """A private key with its public half as a JWK; or a secret, which is its own JWK."""
 
     kid: str
     algorithm: str
@@ -33,6 +35,8 @@ class SigningKey:
 
     @property
     def jwk(self) -> dict[str, Any]:
+        if self.algorithm[:2] == "HS":
+            return {**HMACAlgorithm.to_jwk(self.private, as_dict=True), "kid": self.kid, "alg": self.algorithm}
         public = self.private.public_key()
         if self.algorithm[:2] in {"RS", "PS"}:
             members = RSAAlgorithm.to_jwk(public, as_dict=True)
@@ -61,6 +65,15 @@ def make_keys() -> dict[str, SigningKey]:
         SigningKey("short", "RS256", rsa.generate_private_key(65537, 1024)),
     ]
     return {key.kid: key for key in keys}
+
+
+@dataclass(frozen=True)
+class Signers:
+    """Who signs in a test: ``own`` is the issuer's key, ``foreign`` one of the same kind that is not, ``all`` any."""
+
+    own: SigningKey
+    foreign: SigningKey
+    all: dict[str, SigningKey]
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -95,6 +108,9 @@ class KeySetServer:
         headers: of its answers.
         fetches: paths that were asked for.
         released: while it is cleared, the server accepts requests but does not answer.
+        dripping: what it sends byte by byte for ever, ``headers`` or ``body``, once it has sent the rest.
+        hung_up: set when a client left before it had got everything.
+        ended: set when the server ends.
     """
 
     keys: list[Any] = field(default_factory=list)
@@ -103,6 +119,9 @@ class KeySetServer:
     headers: dict[str, str] = field(default_factory=dict)
     fetches: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+    dripping: str = ""
+    hung_up: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.released.set()
@@ -122,6 +141,7 @@ class KeySetServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.released.set()
+        self.ended.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -138,12 +158,22 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps({"keys": self.state.keys}).encode() if self.state.body is None else self.state.body
         try:
             self.send_response(self.state.status)
+            if self.state.dripping == "headers":
+                self.flush_headers()
+                self._drip()
             for name, value in self.state.headers.items():
                 self.send_header(name, value)
             self.end_headers()
+            if self.state.dripping == "body":
+                self._drip()
             self.wfile.write(body)
         except ConnectionError:
-            pass  # the client gave up, as it should where it was kept waiting or sent too much
+            self.state.hung_up.set()  # the client gave up, as it should where it was kept waiting or sent too much
+
+    def _drip(self) -> None:
+        # The event is never set while a client waits: it paces the drip, and ends it with the server.
+        while not self.state.ended.wait(0.01):
+            self.wfile.write(b"x")
 
     def log_message(self, *_args: object) -> None:
         """Keep the tests' output clean."""

@@ -13,6 +13,7 @@ from authorizer_errors import ConfigurationError
 ROOT = Path(__file__).parents[3]
 
 GOOD = {
+    "POWERTOOLS_SERVICE_NAME": "made-up-stack",
     "JWT_ISSUER": "https://issuer.example/",
     "JWT_AUDIENCE": "service-keys",
     "JWKS_URL": "https://issuer.example/.well-known/jwks.json",
@@ -70,6 +71,56 @@ def test_any_other_key_set_url_is_refused_without_being_repeated(url: str) -> No
     with pytest.raises(ConfigurationError, match="JWKS_URL") as refusal:
         Configuration.from_environment({**GOOD, "JWKS_URL": url})
     assert "hunter22" not in str(refusal.value)
+
+
+WITH_SECRET = {**GOOD, "JWKS_URL": "", "JWT_SECRET_PARAMETER": "/service-keys/jwt-secret"}
+
+
+@pytest.mark.parametrize("name", ["/service-keys/jwt-secret", "jwt-secret", "/a/b/c_D.e-1"])
+def test_a_parameter_is_named_as_parameter_store_names_it(name: str) -> None:
+    given = Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
+    assert (given.secret_parameter, given.jwks_url) == (name, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        " ",
+        "/",
+        "//a",
+        "/a/",
+        "/a//b",
+        "/a b",
+        "/a\n",
+        "/a:3",
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/a",
+        "made-up-secret/with+signs+of=base64",
+    ],
+)
+def test_any_other_parameter_is_refused_without_being_repeated(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="JWT_SECRET_PARAMETER") as refusal:
+        Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
+    assert "made-up-secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("missing", [{}, {"JWKS_URL": ""}, {"JWKS_URL": "", "JWT_SECRET_PARAMETER": ""}])
+def test_one_of_the_two_modes_must_be_chosen(missing: dict[str, str]) -> None:
+    environment = {name: value for name, value in GOOD.items() if name != "JWKS_URL"}
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL or JWT_SECRET_PARAMETER"):
+        Configuration.from_environment({**environment, **missing})
+
+
+def test_two_modes_at_once_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL and JWT_SECRET_PARAMETER"):
+        Configuration.from_environment({**WITH_SECRET, "JWKS_URL": GOOD["JWKS_URL"]})
+
+
+def test_metrics_are_a_stacks_and_can_be_switched_off() -> None:
+    counting = Configuration.from_environment({**GOOD, "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/prod"})
+    silent = Configuration.from_environment(GOOD)
+
+    assert (counting.stack, counting.metrics_namespace) == ("made-up-stack", "ServiceKeys/prod")
+    assert silent.metrics_namespace == ""
 
 
 @pytest.mark.parametrize("name", ["JWT_ISSUER", "JWT_AUDIENCE"])

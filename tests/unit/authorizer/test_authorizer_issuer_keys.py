@@ -4,92 +4,190 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jwt.algorithms import RSAAlgorithm
 
-from authorizer_errors import KeySetUnavailableError, TokenRefusedError
+from authorizer_errors import KeyUnavailableError, TokenRefusedError
 from issuer_keys import IssuerKeys
 from tests.unit.authorizer.issuer import KeySetServer, SigningKey
 
+if TYPE_CHECKING:
+    from tests.unit.authorizer.conftest import Clock
+
 Keys = dict[str, SigningKey]
+
+
+def kid_of(issuer_keys: IssuerKeys, kid: str = "RS256") -> str | None:
+    return issuer_keys.key_for({"kid": kid}).key_id
 
 
 def test_one_fetch_serves_many_threads_and_many_tokens(server: KeySetServer) -> None:
     issuer_keys = IssuerKeys(server.url)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: issuer_keys.key_for({"kid": "RS256"}).key_id, range(100)))
+        found = list(pool.map(lambda _: kid_of(issuer_keys), range(100)))
     assert found == ["RS256"] * 100
     assert len(server.fetches) == 1
 
 
-def test_a_burst_of_unknown_key_ids_costs_one_fetch(server: KeySetServer) -> None:
-    issuer_keys = IssuerKeys(server.url)
+def test_a_burst_of_unknown_key_ids_costs_one_fetch_in_half_a_minute(server: KeySetServer, clock: Clock) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
 
     def reason(number: int) -> str:
         with pytest.raises(TokenRefusedError) as refusal:
             issuer_keys.key_for({"kid": f"unknown-{number}"})
         return refusal.value.reason
 
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(reason, range(50))) == {"unknown_key"}
+    for minute in range(1, 4):
+        for fetches in (2 * minute - 1, 2 * minute):
+            with ThreadPoolExecutor(8) as pool:
+                assert set(pool.map(reason, range(50))) == {"unknown_key"}
+            assert len(server.fetches) == fetches
+            clock.now += 30
+
+
+def test_a_rotation_with_both_keys_side_by_side_refuses_nobody(server: KeySetServer, keys: Keys, clock: Clock) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    server.keys = [keys["RS256"].jwk]
+    assert kid_of(issuer_keys) == "RS256"
+
+    server.keys = [keys["foreign"].jwk, keys["RS256"].jwk]
+    clock.now += 30
+    assert kid_of(issuer_keys, "foreign") == "foreign"
+    assert kid_of(issuer_keys) == "RS256"
+
+    server.keys = [keys["foreign"].jwk]
+    clock.now += 299
+    assert kid_of(issuer_keys) == "RS256"
+    clock.now += 1
+    assert kid_of(issuer_keys, "foreign") == "foreign"
+    with pytest.raises(TokenRefusedError, match="unknown_key"):
+        kid_of(issuer_keys)
+
+
+def test_a_new_key_waits_for_the_cooldown_and_puts_an_end_to_the_old_one(
+    server: KeySetServer, keys: Keys, clock: Clock
+) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
+    server.keys = [keys["foreign"].jwk]
+
+    clock.now += 29
+    with pytest.raises(TokenRefusedError, match="unknown_key"):
+        kid_of(issuer_keys, "foreign")
+    clock.now += 1
+    assert kid_of(issuer_keys, "foreign") == "foreign"
+    with pytest.raises(TokenRefusedError, match="unknown_key"):
+        kid_of(issuer_keys)
+
+
+def test_a_set_is_fetched_again_after_five_minutes_of_the_wall_clock(server: KeySetServer, clock: Clock) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
+    clock.now += 299
+    kid_of(issuer_keys)
     assert len(server.fetches) == 1
-
-
-def test_a_new_key_is_found_once_the_cooldown_is_over_and_the_old_one_is_gone(server: KeySetServer, keys: Keys) -> None:
-    issuer_keys = IssuerKeys(server.url, cooldown=0)
-    issuer_keys.key_for({"kid": "RS256"})
-    server.keys = [keys["foreign"].jwk]
-
-    assert issuer_keys.key_for({"kid": "foreign"}).key_id == "foreign"
-    with pytest.raises(TokenRefusedError):
-        issuer_keys.key_for({"kid": "RS256"})
-
-
-def test_a_new_key_waits_for_the_cooldown(server: KeySetServer, keys: Keys) -> None:
-    issuer_keys = IssuerKeys(server.url)
-    issuer_keys.key_for({"kid": "RS256"})
-    server.keys = [keys["foreign"].jwk]
-
-    with pytest.raises(TokenRefusedError):
-        issuer_keys.key_for({"kid": "foreign"})
-
-
-def test_a_set_past_its_lifespan_is_fetched_again(server: KeySetServer) -> None:
-    issuer_keys = IssuerKeys(server.url, lifespan=1e-9)
-    issuer_keys.key_for({"kid": "RS256"})
-    issuer_keys.key_for({"kid": "RS256"})
+    clock.now += 1  # as when the environment was frozen meanwhile: only the wall clock knows
+    kid_of(issuer_keys)
     assert len(server.fetches) == 2
 
 
-def test_a_fresh_set_serves_through_an_outage(server: KeySetServer) -> None:
-    issuer_keys = IssuerKeys(server.url, cooldown=0)
-    issuer_keys.key_for({"kid": "RS256"})
+def test_a_set_from_the_future_is_old(server: KeySetServer, clock: Clock) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
+    clock.now -= 86_400
+    kid_of(issuer_keys)
+    assert len(server.fetches) == 2
+
+
+def test_an_outage_locks_nobody_out_for_a_day(
+    server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
     server.status = 503
 
-    with pytest.raises(KeySetUnavailableError):
-        issuer_keys.key_for({"kid": "perhaps-new"})
-    assert issuer_keys.key_for({"kid": "RS256"}).key_id == "RS256"
+    clock.now += 24 * 60 * 60 - 1
+    assert kid_of(issuer_keys) == "RS256"
+    (record,) = caplog.records
+    assert (record.levelname, vars(record)["reason"]) == ("WARNING", "key_stale")
+    assert "503" in record.getMessage()
+
+    clock.now += 1
+    with pytest.raises(KeyUnavailableError, match="503"):
+        kid_of(issuer_keys)
 
 
-def test_a_failing_endpoint_is_left_alone_for_a_while(server: KeySetServer) -> None:
-    issuer_keys = IssuerKeys(server.url)
+def test_after_an_outage_the_first_set_decides(server: KeySetServer, keys: Keys, clock: Clock) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
     server.status = 503
+    clock.now += 3600
+    kid_of(issuer_keys)
+
+    server.status, server.keys = 200, [keys["foreign"].jwk]
+    clock.now += 30
+    with pytest.raises(TokenRefusedError, match="unknown_key"):
+        kid_of(issuer_keys)
+
+
+def test_in_an_outage_an_unknown_key_may_be_a_new_one(server: KeySetServer, clock: Clock) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
+    server.status = 503
+    with pytest.raises(TokenRefusedError, match="unknown_key"):
+        kid_of(issuer_keys, "not-there-a-moment-ago")
+
+    clock.now += 30
     for _ in range(10):
-        with pytest.raises(KeySetUnavailableError):
-            issuer_keys.key_for({"kid": "RS256"})
-    assert len(server.fetches) == 1
+        with pytest.raises(KeyUnavailableError, match="503"):
+            kid_of(issuer_keys, "perhaps-new")
+    assert kid_of(issuer_keys) == "RS256"
+    assert len(server.fetches) == 2
 
 
-def test_the_key_set_is_fetched_again_when_the_endpoint_has_recovered(server: KeySetServer) -> None:
-    issuer_keys = IssuerKeys(server.url, pause_after_failure=0)
+def test_an_endpoint_that_fails_is_left_alone_for_half_a_minute_while_there_is_a_set(
+    server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
     server.status = 503
-    with pytest.raises(KeySetUnavailableError):
-        issuer_keys.key_for({"kid": "RS256"})
+    clock.now += 300
+    for _ in range(300):
+        clock.now += 1
+        assert kid_of(issuer_keys) == "RS256"
+    assert len(server.fetches) == 1 + 10
+    assert len(caplog.records) == 10
+
+
+def test_an_endpoint_that_fails_is_left_alone_for_five_seconds_while_there_is_none(
+    server: KeySetServer, clock: Clock
+) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    server.status = 503
+    for _ in range(20):
+        with pytest.raises(KeyUnavailableError, match="503"):
+            kid_of(issuer_keys)
+        clock.now += 1
+    assert len(server.fetches) == 4
+
     server.status = 200
-    assert issuer_keys.key_for({"kid": "RS256"}).key_id == "RS256"
+    assert kid_of(issuer_keys) == "RS256"
+
+
+@pytest.mark.parametrize("body", [b'{"keys": []}', b'{"keys": [{"kty": "RSA", "kid": "x", "use": "enc"}]}', b"<html>"])
+def test_a_set_without_one_usable_key_does_not_take_the_place_of_a_good_one(
+    body: bytes, server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer_keys = IssuerKeys(server.url, clock=clock)
+    kid_of(issuer_keys)
+    server.body = body
+    clock.now += 300
+    assert kid_of(issuer_keys) == "RS256"
+    assert [vars(record)["reason"] for record in caplog.records] == ["key_stale"]
 
 
 @pytest.mark.parametrize(
@@ -112,13 +210,13 @@ def test_the_key_set_is_fetched_again_when_the_endpoint_has_recovered(server: Ke
 )
 def test_an_answer_that_is_no_key_set_counts_as_an_outage(body: bytes, server: KeySetServer) -> None:
     server.body = body
-    with pytest.raises(KeySetUnavailableError):
+    with pytest.raises(KeyUnavailableError):
         IssuerKeys(server.url).key_for({"kid": "RS256"})
 
 
 def test_a_good_key_set_over_256_kib_is_refused(server: KeySetServer) -> None:
     server.body = json.dumps({"keys": server.keys, "padding": "x" * 256 * 1024}).encode()
-    with pytest.raises(KeySetUnavailableError, match="256 KiB"):
+    with pytest.raises(KeyUnavailableError, match="256 KiB"):
         IssuerKeys(server.url).key_for({"kid": "RS256"})
 
 
@@ -126,20 +224,20 @@ def test_an_answer_cut_short_counts_as_an_outage(server: KeySetServer) -> None:
     whole = json.dumps({"keys": server.keys}).encode()
     server.headers = {"Content-Length": str(len(whole))}
     server.body = whole[:-1]
-    with pytest.raises(KeySetUnavailableError):
+    with pytest.raises(KeyUnavailableError):
         IssuerKeys(server.url).key_for({"kid": "RS256"})
 
 
 def test_an_answer_that_is_not_http_counts_as_an_outage(server: KeySetServer) -> None:
     server.headers = {"X-Long": "x" * 70_000}
-    with pytest.raises(KeySetUnavailableError, match="LineTooLong"):
+    with pytest.raises(KeyUnavailableError, match="LineTooLong"):
         IssuerKeys(server.url).key_for({"kid": "RS256"})
 
 
 def test_a_redirect_is_not_followed(server: KeySetServer) -> None:
     with (
         KeySetServer(status=302, headers={"Location": server.url}) as redirecting,
-        pytest.raises(KeySetUnavailableError, match="302"),
+        pytest.raises(KeyUnavailableError, match="302"),
     ):
         IssuerKeys(redirecting.url).key_for({"kid": "RS256"})
     assert server.fetches == []
@@ -147,14 +245,52 @@ def test_a_redirect_is_not_followed(server: KeySetServer) -> None:
 
 def test_an_endpoint_that_does_not_answer_is_given_up(server: KeySetServer) -> None:
     server.released.clear()
-    with pytest.raises(KeySetUnavailableError, match="timed out"):
-        IssuerKeys(server.url, timeout=0.05).key_for({"kid": "RS256"})
+    with pytest.raises(KeyUnavailableError, match="timed out"):
+        kid_of(IssuerKeys(server.url, deadline=0.05))
+
+
+@pytest.mark.parametrize("dripping", ["headers", "body"])
+def test_an_endpoint_that_drips_for_ever_is_given_up_and_cut_off(dripping: str, server: KeySetServer) -> None:
+    server.dripping = dripping
+    with pytest.raises(KeyUnavailableError, match=r"timed out after 0\.2 s"):
+        kid_of(IssuerKeys(server.url, deadline=0.2))
+    assert server.hung_up.wait(5), "the connection is still open"
+
+
+def test_a_name_server_that_hangs_is_given_up_and_nothing_is_asked_once_it_answers(
+    server: KeySetServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, look_up, before = threading.Event(), socket.getaddrinfo, set(threading.enumerate())
+
+    def hang(*args: Any, **kwargs: Any) -> Any:
+        answers.wait(10)
+        return look_up(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with pytest.raises(KeyUnavailableError, match="timed out"):
+        kid_of(IssuerKeys(server.url, deadline=0.05))
+    (left,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "key-set-download")
+    answers.set()
+    left.join(5)
+    assert not left.is_alive()
+    assert server.fetches == []
+
+
+def test_a_hang_delays_the_holder_of_a_known_key_once_in_half_a_minute(server: KeySetServer, clock: Clock) -> None:
+    issuer_keys = IssuerKeys(server.url, deadline=0.05, clock=clock)
+    kid_of(issuer_keys)
+    server.released.clear()
+    clock.now += 300
+    for _ in range(29):
+        assert kid_of(issuer_keys) == "RS256"
+        clock.now += 1
+    assert len(server.fetches) == 2
 
 
 def test_an_endpoint_that_is_not_there_counts_as_an_outage() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closing:
         port = closing.getsockname()[1]
-    with pytest.raises(KeySetUnavailableError):
+    with pytest.raises(KeyUnavailableError):
         IssuerKeys(f"http://127.0.0.1:{port}/jwks").key_for({"kid": "RS256"})
 
 
@@ -169,7 +305,7 @@ def test_a_loopback_key_set_never_goes_through_a_proxy(server: KeySetServer, mon
 
 
 def test_an_https_key_set_is_never_taken_without_tls(server: KeySetServer) -> None:
-    with pytest.raises(KeySetUnavailableError, match=r"(?i)ssl"):
+    with pytest.raises(KeyUnavailableError, match=r"(?i)ssl"):
         IssuerKeys(server.url.replace("http:", "https:")).key_for({"kid": "RS256"})
     assert server.fetches == []
 
@@ -224,8 +360,21 @@ def test_a_private_key_published_by_mistake_is_left_out(server: KeySetServer, ke
 
 def test_a_set_without_one_usable_key_counts_as_an_outage(server: KeySetServer, keys: Keys) -> None:
     server.keys = [{**keys["RS256"].jwk, "kid": ""}]
-    with pytest.raises(KeySetUnavailableError):
+    with pytest.raises(KeyUnavailableError):
         IssuerKeys(server.url).key_for({"kid": "RS256"})
+
+
+def test_megabytes_are_not_read_to_their_end(server: KeySetServer) -> None:
+    # More than the buffers of two sockets take.
+    server.body = b'{"keys": [' + b" " * 32 * 1024 * 1024 + b"]}"
+    with pytest.raises(KeyUnavailableError, match="256 KiB"):
+        kid_of(IssuerKeys(server.url))
+    assert server.hung_up.wait(5), "the server could send all of it"
+
+
+def test_of_two_keys_with_one_id_the_first_counts(server: KeySetServer, keys: Keys) -> None:
+    server.keys = [keys["ES256"].jwk, {**keys["RS256"].jwk, "kid": "ES256"}]
+    assert IssuerKeys(server.url).key_for({"kid": "ES256"}).algorithm_name == "ES256"
 
 
 @pytest.mark.parametrize("operations", [["verify"], ["sign", "verify"]])

@@ -23,9 +23,15 @@ Parameters:
   JwksUrl: {Type: String}
   AdminClaimRule: {Type: String}
   AwsEndpointUrl: {Type: String, Default: ""}
+  CustomMetrics: {Type: String, Default: "true"}
   AllowedOrigin: {Type: String, AllowedPattern: "^https?://[^/]+$", ConstraintDescription: must be an origin}
   Size: {Type: Number, Default: 3, MinValue: 1, MaxValue: 9}
   Colour: {Type: String, Default: red, AllowedValues: [red, blue]}
+Rules:
+  RedThingsAreSmall:
+    RuleCondition: !Equals [!Ref Colour, red]
+    Assertions:
+      - {Assert: !Not [!Equals [!Ref Size, "9"]], AssertDescription: give a red thing a size below 9}
 Conditions:
   Red: !Equals [!Ref Colour, red]
   NotRed: !Not [!Condition Red]

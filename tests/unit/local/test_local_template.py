@@ -89,6 +89,7 @@ def test_routes_name_their_function_and_their_authorizer(template_path: Path) ->
         ({"Size": 10}, "Size: must be between 1 and 9"),
         ({"Size": "many"}, "Size: must be a number"),
         ({"Weight": 1}, "has no parameter Weight"),
+        ({"Size": 9}, "Rule RedThingsAreSmall: give a red thing a size below 9"),
     ],
 )
 def test_a_parameter_that_cloudformation_would_refuse_is_refused(
@@ -96,6 +97,14 @@ def test_a_parameter_that_cloudformation_would_refuse_is_refused(
 ) -> None:
     with pytest.raises(TemplateError, match=complaint):
         Template.load({**GIVEN, **parameters}, path=template_path)
+
+
+def test_a_rule_holds_only_where_its_condition_does(template_path: Path) -> None:
+    template = Template.load({**GIVEN, "Colour": "blue", "Size": 9}, path=template_path)
+
+    assert template.parameters["Size"] == "9"
+    with pytest.raises(TemplateError, match="RedThingsAreSmall"):
+        template.with_parameters({"Colour": "red"})
 
 
 def test_what_has_no_value_is_named(template_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""What operators learn of refusals and outages: a log line for each, and a metric of refusals, from one place.
+
+Outages are counted from the log, by the metric filter AuthorizerErrors, which sees a failed start and a timeout too.
+
+The metric is a line in CloudWatch's embedded metric format, written here by hand: Powertools would cost the cold start
+more than all else. On Lambda, what is written to stdout reaches CloudWatch as it is, whatever the format of the log.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from authorizer_errors import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from authorizer_errors import ConfigurationError, KeyUnavailableError
+
+_logger = logging.getLogger("authorizer")
+
+
+class Report:
+    """Writes them; must not be given anything of a token but its subject."""
+
+    def __init__(self, stack: str, *, namespace: str, clock: Callable[[], float] = time.time) -> None:
+        """Take the stack's name, and the namespace of its metrics; where that is empty, none are written."""
+        self._stack = stack
+        self._namespace = namespace
+        self._clock = clock
+
+    def refused(self, reason: Reason) -> None:
+        """A client gets 401: its token is not a valid one."""
+        _logger.info("Token refused", extra={"reason": reason})
+        self._count("RefusedTokens", reason=reason)
+
+    def denied(self, subject: str) -> None:
+        """A client gets 403: its token is valid, but not an administrator's."""
+        _logger.info("Token refused", extra={"reason": Reason.NOT_ADMINISTRATOR, "sub": subject})
+        self._count("RefusedTokens", reason=Reason.NOT_ADMINISTRATOR)
+
+    def unavailable(self, error: ConfigurationError | KeyUnavailableError) -> None:
+        """A client gets 503: its token could not be checked."""
+        _logger.error("No token can be checked. %s", error, extra={"reason": "key_unavailable"})
+
+    def _count(self, metric: str, **dimensions: str) -> None:
+        if not self._namespace:
+            return
+        # As Powertools calls it, which the other functions use.
+        named = {"service": self._stack, **dimensions}
+        directive = {
+            "Namespace": self._namespace,
+            "Dimensions": [list(named)],
+            "Metrics": [{"Name": metric, "Unit": "Count"}],
+        }
+        metadata = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
+        # In one piece: print writes the end of the line by itself, and another line could come between.
+        sys.stdout.write(json.dumps({"_aws": metadata, **named, metric: 1}) + "\n")

@@ -1,0 +1,215 @@
+"""The secret that this API shares with the issuer, fetched from SSM's Parameter Store.
+
+Loaded in this mode alone, for it brings botocore. Nothing here, in an error or in a log, holds the secret's text.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+import botocore.parsers
+import botocore.session
+from botocore.config import Config
+from jwt import InvalidKeyError
+from jwt.algorithms import HMACAlgorithm
+
+from authorizer_errors import ConfigurationError, KeyUnavailableError, KeyWithdrawnError
+from key_cache import KeyCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+SHORTEST_SECRET_BYTES = 32
+
+_logger = logging.getLogger("authorizer")
+
+_secret_on_the_wire: ContextVar[bool] = ContextVar("jwt_secret_on_the_wire", default=False)
+
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
+# A status of 429 or 5xx counts as passing whatever the code.
+_PASSING = frozenset(
+    {
+        "InternalServerError",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        # Credentials that ran out: the runtime replaces them.
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+    }
+)
+_UNREACHABLE = (
+    botocore.exceptions.BotoCoreError,
+    botocore.parsers.ResponseParserError,
+    # What botocore raises where credentials ran out and no new ones come.
+    RuntimeError,
+)
+
+
+class _NothingOfTheSecret(logging.Filter):
+    """Drops what botocore logs at DEBUG while the secret is fetched: the answer's body is among it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base class's signature
+        return not _secret_on_the_wire.get()
+
+
+for _name in ("botocore.endpoint", "botocore.parsers", "botocore.hooks", "botocore.auth"):
+    logging.getLogger(_name).addFilter(_NothingOfTheSecret())
+
+
+class Secret(bytes):
+    """Bytes that do not show themselves."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+
+class SharedSecret:
+    """The secret by which the issuer's tokens are verified. Threads may share it.
+
+    Attributes:
+        algorithms: the one that a token may be signed with.
+    """
+
+    algorithms = ("HS256",)
+
+    def __init__(
+        self,
+        parameter: str,
+        *,
+        ssm: Any = None,
+        lifespan: float = 300,
+        bridge: float = 15 * 60,
+        cooldown: float = 30,
+        pause: float = 5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the parameter's name; nothing is fetched yet. The times are in seconds.
+
+        Args:
+            parameter: name of a SecureString.
+            ssm: botocore's client for SSM; without it, one is made.
+            lifespan: for which a fetched secret serves; so long may tokens of the one before be accepted.
+            bridge: for which it serves while SSM is throttled, fails or is out of reach.
+            cooldown: after a fetch within which a wrong signature causes no other one; so long may tokens of a new
+                secret be refused.
+            pause: after a failed fetch before the next one, where no secret is held.
+            clock: seconds since some moment.
+        """
+        self._parameter = parameter
+        self._ssm = ssm or _client()
+        self._secrets = KeyCache(
+            self._fetch, lifespan=lifespan, bridge=bridge, cooldown=cooldown, pause=pause, clock=clock
+        )
+
+    def __repr__(self) -> str:
+        """Show where the secret is, not what it is."""
+        return f"SharedSecret({self._parameter!r})"
+
+    def require(self) -> None:
+        """Fetch the secret at a cold start, where a mistake is the deployer's and has a chance to be seen.
+
+        An outage is left for the first token.
+
+        Raises:
+            ConfigurationError: the parameter is missing, out of reach by permission, no SecureString, or too short.
+        """
+        try:
+            self._secrets.current()
+        except KeyWithdrawnError as error:
+            raise ConfigurationError(str(error)) from None
+        except KeyUnavailableError as error:
+            _logger.warning("%s The next token tries again.", error, extra={"reason": "key_unavailable"})
+
+    def key_for(self, _header: Mapping[str, Any]) -> bytes:
+        """Return the secret, whatever a token's header says about keys.
+
+        Raises:
+            KeyUnavailableError: it could not be fetched, or cannot serve.
+        """
+        return self._secrets.current()
+
+    def successor_of(self, key: object) -> bytes | None:
+        """Return the secret that came after this one, by which a wrong signature may be right; None if none did.
+
+        Raises:
+            KeyUnavailableError: it could not be fetched, or cannot serve.
+        """
+        newest = self._secrets.newest()
+        return None if newest == key else newest
+
+    def _fetch(self) -> Secret:
+        try:
+            with _unlogged():
+                answer = self._ssm.get_parameter(Name=self._parameter, WithDecryption=True)
+        except botocore.exceptions.ClientError as error:
+            raise self._refusal(error) from None
+        except _UNREACHABLE as error:
+            message = f"SSM could not be reached ({type(error).__name__}), so {self._parameter} could not be read."
+            raise KeyUnavailableError(message) from None
+        parameter = answer.get("Parameter", {})
+        del answer
+        if "Value" not in parameter:
+            message = f"SSM answered without the value of {self._parameter}."
+            raise KeyUnavailableError(message)
+        if parameter.get("Type") != "SecureString":
+            message = f"The SSM parameter {self._parameter} is not a SecureString. Store the secret anew, as one."
+            raise KeyWithdrawnError(message)
+        secret = Secret(parameter.pop("Value"), "utf-8")
+        if problem := _problem(secret):
+            message = f"The secret in the SSM parameter {self._parameter} {problem}."
+            raise KeyWithdrawnError(message)
+        return secret
+
+    def _refusal(self, error: botocore.exceptions.ClientError) -> KeyUnavailableError:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _PASSING or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return KeyUnavailableError(f"SSM is busy or failing ({code}), so {self._parameter} could not be read.")
+        return KeyWithdrawnError(
+            f"SSM refused to give {self._parameter} ({code}). See that the parameter exists in this region, and that "
+            "this function may read it: ssm:GetParameter on it, and kms:Decrypt where its key is not aws/ssm "
+            "(JwtSecretKmsKeyArn)."
+        )
+
+
+def _client() -> Any:
+    # Two attempts and the pause between them end before the authorizer's own time does.
+    config = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
+    return botocore.session.get_session().create_client("ssm", config=config)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    token = _secret_on_the_wire.set(True)
+    try:
+        yield
+    finally:
+        _secret_on_the_wire.reset(token)
+
+
+def _problem(secret: Secret) -> str | None:
+    """Say what makes it unfit, in words that tell nothing else of it."""
+    if len(secret) < SHORTEST_SECRET_BYTES:
+        return f"is shorter than {SHORTEST_SECRET_BYTES} bytes. Make one with: openssl rand -base64 48"
+    if secret.strip() != secret:
+        return "begins or ends with white space, perhaps the end of a line. Store it without"
+    try:
+        HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        return "is a key of another kind: a public one would let anybody sign. Store a random secret"
+    return None

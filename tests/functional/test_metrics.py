@@ -1,0 +1,62 @@
+"""What operators can count."""
+
+import pytest
+
+from local.providers import FakeProviders
+from tests.conftest import Counted
+from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin
+from tests.wire import Fault, Wire
+
+
+def test_every_change_is_counted_by_its_kind(admin: Admin, counted: Counted) -> None:
+    key = admin.create()
+    admin.update(key["id"], {"active": False})
+    admin.get(key["id"])
+    admin.listing()
+    admin.delete(key["id"])
+
+    assert counted() == [("Changes", {"change": change}) for change in ("create", "update", "delete")]
+
+
+def test_what_changed_nothing_is_not_counted(admin: Admin, counted: Counted) -> None:
+    body = {"name": "One", "key": SECRET}
+    admin.send("POST", "/api/v1/admin/api-keys", body, Idempotency_Key="k" * 16)
+    counted()
+
+    replayed = admin.send("POST", "/api/v1/admin/api-keys", body, Idempotency_Key="k" * 16)
+    refused = admin.send("POST", "/api/v1/admin/api-keys", body)
+    missing = admin.delete("spotify.000000000000")
+
+    assert (replayed.status, refused.status, missing.status) == (201, 409, 404)
+    assert counted() == []
+
+
+@pytest.mark.parametrize(("answer", "status"), [("valid", "valid"), ("wrong", "rejected"), ("failing", "inconclusive")])
+def test_checks_are_counted_by_their_result(
+    admin: Admin, providers: FakeProviders, counted: Counted, monkeypatch: pytest.MonkeyPatch, answer: str, status: str
+) -> None:
+    key = admin.create("Spotify", SPOTIFY_KEY, service="spotify")
+    monkeypatch.setitem(providers.chosen, "spotify", answer)
+    counted()
+
+    assert admin.verify(key["id"]).data["verification"]["status"] == status
+
+    assert counted() == [("Changes", {"change": "verify"}), ("Verifications", {"status": status})]
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
+def test_a_refusal_by_kms_is_counted(admin: Admin, wire: Wire, counted: Counted, code: str) -> None:
+    with wire.failing(Fault("KMS.Encrypt", status=400, code=code)):
+        answer = admin.send("POST", "/api/v1/admin/api-keys", {"name": "One", "key": SECRET})
+
+    assert answer.status == 500
+    assert counted() == [("AccessDenied", {})]
+
+
+def test_without_a_namespace_nothing_is_counted(
+    admin: Admin, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service_keys.observability.metrics_namespace", "")
+    admin.create()
+
+    assert counted() == []

@@ -1,0 +1,50 @@
+"""The whole stack with an issuer that shares a secret with it: template, SSM, authorizer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+import requests
+
+from local.issuer import AUDIENCE, ISSUER
+from local.stack import LocalStack, local_stack
+from tests.functional.conftest import COLLECTION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JWT_SECRET = "made-up-secret-shared-with-the-issuer"
+PARAMETER = "/made-up/jwt-secret"
+
+
+@pytest.fixture(scope="module")
+def secret_stack() -> Iterator[LocalStack]:
+    with local_stack({"JwksUrl": "", "JwtSecretParameter": PARAMETER}, jwt_secret=JWT_SECRET) as stack:
+        yield stack
+
+
+def signed(secret: str, algorithm: str = "HS256", **changes: object) -> str:
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "role": "admin", "exp": int(time.time()) + 600, **changes}
+    return jwt.encode(claims, secret, algorithm)
+
+
+def listing(stack: LocalStack, token: str) -> tuple[int, str | None]:
+    answer = requests.get(stack.url + COLLECTION, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return answer.status_code, answer.json().get("error", {}).get("code")
+
+
+def test_who_signs_by_the_secret_in_the_parameter_is_let_in(secret_stack: LocalStack) -> None:
+    assert listing(secret_stack, signed(JWT_SECRET)) == (200, None)
+    assert listing(secret_stack, signed(JWT_SECRET, role="user")) == (403, "FORBIDDEN")
+
+
+def test_nobody_else_is(secret_stack: LocalStack, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = (401, "AUTHENTICATION_REQUIRED")
+
+    assert listing(secret_stack, signed("made-up-secret-of-somebody-else!")) == refused
+    assert listing(secret_stack, signed(JWT_SECRET * 2, "HS512")) == refused
+    assert listing(secret_stack, secret_stack.issuer.token()) == refused
+    assert capsys.readouterr().out == "", "a local run writes no metrics"

@@ -1,0 +1,178 @@
+"""A dry deploy: moto's CloudFormation takes the packaged stack, and the service's own API what that does not know."""
+
+import io
+import json
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from moto import mock_aws
+from moto.apigateway.models import RestAPI, apigateway_backends
+
+from local.aws import CREDENTIALS
+from local.retained import retained
+from local.template import REGION, Template
+from tests.template.conftest import DEPLOYMENT
+
+ROOT = Path(__file__).parents[2]
+STACK = "service-keys"
+EVERYTHING = {
+    "AccessLogging": "true",
+    "AlarmEmail": "ops@example.com",
+    "ReservedConcurrency": "20",
+    "Tracing": "Active",
+}
+NOTHING = {"Alarms": "false", "CustomMetrics": "false", "Dashboard": "false", "DeletionProtection": "false"}
+SHARED_SECRET = {
+    "JwksUrl": "",
+    "JwtSecretParameter": "/service-keys/jwt-secret",
+    "JwtSecretKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/01234567-0123-0123-0123-0123456789ab",
+}
+UNKNOWN_TO_MOTO = {
+    "AWS::ApiGateway::Stage",
+    "AWS::CloudWatch::Alarm",
+    "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription",
+}
+
+
+def client(service: str) -> Any:
+    return botocore.session.Session().create_client(service, region_name=REGION)
+
+
+@pytest.fixture(autouse=True)
+def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    created = RestAPI.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create_with_body(
+        cls: Any, /, name: str, resource: dict[str, Any], account: str, region: str, **rest: Any
+    ) -> Any:
+        """Import the API's document as well, which moto's CloudFormation leaves out."""
+        api = created(cls, name, resource, account, region, **rest)
+        body = json.loads(json.dumps(resource["Properties"]["Body"]))
+        for operation in (operation for path in body["paths"].values() for operation in path.values()):
+            # moto asks the preflight answers, which have no backend, for one.
+            operation["x-amazon-apigateway-integration"].setdefault("uri", "")
+            operation["x-amazon-apigateway-integration"].setdefault("httpMethod", "POST")
+        backend = apigateway_backends[account][region]
+        return backend.put_rest_api(api.id, body, fail_on_warnings=False, mode="overwrite")
+
+    monkeypatch.setattr(RestAPI, "create_from_cloudformation_json", classmethod(create_with_body))
+    with mock_aws():
+        yield
+
+
+def packaged(template: Template) -> str:
+    """Upload the code of every function and layer to where the translated template says it is."""
+    text = json.dumps(listed(template, template.cloudformation))
+    s3 = client("s3")
+    s3.create_bucket(Bucket="local", CreateBucketConfiguration={"LocationConstraint": REGION})
+    for folder in set(re.findall(r'"S3Key": "([^"]+)"', text)):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            for file in (ROOT / folder).rglob("*.py"):
+                zipped.write(file, file.relative_to(ROOT / folder))
+        s3.put_object(Bucket="local", Key=folder, Body=archive.getvalue())
+    return text
+
+
+def listed(template: Template, value: Any) -> Any:
+    """Leave out of lists what a condition leaves out, which moto does not."""
+    if isinstance(value, dict):
+        return {name: listed(template, part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [listed(template, part) for part in value if not left_out(template, part)]
+    return value
+
+
+def left_out(template: Template, part: Any) -> bool:
+    match part:
+        case {"Fn::If": [condition, _, {"Ref": "AWS::NoValue"}]}:
+            return not template.resolve({"Condition": condition})
+    return False
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, EVERYTHING, NOTHING, SHARED_SECRET],
+    ids=["as it is", "everything on", "everything off", "shared secret"],
+)
+def test_cloudformation_takes_the_stack(options: dict[str, str]) -> None:
+    parameters = DEPLOYMENT | options
+    template = Template.load(parameters)
+    cloudformation = client("cloudformation")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cloudformation.create_stack(
+            StackName=STACK,
+            TemplateBody=packaged(template),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+
+    (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    unknown = {match[1] for w in caught if (match := re.match(r"Tried to parse (\S+) but", str(w.message)))}
+    assert unknown == {kind for kind in UNKNOWN_TO_MOTO if any(template.resources(kind))}
+    assert len(client("lambda").list_functions()["Functions"]) == 7
+    (api,) = client("apigateway").get_rest_apis()["items"]
+    paths = client("apigateway").get_resources(restApiId=api["id"])["items"]
+    assert {path["path"] for path in paths} >= {"/api/v1/admin/api-keys", "/api/v1/admin/api-keys/{id}/verify"}
+
+
+def test_what_is_retained_can_be_imported_into_a_new_stack(template: Template) -> None:
+    minimal = retained(template.cloudformation)
+
+    assert set(minimal["Resources"]) == {"ApiKeysTable", "EncryptionKey"}
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources.html
+    assert not {"Transform", "Outputs"} & minimal.keys()
+    assert all("Default" in parameter for parameter in minimal["Parameters"].values())
+    cloudformation = client("cloudformation")
+    cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(minimal))
+    (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+
+
+def test_cloudwatch_takes_the_alarms(template: Template) -> None:
+    cloudwatch = client("cloudwatch")
+
+    for name, _ in template.resources("AWS::CloudWatch::Alarm"):
+        cloudwatch.put_metric_alarm(AlarmName=name, **template.properties(name))
+
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert {alarm["AlarmName"] for alarm in alarms} == {
+        name for name, _ in template.resources("AWS::CloudWatch::Alarm")
+    }
+
+
+def test_cloudwatch_takes_the_metric_filter(template: Template) -> None:
+    logs = client("logs")
+    given = template.properties("AuthorizerErrors")
+    logs.create_log_group(logGroupName=given["LogGroupName"])
+    (transformation,) = given["MetricTransformations"]
+
+    logs.put_metric_filter(
+        filterName="AuthorizerErrors",
+        logGroupName=given["LogGroupName"],
+        filterPattern=given["FilterPattern"],
+        metricTransformations=[{name[0].lower() + name[1:]: value for name, value in transformation.items()}],
+    )
+
+    assert len(logs.describe_metric_filters()["metricFilters"]) == 1
+
+
+def test_tracing_costs_no_permission_while_it_is_off(template: Template) -> None:
+    for tracing, traced in (("Disabled", False), ("Active", True)):
+        given = Template.load(DEPLOYMENT | {"Tracing": tracing}, template.references)
+        for name in given.functions():
+            assert (given.property(name, "TracingConfig") is not None) == traced
+            assert ("XrayWrite" in json.dumps(given.property(f"{name}Role", "ManagedPolicyArns"))) == traced
+        assert given.property(given.only("AWS::ApiGateway::Stage"), "TracingEnabled") == traced
