@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test test-integration lint types format bench openapi lock build validate clean
+.PHONY: help run token test test-integration mutants lint types format bench openapi lock build validate clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test-integration: $(VENV)/ready ## The functional tests against another DynamoDB
 	@[ -n "$(DYNAMODB_ENDPOINT)" ] || { echo "Which DynamoDB? Start one: docker run -p 127.0.0.1:8001:8000 amazon/dynamodb-local"; \
 		echo "and then: make test-integration DYNAMODB_ENDPOINT=http://127.0.0.1:8001"; exit 2; }
 	@AWS_ENDPOINT_URL_DYNAMODB=$(DYNAMODB_ENDPOINT) $(BIN)/pytest tests/functional $(PYTEST_OPTIONS)
+
+mutants: $(VENV)/ready ## Try the tests on mistakes that are put into the code (MODULE=reader for one; docs/mutants.md)
+	@nice $(BIN)/python -m tests.mutation $(MODULE) $(MUTANTS_OPTIONS)
 
 lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/ruff check .
@@ -67,4 +70,4 @@ build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm6
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) .local .aws-sam .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) .local .aws-sam .mutants .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

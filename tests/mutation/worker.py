@@ -99,7 +99,7 @@ def _warm_up() -> None:
     setattr(local.stack, "Moto", lambda: running)  # noqa: B010 - what is imported there
     issuer = Issuer.generate()
     Issuer.generate = lambda: issuer  # type: ignore[method-assign]
-    Template.load(local.stack._parameters("http://127.0.0.1:1", running.url, None))
+    Template.load(local.stack.parameters("http://127.0.0.1:1", running.url))
     # What is here now is never garbage: the children need not look through it.
     gc.collect()
     gc.freeze()

@@ -17,6 +17,7 @@ from service_keys.errors import (
     KeyDisabled,
     KeyNotFound,
     KeyStoreUnavailable,
+    ServiceKeysError,
 )
 
 if TYPE_CHECKING:
@@ -160,9 +161,8 @@ def test_an_outage_is_told_with_the_age_of_what_is_served(
     aws.now += 61
     aws.state["Query"] = "throttled"
     keys.get("one")
-    assert caplog.messages == [
-        "Serving one as it was 61 s ago: DynamoDB is busy or failing (ThrottlingException). Try again shortly."
-    ]
+    (told,) = caplog.messages
+    assert told.startswith("Service Keys: served stale: one as it was 61 s ago. DynamoDB is busy or failing (Thrott")
 
     caplog.clear()
     aws.state |= {"Query": "up", "Decrypt": "unreachable"}
@@ -170,7 +170,7 @@ def test_an_outage_is_told_with_the_age_of_what_is_served(
     aws.now += 62
     keys.get("one")
     (told,) = caplog.messages
-    assert told.startswith(f"Serving {item['id']['S']} as it was 123 s ago: KMS could not be reached (Endpoint")
+    assert told.startswith(f"Service Keys: served stale: {item['id']['S']} as it was 123 s ago. KMS could not be")
 
 
 def test_a_refusal_stands_for_five_seconds(aws: Aws, keys: ServiceKeys, item: Item) -> None:
@@ -279,23 +279,65 @@ def test_in_an_outage_nothing_is_stamped(aws: Aws, keys: ServiceKeys, item: Item
 # --- what it is made of ---------------------------------------------------------------------------------------------
 
 
-def test_a_reader_makes_its_own_clients_for_the_table_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[tuple[str, aws.Patience]] = []
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (
+            "throttled",
+            ["Service Keys: out of reach: no key of one to serve. There is nothing from the last 15 minutes"],
+        ),
+        ("denied", ["Service Keys: access denied: no key of one to serve. DynamoDB refused Query (AccessDenied"]),
+        ("up", []),
+    ],
+)
+def test_operators_are_told_where_there_is_no_key_to_serve(
+    aws: Aws, keys: ServiceKeys, caplog: pytest.LogCaptureFixture, state: str, told: list[str]
+) -> None:
+    aws.state["Query"] = state
 
-    def client(service: str, patience: aws.Patience) -> Any:
-        made.append((service, patience))
-        return object()
+    for _ in range(3):
+        with pytest.raises(ServiceKeysError):
+            keys.get("one")
 
-    monkeypatch.setattr(aws, "client", client)
+    assert len(caplog.messages) == len(told), "once for each look"
+    assert all(message.startswith(begin) for message, begin in zip(caplog.messages, told, strict=True))
+
+
+def clients_of(keys: ServiceKeys) -> tuple[Any, Any]:
+    return keys._table._client, keys._kms
+
+
+def test_a_reader_makes_the_clients_that_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Any, ...]] = []
+
+    def clients(*services: str, patience: aws.Patience) -> Any:
+        made.append((*services, patience))
+        return services
+
+    monkeypatch.setattr(aws, "clients", clients)
+
+    given: Any = "given"
+    assert clients_of(ServiceKeys("table")) == ("dynamodb", "kms")
+    assert clients_of(ServiceKeys("table", dynamodb_client=given)) == ("given", "kms")
+    assert clients_of(ServiceKeys("table", kms_client=given)) == ("dynamodb", "given")
+
+    assert made == [
+        ("dynamodb", "kms", aws.READER_PATIENCE),
+        ("kms", aws.READER_PATIENCE),
+        ("dynamodb", aws.READER_PATIENCE),
+    ]
+
+
+def test_a_reader_reads_the_table_of_the_environment_unless_it_is_told_another(
+    monkeypatch: pytest.MonkeyPatch, clients: tuple[Any, Any]
+) -> None:
     monkeypatch.delenv("SERVICE_KEYS_TABLE", raising=False)
     with pytest.raises(ConfigurationError, match="SERVICE_KEYS_TABLE"):
-        ServiceKeys()
-    assert made == []
+        ServiceKeys(dynamodb_client=clients[0], kms_client=clients[1])
 
     monkeypatch.setenv("SERVICE_KEYS_TABLE", "of the environment")
-    assert ServiceKeys()._table._name == "of the environment"
-    assert made == [("dynamodb", aws.READER_PATIENCE), ("kms", aws.READER_PATIENCE)]
-    assert ServiceKeys("another")._table._name == "another"
+    assert ServiceKeys(dynamodb_client=clients[0], kms_client=clients[1])._table._name == "of the environment"
+    assert ServiceKeys("another", dynamodb_client=clients[0], kms_client=clients[1])._table._name == "another"
 
 
 class Source:

@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 from moto import mock_aws
 
-from local.stack import _parameters
+from local.stack import parameters
 from local.template import REGION, Template
 from service_keys.errors import DuplicateKeyName, KeyCorrupted, KeyNotFound, KeyStoreUnavailable, VersionConflict
 from service_keys.models import Change, DamagedKey, ReadableKey, StoredKey, StoredSecret, Verification
@@ -46,7 +46,7 @@ def client() -> Iterator[Any]:
 @pytest.fixture
 def dynamodb(client: Any) -> Iterator[Any]:
     """A DynamoDB with nothing but the empty table of the template."""
-    template = Template.load(_parameters("http://127.0.0.1:1", "", None))
+    template = Template.load(parameters("http://127.0.0.1:1"))
     logical_id = template.only("AWS::DynamoDB::Table")
     create = template.with_references({logical_id: "table"}).table().create
     client.create_table(**create | {"DeletionProtectionEnabled": False})
