@@ -46,12 +46,14 @@ class Baseline:
         lines = self.tests.get(str(path), {})
         statement = range(mutant.lines[0], mutant.lines[1] + 1)
         own = set[str]().union(*(lines.get(line, set()) for line in statement))
-        if not mutant.scope:
-            # What is made from the models while they are imported; no line of theirs runs in these.
-            own |= {test for test in self.seconds if test.startswith("tests/template/")}
-        if not mutant.scope or not own or any(line in self.shared.get(str(path), set()) for line in statement):
-            return own.union(*lines.values())
-        return own
+        if own and not any(line in self.shared.get(str(path), set()) for line in statement):
+            return own
+        # It runs when the module is imported. Its own tests may run no line of it, such as those of a data class, and
+        # neither does what is made of the models.
+        own |= {
+            test for test in self.seconds if test.startswith((f"tests/unit/test_{path.stem}.py", "tests/template/"))
+        }
+        return own.union(*lines.values())
 
 
 def measure(root: Path, folder: Path, tests: Sequence[str] = ()) -> None:

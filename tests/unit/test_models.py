@@ -1,6 +1,8 @@
 """What a response shows of what is stored."""
 
-from service_keys.models import DamagedKey, StoredKey, Verification
+from typing import get_args
+
+from service_keys.models import DamagedKey, StoredKey, Verification, VerificationStatus
 
 KEY = StoredKey(
     id="spotify.0123456789ab",
@@ -51,3 +53,7 @@ def test_a_response_shows_the_result_of_the_last_check() -> None:
 
 def test_what_is_damaged_counts_as_not_active() -> None:
     assert DamagedKey("spotify.0123456789ab", None).active is False
+
+
+def test_a_check_has_one_of_three_results() -> None:
+    assert get_args(VerificationStatus) == ("valid", "rejected", "inconclusive")

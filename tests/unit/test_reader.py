@@ -190,6 +190,19 @@ def test_a_refusal_stands_for_five_seconds(aws: Aws, keys: ServiceKeys, item: It
     assert keys.get("one").id == item["id"]["S"]
 
 
+def test_what_a_look_shows_ends_a_refusal(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    keys.get("one")
+    aws.now += 4
+    with pytest.raises(KeyNotFound):
+        keys.get("one", name="Next")
+    aws.create("one", "Next")
+
+    aws.now += 1
+    keys.get("one", refresh=True)
+
+    assert keys.get("one", name="Next").name == "Next"
+
+
 def test_what_is_missing_is_named(aws: Aws, keys: ServiceKeys, item: Item) -> None:
     with pytest.raises(KeyNotFound, match=r"^There is no key of the service 'two'\. An administrator can store one\.$"):
         keys.get("two")
@@ -236,22 +249,42 @@ def test_a_denied_key_is_forgotten_and_the_others_are_not(aws: Aws, keys: Servic
     assert keys._services["one"].plaintexts == {}
 
 
-def test_services_without_keys_are_forgotten_once_there_are_many(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_services_without_keys_are_forgotten_once_there_are_64(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    def miss(*services: str) -> None:
+        for service in services:
+            with pytest.raises(KeyNotFound):
+                keys.get(service)
+
     keys.get("one")
-    for number in range(63):
+    miss(*(f"unknown-{number}" for number in range(62)))
+    aws.now += 1
+    miss("recent")
+    aws.now += 4
+    assert len(keys._services) == 64
+
+    miss("another")
+    assert set(keys._services) == {"one", "recent", "another"}
+
+
+def test_services_that_were_looked_up_just_now_are_kept(aws: Aws, keys: ServiceKeys) -> None:
+    for number in range(64):
         with pytest.raises(KeyNotFound):
             keys.get(f"unknown-{number}")
-    assert len(keys._services) == 64
 
     aws.now += 4.75
     with pytest.raises(KeyNotFound):
-        keys.get("recent")
-    assert len(keys._services) == 65, "none was old enough"
-
-    aws.now += 0.25
-    with pytest.raises(KeyNotFound):
         keys.get("another")
-    assert set(keys._services) == {"one", "recent", "another"}
+
+    assert len(keys._services) == 65
+
+
+def test_a_key_that_is_held_waits_for_nobody(keys: ServiceKeys, item: Item) -> None:
+    for name in (None, "Prod"):
+        keys.get("one", name=name)
+
+        # As while another thread waits for AWS.
+        with ThreadPoolExecutor(1) as pool, keys._services["one"].lock:
+            assert pool.submit(keys.get, "one", name=name).result(5).id == item["id"]["S"]
 
 
 def test_the_first_use_after_each_look_is_stamped_with_its_moment(aws: Aws, keys: ServiceKeys, item: Item) -> None:
