@@ -24,6 +24,8 @@ from tests.mutation import baseline
 from tests.mutation.operators import Mutant, mutants
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.mutation.baseline import Baseline
 
 ROOT: Final = Path(__file__).parents[2]
@@ -31,7 +33,7 @@ FOLDER: Final = ROOT / ".mutants"
 KNOWN: Final = Path(__file__).with_name("survivors.toml")
 LEAST_SCORE: Final = 0.9
 TRIED_SECONDS: Final = 10.0
-"""How long the tests take together, at most, that are tried on a mutant: the fastest ones that run its line."""
+"""How long the tests take together, at most, that are tried on a mutant."""
 KILLERS_FIRST: Final = 5
 
 _NOT_COPIED: Final = shutil.ignore_patterns(".git", ".venv", ".mutants", ".*_cache", ".local", ".aws-sam", ".coverage*")
@@ -96,24 +98,20 @@ class Plan:
 
     def tests(self, mutant: Mutant) -> list[str]:
         """Return the tests to try, in order."""
-        seconds = self._seen.seconds
-        running = sorted(self._seen.tests_for(self._path, mutant), key=lambda test: (seconds[test], test))
-        chosen = self._in_time(running)
+        chosen = self._in_time(self._seen.tests_for(self._path, mutant))
         likely = sorted(chosen, key=lambda test: -self._worth(mutant, test))[:KILLERS_FIRST]
         return list(dict.fromkeys([*likely, *chosen]))
 
     def control(self) -> list[str]:
-        """Return tests that must pass where nothing is mutated: the fastest of all that run the module."""
-        all_of_it = set[str]().union(*self._seen.tests.get(str(self._path), {}).values())
-        return self._in_time(sorted(all_of_it, key=lambda test: (self._seen.seconds[test], test)))
+        """Return tests that must pass where nothing is mutated: the first of all that run the module."""
+        return self._in_time(set[str]().union(*self._seen.tests.get(str(self._path), {}).values()))
 
-    def _in_time(self, tests: list[str]) -> list[str]:
-        spent = itertools.accumulate(self._seen.seconds[test] for test in tests)
-        return [
-            test
-            for number, (test, at) in enumerate(zip(tests, spent, strict=True))
-            if not number or at <= self._tried_seconds
-        ]
+    def _in_time(self, tests: Iterable[str]) -> list[str]:
+        """Return as many as there is time for: those that are named for the module, then the fastest."""
+        seconds, own = self._seen.seconds, f"tests/unit/test_{self._path.stem}"
+        ordered = sorted(tests, key=lambda test: (not test.startswith(own), seconds[test], test))
+        spent = itertools.accumulate(seconds[test] for test in ordered)
+        return [test for test, at in zip(ordered, spent, strict=True) if at <= self._tried_seconds] or ordered[:1]
 
     def killed(self, mutant: Mutant, test: str) -> None:
         """Note which test killed a mutant."""

@@ -4,7 +4,7 @@ The mistakes are mutmut's, and five of ours. mutmut itself cannot be used: it le
 class, and all that stands outside of functions, which here is every property, context manager, data class, constant
 and pattern.
 
-What people read is not mutated (see `_is_text`): error messages and log lines are tested for what they must say, not
+What people read is not mutated (see `_is_words`): error messages and log lines are tested for what they must say, not
 word for word. Annotations, docstrings, imports and decorators are not mutated either.
 """
 
@@ -106,8 +106,8 @@ def _arguments(node: cst.Call) -> Iterator[cst.CSTNode]:
     for mutant in operator_arg_removal(node):
         kept = {id(argument) for argument in mutant.args}
         changed = [argument for argument in node.args if id(argument) not in kept]
-        left_out = len(mutant.args) < len(node.args)
-        if not any(_is_words(argument.value) or (left_out and argument.keyword is None) for argument in changed):
+        fixed = len(mutant.args) < len(node.args) or _is_log_call(node)
+        if not any(_is_words(argument.value) or (fixed and argument.keyword is None) for argument in changed):
             yield mutant
 
 
@@ -141,9 +141,8 @@ def _is_words(node: cst.CSTNode) -> bool:
     return len(text.split()) >= 3 and bool(_WORD.search(text)) and not _NOT_WORDS.search(text)
 
 
-def _is_text(node: cst.CSTNode) -> bool:
-    """Tell whether this is for people alone: a sentence, or what is filled into the words of a line in the log."""
-    return _is_words(node)
+def _is_log_call(node: cst.CSTNode) -> bool:
+    return m.matches(node, m.Call(func=m.Attribute(value=_LOGGERS, attr=_LOG_METHODS)))
 
 
 class _Visitor(cst.CSTVisitor):
@@ -191,9 +190,9 @@ class _Visitor(cst.CSTVisitor):
             isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom)
             or m.matches(node, m.If(test=m.Name("TYPE_CHECKING")))
             or m.matches(node, m.Expr(value=m.SimpleString() | m.ConcatenatedString() | m.Ellipsis()))
-            or m.matches(node, m.Call(func=m.Name("TypeVar")))
+            or m.matches(node, m.Assign(value=m.Call(func=m.Name("TypeVar"))))
             or m.matches(node, m.Call(func=m.Attribute(attr=m.Name("getLogger"))))
-            or _is_text(node)
+            or _is_words(node)
             or self._is_log_argument(node)
         )
 
@@ -201,13 +200,10 @@ class _Visitor(cst.CSTVisitor):
         """Tell what is filled into a log line's words from its other fields, which a program may read."""
         if not isinstance(node, cst.Arg) or node.keyword is not None:
             return False
-        call = self.get_metadata(ParentNodeProvider, node)
-        return m.matches(call, m.Call(func=m.Attribute(value=_LOGGERS, attr=_LOG_METHODS)))
+        return _is_log_call(self.get_metadata(ParentNodeProvider, node))
 
     def _mutate(self, node: cst.CSTNode, changed: Iterable[cst.CSTNode]) -> None:
         for mutant in changed:
-            if self._is_log_call(node) and isinstance(mutant, cst.Call):
-                continue
             source = self._replaced(node, mutant)
             if source == self._code or not _is_python(source):
                 continue
@@ -233,9 +229,6 @@ class _Visitor(cst.CSTVisitor):
             # Blocks, whose lines are indented, and nodes whose place does not count their own white space.
             return cst.ensure_type(self._module.deep_replace(node, mutant), cst.Module).code
         return (code[: span.start] + self._module.code_for_node(mutant).encode() + code[end:]).decode()
-
-    def _is_log_call(self, node: cst.CSTNode) -> bool:
-        return m.matches(node, m.Call(func=m.Attribute(value=_LOGGERS, attr=_LOG_METHODS)))
 
 
 def _parenthesized(expression: cst.BaseExpression) -> cst.BaseExpression:
