@@ -308,6 +308,17 @@ def test_a_damaged_key_can_be_deleted(dynamodb: Any, table: Table, lost: str) ->
     assert ("one", key.id) not in items(dynamodb)
 
 
+def test_a_key_without_a_version_is_in_none_that_anybody_names(dynamodb: Any, table: Table) -> None:
+    key = a_key()
+    stored(table, key)
+    change_item(dynamodb, key, without="version")
+
+    with pytest.raises(VersionConflict):
+        table.delete(key.id, if_match=frozenset({1}))
+
+    assert ("one", key.id) in items(dynamodb)
+
+
 # --- what is noted --------------------------------------------------------------------------------------------------
 
 
