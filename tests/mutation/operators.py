@@ -155,12 +155,14 @@ class _Visitor(cst.CSTVisitor):
         self._code = module.code
         self._bytes = self._code.encode()
         self._scopes: list[str] = []
+        self._raising = 0
         self._changes: Counter[str] = Counter()
         self._statements: list[tuple[int, int]] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         if self._is_skipped(node):
             return False
+        self._raising += isinstance(node, cst.Raise)
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._scopes.append(node.name.value)
         if isinstance(node, cst.BaseStatement | cst.ExceptHandler | cst.MatchCase):
@@ -173,6 +175,7 @@ class _Visitor(cst.CSTVisitor):
     def on_leave(self, original_node: cst.CSTNode) -> None:
         if self._is_skipped(original_node):
             return
+        self._raising -= isinstance(original_node, cst.Raise)
         if isinstance(original_node, cst.FunctionDef | cst.ClassDef):
             self._scopes.pop()
         if isinstance(original_node, cst.BaseStatement | cst.ExceptHandler | cst.MatchCase):
@@ -193,6 +196,7 @@ class _Visitor(cst.CSTVisitor):
             or m.matches(node, m.Assign(value=m.Call(func=m.Name("TypeVar"))))
             or m.matches(node, m.Call(func=m.Attribute(attr=m.Name("getLogger"))))
             or _is_words(node)
+            or (isinstance(node, cst.BaseString) and self._raising > 0)
             or self._is_log_argument(node)
         )
 
