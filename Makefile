@@ -4,15 +4,26 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PORT ?= 8000
+SAM_PORT ?= 3000
+# Lambda's, for bytecode and benchmarks: where pyenv is, the first one only says that it is not chosen.
+RUNTIME_PYTHON ?= $(shell for each in python3.13 "$$HOME"/.pyenv/versions/3.13.*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done)
 ARCHITECTURE ?= arm64
+# Of this machine, for what runs on it.
+OWN_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+BUILD := .aws-sam/build
+FUNCTION ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# A benchmark has its own environment, for its peers are nobody else's business.
+BENCH_VENV := .venv-bench
+BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test test-integration mutants lint types format bench openapi lock build validate clean
+.PHONY: help run token test test-integration mutants fuzz lint types format bench openapi docs lock build validate clean
+.PHONY: docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -30,6 +41,9 @@ token: $(VENV)/ready ## Print an administrator's token for the local API
 
 test: lint types ## Everything CI checks: lint, types, tests with coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+fuzz: $(VENV)/ready ## Make 2,240 requests that openapi.yaml describes or forbids (FUZZ_SEED= for other ones)
+	@FUZZ_CALLS=320 $(BIN)/pytest -q --timeout=600 tests/functional/test_fuzz.py
 
 test-integration: $(VENV)/ready ## The functional tests against another DynamoDB (DYNAMODB_ENDPOINT=http://127.0.0.1:8001)
 	@[ -n "$(DYNAMODB_ENDPOINT)" ] || { echo "Which DynamoDB? Start one: docker run -p 127.0.0.1:8001:8000 amazon/dynamodb-local"; \
@@ -51,23 +65,55 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/ready ## Measure a cached read beside its peers, and simulate a fleet
-	@$(BIN)/python benchmarks/cached_read.py
-	@echo
-	@$(BIN)/python benchmarks/fleet.py
+$(BENCH_VENV)/ready: benchmarks/requirements.txt
+	@echo "Installing what benchmarks/requirements.txt pins into $(BENCH_VENV) (once; a minute or two) ..."
+	@$(BENCH_PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(BENCH_VENV)/ready ## Measure everything called fast beside its peers (BENCH="--quick", "--only fleet", "--help")
+	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
 	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-lock: $(VENV)/ready ## Resolve requirements-dev.in into the exact pins of requirements-dev.txt
-	@$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
+docs: $(VENV)/ready ## Write docs/permissions.md and docs/faults.md from what the tests hold
+	@$(BIN)/python -m tests.permissions > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
+	@$(BIN)/python -m tests.functional.faults > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
+
+PIP_COMPILE := $(abspath $(BIN))/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins, with hashes for what is deployed
+	@$(PIP_COMPILE) --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
+	@$(PIP_COMPILE) --output-file benchmarks/requirements.txt $(LOCK_OPTIONS) benchmarks/requirements.in
+	@for folder in layers/service_keys functions/authorizer; do \
+		(cd $$folder && $(PIP_COMPILE) --generate-hashes --constraint ../../requirements-dev.txt \
+			--output-file requirements.txt requirements.in) || exit 1; \
+	done
 
 validate: $(VENV)/ready ## Validate the template as SAM sees it
 	@$(BIN)/sam validate
 
-build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm64 or x86_64)
-	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) $(BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm64 or x86_64), and check them
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
+		--parameter-overrides Architecture=$(ARCHITECTURE)
+	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)
+
+docker: $(VENV)/ready
+	@$(BIN)/python -m local docker
+
+sam-build:
+	@$(MAKE) --no-print-directory build ARCHITECTURE=$(OWN_ARCHITECTURE) BUILD=.aws-sam/local
+
+sam-invoke: docker sam-build ## Call FUNCTION, as built, in a container (needs Docker): make sam-invoke FUNCTION=CreateApiKey
+	@exec $(BIN)/python -m local sam-invoke "$(FUNCTION)"
+
+sam-api: docker sam-build ## Serve the API from containers on http://127.0.0.1:3000 (SAM_PORT=; needs Docker)
+	@exec $(BIN)/python -m local sam-api --port $(SAM_PORT)
+
+test-e2e: $(VENV)/ready ## Test what was built, in containers with Lambda's Python (needs Docker)
+	@! $(BIN)/python -m local docker 2>/dev/null || $(MAKE) --no-print-directory sam-build
+	@$(BIN)/pytest --numprocesses=0 tests/e2e
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) .local .aws-sam .mutants .coverage .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

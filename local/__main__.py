@@ -1,4 +1,4 @@
-"""`python -m local`: the commands behind `make run`, `make token` and `make openapi`."""
+"""`python -m local`: the commands behind `make run`, `make token`, `make openapi`, `make build` and `make sam-...`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,14 @@ _PROVIDERS = """\
 Keys are checked with stand-ins for the services. To choose what one answers (a wrong name lists them):
 
   curl -X PUT {url}/spotify -d wrong
+"""
+
+_SAM_API = """
+The API in containers on {url} (Ctrl-C ends it), once sam says that it is running. In another terminal, in this folder:
+
+  curl -s {url}/api/v1/admin/api-keys -H "Authorization: Bearer $(make -s token)"
+
+A refused token answers 502 here, where API Gateway answers 401.
 """
 
 _OTHER_DYNAMODB = """\
@@ -93,6 +103,42 @@ def _parser() -> argparse.ArgumentParser:
         "table and the KMS key. A new stack imports them by it: docs/operations.md.",
     )
     retained.set_defaults(command=_retained)
+
+    artifacts = commands.add_parser(
+        "artifacts",
+        help="check what sam build made",
+        description="Print the size of the layer and of the authorizer as they were built; fail where one is over its "
+        "bound, or holds a native module that Lambda cannot load.",
+    )
+    artifacts.add_argument("--architecture", required=True, choices=["arm64", "x86_64"], help="what it was built for")
+    artifacts.add_argument("build", type=Path, help="the folder that sam build filled")
+    artifacts.set_defaults(command=_artifacts)
+
+    docker = commands.add_parser(
+        "docker",
+        help="tell whether there is a Docker engine",
+        description="End with 0 where there is a Docker engine that answers; otherwise say what is missing.",
+    )
+    docker.set_defaults(command=lambda _: _with_docker(lambda: 0))
+
+    sam_invoke = commands.add_parser(
+        "sam-invoke",
+        help="call one function in a container",
+        description="Call a function, as built, in a container with Lambda's Python, with its event from tests/events, "
+        "and with moto's server in place of DynamoDB and KMS. Needs Docker and what make sam-build makes.",
+    )
+    sam_invoke.add_argument("function", help="such as CreateApiKey or create_api_key")
+    sam_invoke.set_defaults(command=_sam_invoke)
+
+    sam_api = commands.add_parser(
+        "sam-api",
+        help="serve the API from containers",
+        description="Serve the API with every function, as built, in a container with Lambda's Python, and with moto's "
+        "server in place of DynamoDB and KMS. Needs Docker and what make sam-build makes.",
+    )
+    sam_api.add_argument("--port", type=_port, default=3000, help="3000 unless given")
+    _add_state(sam_api)
+    sam_api.set_defaults(command=_sam_api)
     return parser
 
 
@@ -132,6 +178,69 @@ def _retained(_: argparse.Namespace) -> int:
     # None of the answers is in what it prints.
     print(json.dumps(retained(Template.load(parameters("http://127.0.0.1")).cloudformation), indent=2))
     return 0
+
+
+def _artifacts(options: argparse.Namespace) -> int:
+    from local.artifacts import ARTIFACTS, ArtifactError, inspect
+
+    try:
+        for artifact in ARTIFACTS:
+            print(inspect(options.build, artifact, options.architecture))
+    except ArtifactError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _sam_invoke(options: argparse.Namespace) -> int:
+    from local.sam import invoke
+    from local.stack import local_stack
+
+    def call() -> int:
+        with local_stack() as stack:
+            return invoke(options.function, stack)
+
+    return _with_docker(call)
+
+
+def _sam_api(options: argparse.Namespace) -> int:
+    from local.issuer import Issuer
+    from local.sam import api
+    from local.stack import local_stack
+
+    def serve() -> int:
+        with (
+            local_stack(issuer=Issuer.load(options.state / "issuer.pem"), progress=_progress) as stack,
+            api(stack, options.port) as process,
+        ):
+            _write_environment(options.state / "env", stack)
+            _progress(_SAM_API.format(url=f"http://127.0.0.1:{options.port}"))
+            return process.wait()
+
+    return _with_docker(serve)
+
+
+def _with_docker(command: Callable[[], int]) -> int:
+    """Run what needs Docker and the local stack; explain what is missing."""
+    from local.aws import EmulatorError, isolated
+    from local.sam import SamError, check_docker
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    environment = isolated(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        check_docker()
+        return command()
+    except KeyboardInterrupt:
+        print("\nEnded.")
+        return 0
+    except (EmulatorError, SamError) as exc:
+        print(exc, file=sys.stderr)
+        return 1
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 What differs from Lambda: one process and one thread for each request instead of one process for each function, so
 modules beside `app.py` and those of a layer are shared between functions; time and memory are not limited; policies
-are not enforced.
+are not enforced, except by the tests' wire.
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ def _load(function: Function, environment: Mapping[str, str], stack: ExitStack) 
     own = {
         "AWS_LAMBDA_FUNCTION_NAME": function.logical_id,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
+        # By which whoever stands for AWS tells functions apart, which on AWS have a role each.
+        "AWS_SDK_UA_APP_ID": function.logical_id,
     }
     with _environment({**environment, **own, **function.environment}):
         try:

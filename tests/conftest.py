@@ -3,13 +3,14 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
 from service_keys import observability
 from service_keys.observability import logger
+from tests.canary import WATCH, shows_it
 
 Logged = Callable[[], list[dict[str, Any]]]
 Counted = Callable[[], list[tuple[str, dict[str, str]]]]
@@ -24,6 +25,37 @@ def logged() -> Iterator[Logged]:
     before = handler.setStream(written)
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     handler.setStream(before)
+    WATCH.look("the functions' log", written.getvalue())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail every test by which a secret was printed or logged, by this process or by one that it started."""
+    report = yield
+    if report.passed and (leaks := [title for title, shown in report.sections if shows_it(shown)]):
+        report.outcome = "failed"
+        report.longrepr = f"a secret stands in: {', '.join(leaks)}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Every test is one of the promise that no secret comes out."""
+    WATCH.taken()
+    yield
+    assert WATCH.taken() == []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many requests were generated, in whichever process."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    made = sorted(value for report in reports for name, value in report.user_properties if name == "generated calls")
+    if made:
+        terminalreporter.section("generated calls")
+        for line in made:
+            terminalreporter.write_line(line)
+        total = sum(int(line.partition(": ")[2].split()[0]) for line in made)
+        terminalreporter.write_line(f"{total} calls in all")
 
 
 @pytest.fixture

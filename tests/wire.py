@@ -1,12 +1,15 @@
 """The wire between the code under test and what stands for AWS: it counts the calls, and can make them fail.
 
-A real HTTP proxy on a real socket, so that the real clients see what they would see.
+A real HTTP proxy on a real socket, so that the real clients see what they would see. Where it knows the stack's
+policies it enforces them, as IAM would: every call is refused that its caller's policy does not allow. On AWS a caller
+is told by its role's credentials; here by its app id, which a loaded function finds in its environment as its name.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import struct
 import threading
@@ -17,16 +20,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from tests.canary import WATCH
+from tests.iam import UnknownToIamError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.iam import Access, Grant, Policies
+
+_CALLER = re.compile(r"\bapp/(\w+)")
+_SERVICES = {"DynamoDB_20120810": "DynamoDB", "TrentService": "KMS", "AmazonSSM": "SSM"}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an AWS API, such as ``DynamoDB.Query``."""
+    """One call of an AWS API, such as ``DynamoDB.Query``, and who made it."""
 
     operation: str
     request: dict[str, Any]
+    caller: str | None = None
 
 
 @dataclass
@@ -40,6 +52,7 @@ class Fault:
         reset: The connection breaks instead of an answer.
         after: The call takes effect before its answer is lost.
         times: How many calls fail; None for all.
+        skip: How many calls go well before.
         body: More members of the error's body.
     """
 
@@ -50,6 +63,7 @@ class Fault:
     reset: bool = False
     after: bool = False
     times: int | None = None
+    skip: int = 0
     body: dict[str, Any] = field(default_factory=dict)
 
 
@@ -58,8 +72,14 @@ class Wire:
 
     def __init__(self) -> None:
         self.upstreams: dict[str, str] = {}
-        """Where calls go: a URL for ``DynamoDB`` and one for ``KMS``."""
+        """Where calls go: a URL for ``DynamoDB``, one for ``KMS``, and one for ``SSM`` where that is called."""
         self.calls: list[Call] = []
+        self.policies: Policies | None = None
+        """What callers may do; without it, everything."""
+        self.used: dict[Grant, list[Access]] = {}
+        """The grants that calls needed, and for what; `clear` keeps them."""
+        self.refused: list[str] = []
+        """The calls that no policy allowed, in words. A test that wants one removes it; any other fails by it."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -108,9 +128,32 @@ class Wire:
         with self._lock:
             for fault in self._faults:
                 if fault.operation == operation and fault.times != 0:
+                    if fault.skip:
+                        fault.skip -= 1
+                        return None
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
+        return None
+
+    def refusal_of(self, call: Call) -> str | None:
+        """Judge a call as IAM would: None where all that it does is allowed."""
+        if self.policies is None:
+            return None
+        granted = self.policies.of_principal(call.caller or "")
+        try:
+            accesses = self.policies.accesses(call.operation, call.request)
+        except UnknownToIamError as error:
+            self.refused.append(str(error))
+            return str(error)
+        for access in accesses:
+            allowing = [grant for grant in granted if grant.allows(access)]
+            if not allowing:
+                refusal = f"{call.caller} is not authorized to perform: {access}"
+                self.refused.append(refusal)
+                return refusal
+            for grant in allowing:
+                self.used.setdefault(grant, []).append(access)
         return None
 
     def note(self, body: bytes) -> None:
@@ -134,12 +177,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        service, _, name = self.headers["X-Amz-Target"].partition(".")
-        service = "DynamoDB" if service.startswith("DynamoDB") else "KMS"
+        target, _, name = self.headers["X-Amz-Target"].partition(".")
+        service = _SERVICES.get(target, target)
         operation = f"{service}.{name}"
-        self.owner.calls.append(Call(operation, json.loads(body)))
-        fault = self.owner.fault_of(operation)
-        if fault is None and self.owner.was_made(body):
+        caller = _CALLER.search(self.headers["User-Agent"])
+        call = Call(operation, json.loads(body), caller and caller[1])
+        self.owner.calls.append(call)
+        WATCH.look(
+            f"a request of {call.caller} to {service}", str(call.request | {"Plaintext": "", "CiphertextBlob": ""})
+        )
+        refusal = self.owner.refusal_of(call)
+        fault = None if refusal else self.owner.fault_of(operation)
+        if refusal:
+            self._refuse("AccessDeniedException", refusal)
+        elif fault is None and self.owner.was_made(body):
             self._answer(200, b"{}")
         elif fault is None:
             self._answer(*self._forwarded(service, body))
@@ -157,8 +208,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
         else:
-            error = {"__type": f"com.amazonaws#{fault.code}", "message": "made to fail"} | fault.body
-            self._answer(fault.status, json.dumps(error).encode())
+            self._refuse(fault.code, "made to fail", fault.status, fault.body)
+
+    def _refuse(self, code: str, message: str, status: int = 400, more: dict[str, Any] | None = None) -> None:
+        error = {"__type": f"com.amazonaws#{code}", "message": message} | (more or {})
+        self._answer(status, json.dumps(error).encode())
 
     def _forwarded(self, service: str, body: bytes) -> tuple[int, bytes]:
         upstream = http.client.HTTPConnection(urlsplit(self.owner.upstreams[service]).netloc, timeout=30)

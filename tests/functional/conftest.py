@@ -6,9 +6,11 @@ of the run in a table of its own, which is gone afterwards.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,10 @@ from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
 from local.events import rest_event
 from local.providers import FakeProviders
 from local.stack import LocalStack, local_stack
+from service_keys import ApiKey, ServiceKeys, api, aws
 from tests import contract
+from tests.canary import CANARY, WATCH
+from tests.iam import Policies
 from tests.wire import Wire
 
 if TYPE_CHECKING:
@@ -31,9 +36,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
 
+ClientsOf = Callable[[str], tuple["DynamoDBClient", "KMSClient"]]
 COLLECTION = "/api/v1/admin/api-keys"
-SPOTIFY_KEY = {"clientId": "0123456789abcdef" * 2, "clientSecret": "fedcba9876543210" * 2}
-SECRET = "made-up-secret-0123456789"
+SPOTIFY_KEY = {"clientId": f"{CANARY}0123456789abcdefcdef", "clientSecret": f"{CANARY}fedcba98765432103210"}
+SECRET = f"made-up-{CANARY}-0123456789"
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Admin:
         event = rest_event(method, path, resource, body, headers or {}, query or {}, authorizer)
         answer = self.stack.functions[name].invoke(event)
         contract.check(method, path, answer["statusCode"], answer["headers"], answer["body"])
+        WATCH.look(f"the answer of {name}", answer)
         return Answer(answer["statusCode"], CaseInsensitiveDict(answer["headers"]), answer["body"])
 
     def send(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
@@ -149,6 +156,7 @@ class HttpAdmin(Admin):
             method, self.stack.url + path, data=encoded, headers=sent, params=query, timeout=30, allow_redirects=False
         )
         contract.check(method, path, answer.status_code, answer.headers, answer.text)
+        WATCH.look(f"the answer to {method} {path}", answer.text, dict(answer.headers))
         return Answer(answer.status_code, answer.headers, answer.content.decode())
 
 
@@ -200,9 +208,47 @@ def stack(wire: Wire, providers: FakeProviders, testrun_uid: str, worker_id: str
         parameters = {"AwsEndpointUrl": wire.url, "DeletionProtection": "false"}
         with local_stack(parameters, providers_url=providers.url, table_name=table_name) as stack:
             wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
+            wire.policies = policies_of(stack)
             yield stack
             with closing(_client("dynamodb", wire.upstreams["DynamoDB"])) as dynamodb:
                 dynamodb.delete_table(TableName=table_name)
+
+
+def policies_of(stack: LocalStack) -> Policies:
+    """Read a stack's policies, in which its table has the ARN that calls give it."""
+    region, account = (stack.template.resolve({"Ref": name}) for name in ("AWS::Region", "AWS::AccountId"))
+    table = f"arn:aws:dynamodb:{region}:{account}:table/{stack.table_name}"
+    return Policies.of(stack.template.with_references({"ApiKeysTable.Arn": table}))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def errors_are_watched() -> Iterator[None]:
+    """Look at every error that a handler answers for, and at every one that a reader raises."""
+    failure, get = api._failure, ServiceKeys.get
+
+    def watched_failure(error: Exception, request_id: str) -> api.Response:
+        WATCH.look_at_error("an error in a handler", error)
+        return failure(error, request_id)
+
+    def watched_get(self: ServiceKeys, service: str, **options: Any) -> ApiKey:
+        try:
+            return get(self, service, **options)
+        except Exception as error:
+            WATCH.look_at_error("an error of a reader", error)
+            raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "_failure", watched_failure)
+        patch.setattr(ServiceKeys, "get", watched_get)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nobody_oversteps(wire: Wire) -> Iterator[None]:
+    """Every test is one of the policies too: each call of each function is within what its role grants."""
+    yield
+    refused, wire.refused = wire.refused, []
+    assert refused == []
 
 
 @pytest.fixture(scope="session")
@@ -213,6 +259,27 @@ def clients(wire: Wire, stack: LocalStack) -> Iterator[tuple[DynamoDBClient, KMS
     yield dynamodb, kms
     dynamodb.close()
     kms.close()
+
+
+@pytest.fixture(scope="session")
+def clients_of(stack: LocalStack, wire: Wire) -> Iterator[ClientsOf]:
+    """The clients that the package makes itself, on the wire, with the permissions of one principal."""
+
+    @functools.cache
+    def clients_of(principal: str) -> tuple[DynamoDBClient, KMSClient]:
+        on_the_wire = {"AWS_ENDPOINT_URL": wire.url, "AWS_SDK_UA_APP_ID": principal}
+        with pytest.MonkeyPatch.context() as patch, ExitStack() as closed:
+            for name, value in (stack.consumer_environment() | on_the_wire).items():
+                patch.setenv(name, value)
+            patch.delenv(DYNAMODB_ENDPOINT, raising=False)
+            clients = aws.client("dynamodb", aws.READER_PATIENCE), aws.client("kms", aws.READER_PATIENCE)
+            for client in clients:
+                closed.callback(client.close)
+            exits.push(closed.pop_all())
+        return clients
+
+    with ExitStack() as exits:
+        yield clients_of
 
 
 def _client(service: str, url: str) -> Any:
@@ -227,12 +294,13 @@ def _client(service: str, url: str) -> Any:
 
 
 @pytest.fixture
-def store(stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient]) -> Store:
+def store(stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient]) -> Iterator[Store]:
     """An empty table."""
     store = Store(*clients, table=stack.table_name, kms_key=stack.kms_key_arn)
     store.empty()
     wire.clear()
-    return store
+    yield store
+    WATCH.look("the table", *store.items())
 
 
 @pytest.fixture(params=[Admin, HttpAdmin], ids=["event", "http"])

@@ -84,7 +84,10 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
     function = template.functions()["SpotifyToken"]
     assert template.property("SpotifyTokenRole", "ManagedPolicyArns")[-1] == "arn:policy"
     path = os.pathsep.join(str(folder) for folder in (*function.layers, function.code))
-    environment = isolated(os.environ) | stack.consumer_environment() | function.environment | {"PYTHONPATH": path}
+    # On the wire, which lets it do what the policy that it attaches grants.
+    attached = {"AWS_ENDPOINT_URL": stack.template.parameters["AwsEndpointUrl"], "AWS_SDK_UA_APP_ID": "ReadSpotifyKeys"}
+    own = function.environment | {"PYTHONPATH": path}
+    environment = isolated(os.environ) | stack.consumer_environment() | attached | own
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", f"from app import handler\n{code}"],
         env=environment,

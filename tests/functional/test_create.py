@@ -43,7 +43,7 @@ def test_a_key_is_stored_and_shown_masked(admin: Admin) -> None:
 
 
 def test_what_was_created_is_found_at_its_location(admin: Admin) -> None:
-    answer = admin.send("POST", COLLECTION, {"name": "OpenAI", "key": "sk-made-up-key-0123456789"})
+    answer = admin.send("POST", COLLECTION, {"name": "OpenAI", "key": f"sk-{SECRET}"})
 
     found = admin.send("GET", answer.headers["Location"])
 

@@ -12,7 +12,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -26,15 +26,13 @@ from service_keys.errors import (
     KeyStoreUnavailable,
     ServiceKeysError,
 )
-from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
+from tests.canary import CANARY
+from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, ClientsOf, Store
 from tests.processes import ROOT
 from tests.wire import Fault, Wire
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 LAYER = str(ROOT / "layers" / "service_keys")
-NEW_SECRET = "another-made-up-secret-9876"
+NEW_SECRET = f"another-made-up-{CANARY}-9876"
 QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
 
 
@@ -62,16 +60,8 @@ def admin(stack: Any, store: Store) -> Admin:
 
 
 @pytest.fixture(scope="module")
-def reader_clients(stack: Any, wire: Wire) -> Iterator[tuple[Any, Any]]:
-    """The clients that the package makes itself, on the wire."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (stack.consumer_environment() | {"AWS_ENDPOINT_URL": wire.url}).items():
-            patch.setenv(name, value)
-        patch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
-        clients = aws.client("dynamodb", aws.READER_PATIENCE), aws.client("kms", aws.READER_PATIENCE)
-    yield clients
-    for client in clients:
-        client.close()
+def reader_clients(clients_of: ClientsOf) -> tuple[Any, Any]:
+    return clients_of("ReadAllKeys")
 
 
 @pytest.fixture
@@ -86,10 +76,10 @@ def keys(reader_clients: tuple[Any, Any], store: Store, clock: Clock) -> Service
 def test_a_cold_read_looks_decrypts_and_stamps_and_a_warm_one_does_nothing(
     admin: Admin, keys: ServiceKeys, wire: Wire
 ) -> None:
-    admin.create("OpenAI", key="sk-made-up-key-0123456789")
+    admin.create("OpenAI", key=f"sk-{SECRET}")
     wire.clear()
 
-    assert keys.get("openai").value == "sk-made-up-key-0123456789"
+    assert keys.get("openai").value == f"sk-{SECRET}"
     assert wire.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
 
     wire.clear()
@@ -456,12 +446,20 @@ def test_a_kms_key_that_is_switched_off_denies(admin: Admin, keys: ServiceKeys, 
         keys.get("one")
 
 
-def test_a_table_that_is_not_there_denies(reader_clients: tuple[Any, Any], clock: Clock, store: Store) -> None:
+def test_a_table_that_is_not_there_denies(keys: ServiceKeys, wire: Wire) -> None:
+    missing = Fault(QUERY, status=400, code="ResourceNotFoundException")
+
+    with wire.failing(missing), pytest.raises(KeyAccessDenied, match="name of the table"):
+        keys.get("one")
+
+
+def test_another_table_denies(reader_clients: tuple[Any, Any], clock: Clock, store: Store, wire: Wire) -> None:
     dynamodb, kms = reader_clients
-    keys = ServiceKeys("no-such-table", dynamodb_client=dynamodb, kms_client=kms, clock=clock)
+    keys = ServiceKeys("another-table", dynamodb_client=dynamodb, kms_client=kms, clock=clock)
 
     with pytest.raises(KeyAccessDenied, match="name of the table"):
         keys.get("one")
+    assert "another-table" in wire.refused.pop()
 
 
 @pytest.mark.parametrize("damage", ["another key's", "broken", "missing", "nameless", "neither on nor off"])

@@ -11,13 +11,14 @@ import pytest
 
 from service_keys import encryption
 from service_keys.errors import KeyCorrupted
+from tests.canary import CANARY, WATCH
 from tests.conftest import Logged
-from tests.functional.conftest import COLLECTION, Admin, Store
+from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
 from tests.wire import Fault, Wire
 
-MARKED = "sk-marked-made-up-5ecre7-0123456789"
-REPLACED = "sk-marked-made-up-5ecre7-replaced00"
-MARKS = ("marked", "5ecre7", "0123456789abcdef0123456789ab")
+MARKED = f"sk-marked-made-up-{CANARY}-0123456789"
+REPLACED = f"sk-marked-made-up-{CANARY}-replaced00"
+MARKS = ("marked", CANARY)
 
 
 def shown(value: object) -> str:
@@ -28,9 +29,8 @@ def shown(value: object) -> str:
 
 
 def test_a_full_scan_shows_no_plaintext(admin: Admin, store: Store) -> None:
-    spotify = {"clientId": "0123456789abcdef" * 2, "clientSecret": "0123456789abcdef" * 2}
     admin.create("OpenAI", key=MARKED)
-    admin.create("Spotify", key=spotify)
+    admin.create("Spotify", key=SPOTIFY_KEY)
     key = admin.create("Replaced", key=MARKED, service="openai")
     admin.update(key["id"], {"key": REPLACED})
     admin.send("POST", COLLECTION, {"name": "Again", "key": MARKED, "service": "openai"}, Idempotency_Key="k" * 16)
@@ -112,7 +112,7 @@ def test_no_refusal_repeats_the_key(admin: Admin, logged: Logged, body: Any) -> 
     ids=lambda fault: f"{fault.operation} {fault.code}",
 )
 def test_no_failure_repeats_the_key(admin: Admin, wire: Wire, logged: Logged, fault: Fault) -> None:
-    key = admin.create("First", key="another-made-up-secret")
+    key = admin.create("First", key=f"another-made-up-{CANARY}")
     with wire.failing(fault):
         answers = [
             admin.send("POST", COLLECTION, {"name": "OpenAI", "key": MARKED}),
@@ -120,6 +120,9 @@ def test_no_failure_repeats_the_key(admin: Admin, wire: Wire, logged: Logged, fa
         ]
 
     assert {answer.status for answer in answers} & {500, 503}
+    if fault.body:
+        # As KMS and DynamoDB might: the error holds it then, and nothing else.
+        WATCH.expect("an error in a handler")
     assert not [mark for mark in MARKS if mark in shown([answer.text for answer in answers]) + shown(logged())]
 
 

@@ -9,9 +9,13 @@ import jwt
 import pytest
 import requests
 
+from local.aws import isolated
+from local.functions import loaded
+from local.gateway import Gateway, Request
 from local.issuer import AUDIENCE, ISSUER
 from local.stack import LocalStack, local_stack
-from tests.functional.conftest import COLLECTION
+from tests.functional.conftest import COLLECTION, policies_of
+from tests.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,3 +52,21 @@ def test_nobody_else_is(secret_stack: LocalStack, capsys: pytest.CaptureFixture[
     assert listing(secret_stack, signed(JWT_SECRET * 2, "HS512")) == refused
     assert listing(secret_stack, secret_stack.issuer.token()) == refused
     assert capsys.readouterr().out == "", "a local run writes no metrics"
+
+
+def test_the_authorizer_may_read_the_parameter_and_nothing_else(secret_stack: LocalStack) -> None:
+    headers = [("Authorization", f"Bearer {signed(JWT_SECRET)}")]
+    with Wire() as wire:
+        wire.upstreams = {"SSM": secret_stack.endpoint_url}
+        wire.policies = policies_of(secret_stack)
+        template = secret_stack.template.with_parameters({"AwsEndpointUrl": wire.url})
+        with loaded([template.functions()["Authorizer"]], isolated({})) as fresh:
+            answer = Gateway(template, {**secret_stack.functions, **fresh}).handle(
+                Request("GET", COLLECTION, headers=headers)
+            )
+
+    assert answer.status == 200
+    assert wire.refused == []
+    (grant,) = wire.policies.of_principal("Authorizer")
+    assert (grant.action, grant.conditions) == ("ssm:GetParameter", ())
+    assert {access.resource for access in wire.used[grant]} == set(grant.resources)

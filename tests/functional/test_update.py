@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from service_keys import encryption
+from tests.canary import CANARY
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
 from tests.wire import Wire
 
-NEW_SECRET = "another-made-up-secret-9876"
+NEW_SECRET = f"another-made-up-{CANARY}-9876"
 
 
 @pytest.fixture(params=["PUT", "PATCH"])

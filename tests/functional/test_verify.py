@@ -14,6 +14,7 @@ import pytest
 
 from service_keys import encryption
 from service_keys.material import KeyMaterial
+from tests.canary import CANARY
 from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from tests.conftest import Logged
     from tests.wire import Wire
 
-OPENAI_KEY = "sk-marked-made-up-5ecre7-0123456789"
-ANTHROPIC_KEY = "sk-ant-marked-made-up-0123456789"
+OPENAI_KEY = f"sk-marked-made-up-{CANARY}-0123456789"
+ANTHROPIC_KEY = f"sk-ant-marked-made-up-{CANARY}-0123456789"
 KEYS: dict[str, Any] = {"spotify": SPOTIFY_KEY, "openai": OPENAI_KEY, "anthropic": ANTHROPIC_KEY}
 SECRETS = (OPENAI_KEY, ANTHROPIC_KEY, *SPOTIFY_KEY.values())
 
@@ -173,7 +174,7 @@ def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, providers: Fake
 
 
 @pytest.mark.parametrize(
-    "key", ["line one\nline two of the marked secret", "schlüssel-marked-secret", {"part": "marked"}]
+    "key", [f"line one\nline two of the marked {CANARY}", f"schlüssel-marked-{CANARY}", {"part": f"marked-{CANARY}"}]
 )
 @pytest.mark.parametrize("service", KEYS)
 def test_a_key_stored_before_its_service_was_known_is_not_sent_in_a_shape_nobody_checked(
@@ -209,7 +210,7 @@ def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, provider
 def test_the_result_of_an_old_secret_is_not_written_onto_a_new_one(admin: Admin, providers: FakeProviders) -> None:
     key_id = stored(admin, "openai")
     providers.chosen["openai"] = "wrong"
-    providers.before_answer = lambda: admin.update(key_id, {"key": "sk-made-up-replacement"})  # type: ignore[assignment]
+    providers.before_answer = lambda: admin.update(key_id, {"key": f"sk-made-up-{CANARY}-replacement"})  # type: ignore[assignment]
 
     answer = admin.verify(key_id)
 
@@ -272,7 +273,7 @@ def test_replacing_the_key_clears_the_result(admin: Admin) -> None:
     key_id = stored(admin, "openai")
     admin.verify(key_id)
 
-    assert admin.update(key_id, {"key": "sk-made-up-replacement"}).data["verification"] is None
+    assert admin.update(key_id, {"key": f"sk-made-up-{CANARY}-replacement"}).data["verification"] is None
 
 
 # --- lists ----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ TESTS: Final = ("tests/unit", "tests/functional", "tests/template/test_openapi.p
 LEFT_OUT: Final = (
     "--ignore=tests/unit/local",  # tests of what is not deployed
     "--ignore=tests/unit/test_fleet.py",  # 20 s of simulation
-    "--ignore=tests/unit/test_mutation_operators.py",
+    *(f"--ignore=tests/unit/test_{name}.py" for name in ("benchmarks", "docs", "locks", "mutation_operators")),
+    *(f"--ignore=tests/functional/test_{name}.py" for name in ("fuzz", "faults", "sam_events")),  # minutes
     "--ignore=tests/functional/test_shared_secret.py",  # wants a moto of its own
 )
 

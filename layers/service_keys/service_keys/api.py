@@ -14,6 +14,7 @@ import json
 import re
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -123,11 +124,10 @@ class Request:
             raise errors.PayloadTooLarge(f"The body has more than {BODY_MAX_BYTES} bytes. Send a smaller one.")
         if not _JSON_MEDIA_TYPE.fullmatch(self._headers.get("content-type", "").strip()):
             raise errors.UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
-        try:
+        with suppress(ValueError, RecursionError):
             return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            # Not chained: the error of the JSON parser holds the body.
-            raise errors.InvalidRequest("The body is not valid JSON. Send one JSON object.") from None
+        # Raised out here: the error of the JSON parser holds the body, and `from None` only hides it in the chain.
+        raise errors.InvalidRequest("The body is not valid JSON. Send one JSON object.")
 
     def idempotency(self, body: object) -> str | None:
         """Return what identifies this create request, if its sender may repeat it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -30,7 +30,9 @@ from service_keys.material import MASK, KeyMaterial
 from service_keys.models import MaskedApiKey, StoredKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_Request = TypeVar("_Request")
 
 KEY_MAX_BYTES: Final = 4096
 """What KMS encrypts in one call: https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html"""
@@ -209,10 +211,7 @@ def parse_create(body: object) -> CreateApiKey:
     Raises:
         InvalidRequest: It cannot be taken; says why, field by field.
     """
-    try:
-        request = CreateApiKey.model_validate(body)
-    except ValidationError as error:
-        raise _invalid(error) from None
+    request = _validated(CreateApiKey.model_validate, body)
     if not request.service_or_slug:
         raise _invalid_fields(Detail("service", "the name gives none; name the service, such as spotify"))
     _check_shape(request.service_or_slug, request.key)
@@ -225,10 +224,7 @@ def parse_update(body: object, *, service: str) -> UpdateApiKey:
     Raises:
         InvalidRequest: It cannot be taken; says why, field by field.
     """
-    try:
-        changes = _UPDATE.validate_python(body)
-    except ValidationError as error:
-        raise _invalid(error) from None
+    changes = _validated(_UPDATE.validate_python, body)
     if not changes:
         raise InvalidRequest("Nothing to change. Name at least one of name, description, active and key.")
     if "key" in changes:
@@ -240,6 +236,15 @@ def _check_shape(service: str, material: KeyMaterial) -> None:
     found = services.problems(service, material)
     if found:
         raise _invalid_fields(*found)
+
+
+def _validated(validate: Callable[[object], _Request], body: object) -> _Request:
+    try:
+        return validate(body)
+    except ValidationError as error:
+        refusal = _invalid(error)
+    # Raised out here: pydantic's error holds the body, and `from None` only hides it in the chain.
+    raise refusal
 
 
 def _invalid(error: ValidationError) -> InvalidRequest:

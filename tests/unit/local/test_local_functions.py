@@ -49,6 +49,7 @@ def test_nothing_of_the_developers_environment_reaches_a_function(
             "AWS_REGION": "eu-west-1",
             "AWS_LAMBDA_FUNCTION_NAME": "Example",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+            "AWS_SDK_UA_APP_ID": "Example",
             "COLOUR": "Example",
         }
 

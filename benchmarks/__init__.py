@@ -1,0 +1,1 @@
+"""What is called fast or cheap, measured beside its peers in one run: `make bench`."""

@@ -1,0 +1,114 @@
+"""What `sam build` made, looked at before it is deployed: its size, and whether Lambda's machine can load it.
+
+A wheel for another machine or another Python installs without complaint; only the first call in the cloud would fail.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MEGABYTE: Final = 1024 * 1024
+"""As Lambda counts: its limit of 250 MB for a function with its layers is 262,144,000 bytes."""
+
+# Executable and Linkable Format: e_machine, two little-endian bytes at offset 18. https://man7.org/linux/man-pages/man5/elf.5.html
+_ELF: Final = b"\x7fELF"
+_MACHINE_AT: Final = 18
+_MACHINES: Final = {0x3E: "x86_64", 0xB7: "arm64"}
+# _core.cpython-313-x86_64-linux-gnu.so is for CPython 3.13 alone; _core.abi3.so is for it and later ones.
+_CPYTHON: Final = re.compile(r"\.cpython-(\d+)")
+_RUNTIME: Final = "313"
+_NO_BYTECODE: Final = (
+    "so that every cold start compiles what it imports (to mend that, have python3.13 on PATH, or name one: make build "
+    "RUNTIME_PYTHON=/path/to/python3.13)"
+)
+
+
+class ArtifactError(RuntimeError):
+    """What was built must not be deployed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One folder that is deployed as it stands: how `sam build` names it, its sources, and its bound in megabytes."""
+
+    name: str
+    source: str
+    bound: int
+
+
+ARTIFACTS: Final = (
+    # A consumer's own code and other layers share Lambda's 250 MB with it, and every cold start unpacks it.
+    Artifact("ServiceKeysLayer", "layers/service_keys", 40),
+    Artifact("Authorizer", "functions/authorizer", 25),
+)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an artifact holds: bytes in all, its native modules, and whether its Python modules are compiled."""
+
+    artifact: Artifact
+    size: int
+    native_modules: tuple[str, ...]
+    compiled: bool
+
+    def __str__(self) -> str:
+        size, bound = self.size / MEGABYTE, self.artifact.bound
+        bytecode = "with bytecode" if self.compiled else f"without bytecode, {_NO_BYTECODE}"
+        modules = ", ".join(self.native_modules)
+        return f"{self.artifact.name}: {size:.1f} MB unzipped, {bound} at most; {bytecode}; native: {modules}"
+
+
+def inspect(build: Path, artifact: Artifact, architecture: str) -> Inspection:
+    """Look at one artifact in the folder `build`.
+
+    Args:
+        build: Where `sam build` put the artifacts.
+        artifact: Which of them.
+        architecture: What it is to run on, `arm64` or `x86_64`.
+
+    Raises:
+        ArtifactError: It is not there, too large, or holds a native module that Lambda's Python there cannot load.
+    """
+    folder = build / artifact.name
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    native = [path for path in files if ".so" in path.suffixes]
+    if not native:
+        # Both bring some: without them, pip installed nothing, or the sources of another interpreter.
+        message = f"{folder} holds no native module. Build it anew: rm -r .aws-sam && make build"
+        raise ArtifactError(message)
+    for path in native:
+        if objection := _objection(path, architecture):
+            message = f"{path} {objection}. Build it anew: rm -r .aws-sam && make build ARCHITECTURE={architecture}"
+            raise ArtifactError(message)
+    compiled = any(path.name.endswith(f".cpython-{_RUNTIME}.pyc") for path in files)
+    inspection = Inspection(
+        artifact, sum(path.stat().st_size for path in files), tuple(path.name for path in native), compiled
+    )
+    if inspection.size > artifact.bound * MEGABYTE:
+        message = (
+            f"{inspection}. See what grew (du -k {folder}/* {folder}/*/* | sort -n), take it out of "
+            f"{artifact.source}/requirements.in and run make lock. Or raise its bound, in local/artifacts.py"
+        )
+        raise ArtifactError(message)
+    return inspection
+
+
+def _objection(path: Path, architecture: str) -> str | None:
+    """Return why Lambda's Python on `architecture` could not load a native module."""
+    with path.open("rb") as file:
+        header = file.read(_MACHINE_AT + 2)
+    if not header.startswith(_ELF):
+        return "is no Linux library"
+    machine = _MACHINES.get(int.from_bytes(header[_MACHINE_AT:], "little"), "another machine")
+    if machine != architecture:
+        return f"is for {machine}, not for {architecture}"
+    version = _CPYTHON.search(path.name)
+    if version and version[1] != _RUNTIME:
+        return f"is for CPython {version[1]}, not for {_RUNTIME}"
+    return None

@@ -1,0 +1,99 @@
+"""What was built, in containers with Lambda's Python, under `sam local`."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from local.sam import architecture, event_of
+from tests.e2e.conftest import INTERPRETER
+from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, HttpAdmin
+
+if TYPE_CHECKING:
+    from local.providers import FakeProviders
+    from local.stack import LocalStack
+    from tests.e2e.conftest import Invoke
+
+MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+
+
+def test_the_layer_runs_on_the_interpreter_it_was_built_for(
+    invoke_consumer: Invoke, pytestconfig: pytest.Config
+) -> None:
+    found = invoke_consumer("Interpreter", {})
+    pytestconfig.stash[INTERPRETER] = f"{found['implementation']} {found['version']} on {found['machine']}"
+
+    assert found["implementation"] == "CPython"
+    assert found["version"].startswith("3.13.")
+    assert found["machine"] == MACHINES[architecture()]
+    assert all(module.startswith("/opt/python/") for module in found["modules"])
+
+
+def test_an_administrator_stores_changes_and_deletes_a_key(admin: HttpAdmin) -> None:
+    created = admin.create("Spotify life cycle", key=SPOTIFY_KEY, service="spotify-life-cycle")
+    key_id = created["id"]
+    assert created["maskedKey"] == {"clientId": "••••cdef", "clientSecret": "••••3210"}
+
+    assert [key["id"] for key in admin.listing(service="spotify-life-cycle").data] == [key_id]
+    shown = admin.get(key_id)
+    assert (shown.data, shown.headers["ETag"]) == (created, '"1"')
+
+    updated = admin.update(key_id, {"description": "Web player"}, If_Match='"1"')
+    assert (updated.data["description"], updated.data["version"]) == ("Web player", 2)
+    assert admin.update(key_id, {"description": "lost"}, If_Match='"1"').code == "VERSION_CONFLICT"
+
+    disabled = admin.update(key_id, {"active": False}, method="PUT")
+    assert (disabled.data["active"], disabled.data["version"]) == (False, 3)
+    assert admin.listing(service="spotify-life-cycle", active="true").data == []
+
+    assert admin.delete(key_id).status == 200
+    assert admin.get(key_id).code == "API_KEY_NOT_FOUND"
+
+
+def test_the_example_reads_through_the_layer_what_an_administrator_stored(
+    admin: HttpAdmin, invoke_consumer: Invoke, providers: FakeProviders
+) -> None:
+    key = admin.create("Spotify", key=SPOTIFY_KEY)
+    assert key["service"] == "spotify"
+    providers.requests.clear()
+
+    assert invoke_consumer("SpotifyToken", {}) == {"expiresIn": 3600}
+
+    ((method, path, headers),) = providers.requests
+    credentials = base64.b64encode(f"{SPOTIFY_KEY['clientId']}:{SPOTIFY_KEY['clientSecret']}".encode()).decode()
+    assert (method, path, headers["Authorization"]) == ("POST", "/spotify/api/token", f"Basic {credentials}")
+    assert admin.get(key["id"]).data["lastUsed"] is not None
+
+    admin.update(key["id"], {"active": False})
+    refused = invoke_consumer("SpotifyToken", {})
+    assert refused["errorType"] == "KeyDisabled"
+    assert len(providers.requests) == 1
+
+
+@pytest.mark.parametrize("token", ["expired", "foreign"])
+def test_a_token_that_is_not_good_is_refused(
+    stack: LocalStack, admin: HttpAdmin, invoke_built: Invoke, token: str
+) -> None:
+    tokens = {"expired": stack.issuer.token(hours=-1), "foreign": type(stack.issuer).generate().token()}
+    headers = {"Authorization": f"Bearer {tokens[token]}"}
+
+    answer = requests.get(admin.stack.url + COLLECTION, headers=headers, timeout=30)
+    # The word that API Gateway turns into a 401; start-api turns whatever an authorizer raises into a 502.
+    event = event_of("Authorizer", stack) | {"authorizationToken": headers["Authorization"]}
+
+    assert answer.status_code == 502
+    assert "data" not in answer.text
+    assert invoke_built("Authorizer", event)["errorMessage"] == "Unauthorized"
+
+
+def test_who_is_no_administrator_is_refused(stack: LocalStack, admin: HttpAdmin) -> None:
+    headers = {"Authorization": f"Bearer {stack.issuer.token(role='listener')}"}
+
+    assert requests.get(admin.stack.url + COLLECTION, headers=headers, timeout=30).status_code == 403
+
+
+def test_a_request_without_a_token_is_refused(admin: HttpAdmin) -> None:
+    assert requests.get(admin.stack.url + COLLECTION, timeout=30).status_code == 401

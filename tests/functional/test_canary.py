@@ -1,0 +1,258 @@
+"""One marked secret on every path, with everything logged that any library would log: it comes out nowhere.
+
+The assertion stands in tests/conftest.py, for every test of the suite: see tests/canary.py for where it looks. Here are
+the paths that the other files take without a secret, and proof that it would be found.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from service_keys import ServiceKeys, observability
+from service_keys.errors import ServiceKeysError
+from service_keys.observability import logger
+from service_keys.table import Table
+from tests.canary import WATCH, LogWatch, shows_it, watched_log
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Answer, ClientsOf, Store
+from tests.processes import ROOT
+from tests.wire import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from local.providers import FakeProviders
+    from local.stack import LocalStack
+    from tests.wire import Wire
+
+OPENAI_KEY = f"sk-{SECRET}"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(autouse=True)
+def everything_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(observability, "metrics_namespace", "ServiceKeys/test")
+    functions_log = logging.getLogger(logger.name)
+    before = functions_log.level
+    functions_log.setLevel(logging.DEBUG)
+    with watched_log():
+        yield
+    functions_log.setLevel(before)
+
+
+@pytest.fixture
+def admin(stack: LocalStack, store: Store) -> Admin:
+    return Admin(stack)
+
+
+def test_a_life_of_a_key(admin: Admin, store: Store, clients_of: ClientsOf, providers: FakeProviders) -> None:
+    for service, key in (("openai", OPENAI_KEY), ("spotify", SPOTIFY_KEY)):
+        body = {"name": f"Key of {service}", "service": service, "key": key}
+        for _ in range(2):
+            assert admin.send("POST", COLLECTION, body, Idempotency_Key=f"{service}-0123456789").status == 201
+        assert admin.send("POST", COLLECTION, body).code == "DUPLICATE_API_KEY_NAME"
+        key_id = admin.listing(service=service).data[0]["id"]
+        for answer in ("valid", "wrong", "html", "reset"):
+            providers.chosen[service] = answer
+            assert admin.verify(key_id).status == 200
+        providers.chosen[service] = "valid"
+        dynamodb, kms = clients_of("ReadAllKeys")
+        read = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms).get(service)
+        assert shows_it(dict(read) or read.value)
+        assert not shows_it(repr(read), str(read), f"{read}", vars(read) if hasattr(read, "__dict__") else None)
+        assert admin.update(key_id, {"key": key}, If_Match='"9"').code == "VERSION_CONFLICT"
+        assert admin.update(key_id, {"key": key, "name": "Renamed", "active": False}).status == 200
+        assert admin.delete(key_id).status == 200
+
+
+REFUSED: dict[str, tuple[bytes, int]] = {
+    "not JSON": (f'{{"name": "One", "key": "{OPENAI_KEY}"'.encode(), 400),
+    "not UTF-8": (f'{{"name": "One", "key": "{OPENAI_KEY}'.encode() + b'\xff"}', 400),
+    "no object": (json.dumps(OPENAI_KEY).encode(), 400),
+    "a field twice": (f'{{"key": "{OPENAI_KEY}", "key": "{OPENAI_KEY}"}}'.encode(), 400),
+    "no number": (f'{{"key": "{OPENAI_KEY}", "name": NaN}}'.encode(), 400),
+    "deep": (b'{"key": ' + b"[" * 5000 + OPENAI_KEY.encode() + b"]" * 5000 + b"}", 400),
+    "a wrong name": (json.dumps({"name": OPENAI_KEY * 9, "key": OPENAI_KEY}).encode(), 400),
+    "a wrong shape": (json.dumps({"name": "Spotify", "service": "spotify", "key": OPENAI_KEY}).encode(), 400),
+    "wrong parts": (json.dumps({"name": "One", "key": {OPENAI_KEY: [OPENAI_KEY]}}).encode(), 400),
+    "a lone surrogate": (f'{{"name": "One", "key": "{OPENAI_KEY}\\ud800"}}'.encode(), 400),
+    "everything wrong": (
+        json.dumps({field: [SECRET] for field in ("name", "key", "active", "service", SECRET)}).encode(),
+        400,
+    ),
+    "too large": (json.dumps({"name": "One", "key": OPENAI_KEY * 2000}).encode(), 413),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_what_is_refused_is_not_repeated(admin: Admin, store: Store, method: str, why: str) -> None:
+    path = COLLECTION if method == "POST" else f"{COLLECTION}/{admin.create(key=OPENAI_KEY)['id']}"
+    body, status = REFUSED[why]
+
+    # API Gateway hands bytes that are no text over in base64 where a binary type is declared; ours has none.
+    assert admin.call(method, path, body=body, headers=JSON).status == status
+
+
+@pytest.mark.parametrize("where", ["headers", "query", "path"])
+def test_what_stands_in_the_wrong_place_is_not_repeated(admin: Admin, where: str) -> None:
+    header = {"If-Match": OPENAI_KEY, "Idempotency-Key": f"{OPENAI_KEY} and a blank"}
+    if where == "headers":
+        answers = [
+            admin.call(
+                "POST", COLLECTION, body=b'{"name": "One", "key": "' + SECRET.encode() + b'"}', headers=JSON | header
+            ),
+            admin.call("DELETE", f"{COLLECTION}/{admin.create()['id']}", headers=header),
+        ]
+    elif where == "query":
+        queries = ({OPENAI_KEY: "1"}, {"cursor": OPENAI_KEY}, {"service": OPENAI_KEY + "!"}, {"limit": OPENAI_KEY})
+        answers = [admin.listing(**query) for query in queries]
+    else:
+        answers = [admin.get(OPENAI_KEY), admin.verify(OPENAI_KEY), admin.delete(OPENAI_KEY)]
+
+    assert {answer.status for answer in answers} <= {400, 404}
+
+
+FAULTS = [
+    {"status": 400, "code": "AccessDeniedException"},
+    {"status": 400, "code": "ValidationException", "body": {"message": "the value is wrong"}},
+    {"status": 500},
+    {"reset": True, "after": True},
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(map(str, fault.values())))
+def test_no_fault_of_aws_brings_it_out(
+    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, fault: dict[str, Any]
+) -> None:
+    ids = [admin.create(f"Key {number}", key=OPENAI_KEY, service="openai")["id"] for number in range(4)]
+    body = {"name": "New", "service": "openai", "key": OPENAI_KEY}
+    acts: dict[str, tuple[Callable[[], Answer], ...]] = {
+        "KMS.Encrypt": (
+            lambda: admin.send("POST", COLLECTION, body),
+            lambda: admin.update(ids[0], {"key": OPENAI_KEY}),
+        ),
+        "DynamoDB.TransactWriteItems": (
+            lambda: admin.send("POST", COLLECTION, body),
+            lambda: admin.update(ids[1], {"key": OPENAI_KEY, "name": "Other"}),
+            lambda: admin.delete(ids[2]),
+        ),
+        "DynamoDB.GetItem": (lambda: admin.update(ids[3], {"key": OPENAI_KEY}), lambda: admin.verify(ids[3])),
+        "KMS.Decrypt": (lambda: admin.verify(ids[3]),),
+        "DynamoDB.UpdateItem": (lambda: admin.verify(ids[3]),),
+        "DynamoDB.Query": (admin.listing,),
+    }
+    for operation, several in acts.items():
+        with wire.failing(Fault(operation, **fault)):
+            assert {act().status for act in several} <= {500, 503}
+    dynamodb, kms = clients_of("ReadAllKeys")
+    for operation in ("DynamoDB.Query", "KMS.Decrypt"):
+        keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms)
+        with wire.failing(Fault(operation, **fault)), pytest.raises(Exception, match=r".+"):
+            keys.get("openai")
+    with wire.failing(Fault("DynamoDB.UpdateItem", **fault)):
+        assert ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms).get("openai").value == OPENAI_KEY
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, ServiceKeysError, KeyError])
+def test_a_crash_inside_a_handler_tells_nobody_its_text(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def crash(*_: object, **given: Any) -> None:
+        raise kind(f"cannot take {OPENAI_KEY}") if kind is not ServiceKeysError else RuntimeError(OPENAI_KEY, given)
+
+    monkeypatch.setattr(Table, "create", crash)
+    answer = admin.send("POST", COLLECTION, {"name": "New", "key": OPENAI_KEY})
+
+    assert answer.status == 500
+    # The error itself holds it: that is what this test is about. Nothing else does.
+    WATCH.expect("an error in a handler")
+    assert not shows_it(*capfd.readouterr())
+
+
+# --- that it would be found -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        SECRET,
+        f"[{SECRET.upper()}]",
+        SECRET.encode(),
+        {"Plaintext": SECRET},
+        SECRET.encode().hex(),
+        *(base64.b64encode(b"x" * before + SECRET.encode()).decode() for before in range(3)),
+        base64.urlsafe_b64encode(json.dumps({"key": OPENAI_KEY}).encode()).decode(),
+    ],
+)
+def test_it_is_found_in_whatever_form(shown: object) -> None:
+    assert shows_it(shown)
+
+
+def test_it_is_found_in_an_error_that_another_one_hides() -> None:
+    try:
+        try:
+            json.loads(f'{{"key": "{SECRET}"')
+        except ValueError:
+            raise RuntimeError("hidden") from None
+    except RuntimeError as error:
+        WATCH.look_at_error("here", error)
+
+    WATCH.expect("here: JSONDecodeError shows a secret")
+
+
+def test_it_is_found_in_a_log_line_of_any_level() -> None:
+    LogWatch().emit(logging.makeLogRecord({"name": "some.library", "msg": "sending %s", "args": ({"key": SECRET},)}))
+
+    WATCH.expect("logger some.library")
+
+
+def test_a_test_that_prints_it_fails(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import *")
+    (tmp_path / "test_example.py").write_text(
+        f"""
+import subprocess, logging
+def test_out(): print("{SECRET}")
+def test_of_a_child(): subprocess.run(["echo", "{SECRET}"], check=True)
+def test_error(): logging.getLogger("x").warning("{SECRET}")
+def test_well(): print("well")
+"""
+    )
+    path = os.pathsep.join([str(ROOT), str(ROOT / "layers" / "service_keys")])
+    command = [sys.executable, "-m", "pytest", "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "-q"]
+
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+
+    assert "a secret stands in: Captured stdout call" in ran.stdout
+    # Each fails once more when it ends, by its output up to then.
+    assert "3 failed, 1 passed, 3 errors" in ran.stdout
+
+
+# --- traces ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_function_loads_anything_that_traces() -> None:
+    code = """
+import sys
+from local.aws import isolated
+from local.functions import loaded
+from local.template import Template
+from tests.template.conftest import DEPLOYMENT
+references = {"ApiKeysTable": "table", "EncryptionKey.Arn": "key", "EncryptionKey": "key"}
+references |= {f"{name}Log": name for name, _ in Template.load(DEPLOYMENT).resources("AWS::Lambda::Function")}
+with loaded(Template.load(DEPLOYMENT, references).functions().values(), isolated({})) as functions:
+    print(len(functions), [name for name in sys.modules if name.partition(".")[0] in {"aws_xray_sdk", "opentelemetry"}])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "7 []\n", "Lambda's own traces hold no bodies; a library's could"

@@ -1,0 +1,244 @@
+"""Every call that a function makes, in every kind of trouble: the right answer, and nothing half written.
+
+The cells are those of tests/functional/faults.py, from which docs/faults.md is made.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.aws import isolated
+from local.functions import loaded
+from local.gateway import Gateway, Request
+from service_keys import ServiceKeys, errors
+from service_keys.table import IDEMPOTENCY_PARTITION, NAME_PARTITION
+from tests.functional import faults
+from tests.functional.conftest import COLLECTION, SECRET, Admin, Answer, ClientsOf, Store
+from tests.functional.faults import CALLS, FAULTS, JWKS_FAULTS, READER
+from tests.processes import ROOT
+from tests.wire import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from local.stack import LocalStack
+    from tests.conftest import Logged
+    from tests.functional.faults import Call
+    from tests.wire import Wire
+
+OPENAI_KEY = f"sk-{SECRET}"
+NEW = {"name": "New", "service": "openai", "key": OPENAI_KEY}
+CHANGES = {"name": "Renamed", "description": "Changed", "active": False, "key": OPENAI_KEY + "x"}
+Items = list[dict[str, Any]]
+
+
+@pytest.fixture
+def admin(stack: LocalStack, store: Store) -> Admin:
+    """Faults lie behind the handlers, so events suffice."""
+    return Admin(stack)
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that an administrator does to the key ``openai.…``, named ``There``.
+
+    Attributes:
+        again: Status of the same request afterwards, where the change was made and where it was not.
+    """
+
+    do: Callable[[Admin, str], Answer]
+    again: tuple[int, int] = (200, 200)
+
+
+def by_sort_key(items: Items, partition: str) -> dict[str, dict[str, Any]]:
+    return {item["id"]["S"]: item for item in items if item["service"]["S"] == partition}
+
+
+ACTS = {
+    "create": Act(lambda admin, _: admin.send("POST", COLLECTION, NEW, Idempotency_Key="k" * 16), again=(201, 201)),
+    "list": Act(lambda admin, _: admin.listing()),
+    "list one service": Act(lambda admin, _: admin.listing(service="openai")),
+    "get": Act(lambda admin, key_id: admin.get(key_id)),
+    "update": Act(lambda admin, key_id: admin.update(key_id, CHANGES, If_Match='"1"'), again=(412, 200)),
+    "verify": Act(lambda admin, key_id: admin.verify(key_id)),
+    "delete": Act(lambda admin, key_id: admin.delete(key_id, If_Match='"1"'), again=(404, 200)),
+}
+
+
+def assert_made(act: str, before: Items, after: Items, key_id: str) -> None:
+    """Fail unless the change is made, wholly."""
+    keys, names, memories = (by_sort_key(after, part) for part in ("openai", NAME_PARTITION, IDEMPOTENCY_PARTITION))
+    was = by_sort_key(before, "openai")[key_id]
+    match act:
+        case "create":
+            (new,) = keys.keys() - {key_id}
+            assert (set(names), len(memories)) == ({"there", "new"}, 1)
+            assert names["new"]["key"] == next(iter(memories.values()))["key"] == {"S": new}
+        case "update":
+            now = keys[key_id]
+            assert (now["name"]["S"], now["active"]["BOOL"], now["version"]["N"]) == ("Renamed", False, "2")
+            assert now["ciphertext"] != was["ciphertext"]
+            assert set(names) == {"renamed"}
+        case "verify":
+            now = dict(keys[key_id])
+            assert now.pop("verification")["M"]["status"] == {"S": "valid"}
+            assert now == was
+        case "delete":
+            assert after == []
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_has_the_outcome_that_the_table_says(
+    stack: LocalStack, admin: Admin, store: Store, wire: Wire, logged: Logged, call: Call, fault: str
+) -> None:
+    key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
+    before, lines = store.items(), len(logged())
+    act, expected = ACTS[call.act], call.outcome(fault)
+    began = time.monotonic()
+
+    with wire.failing(Fault(call.operation, skip=call.nth - 1, **FAULTS[fault])):
+        answer = act.do(admin, key_id)
+
+    assert time.monotonic() - began < stack.functions[call.function].definition.timeout
+    assert (200 if answer.status == 201 else answer.status) == expected.status
+    if expected.made:
+        assert_made(call.act, before, store.items(), key_id)
+    else:
+        assert store.items() == before
+    written = logged()[lines:]
+    assert [line["audit"]["outcome"] for line in written if "audit" in line] == [expected.audit] * bool(expected.audit)
+    if expected.status == 503:
+        assert answer.code == "SERVICE_UNAVAILABLE"
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "try again" in answer.body["error"]["message"].lower()
+        assert written[-1]["level"] == "WARNING"
+    elif expected.status == 500:
+        assert answer.code == "INTERNAL_SERVER_ERROR"
+        assert "AccessDenied" not in answer.text, "what we may do is none of the client's business"
+        assert written[-1]["level"] == "ERROR"
+        assert f"refused {call.operation.split('.')[1]}" in written[-1]["message"]
+
+    again = act.do(admin, key_id)
+
+    assert again.status == act.again[0 if expected.made else 1]
+    if call.act == "create":
+        assert again.headers.get("Idempotency-Replayed") == ("true" if expected.made else None)
+        assert [key["id"] for key in admin.listing().data] == [again.data["id"], key_id]
+    if call.changes and again.status in {200, 201}:
+        assert_made(call.act, before, store.items(), key_id)
+
+
+# --- a reader -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", READER)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_cold_reader_in_trouble(
+    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, operation: str, fault: str
+) -> None:
+    key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
+    before = store.item(key_id)
+    dynamodb, kms = clients_of("ReadAllKeys")
+    keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms)
+    outage, denied = READER[operation]
+    expected = {"access denied": denied, "first answer lost": "the key"}.get(fault, outage)
+
+    with wire.failing(Fault(operation, **FAULTS[fault])):
+        if expected == "the key":
+            assert keys.get("openai").value == OPENAI_KEY
+        else:
+            with pytest.raises(getattr(errors, expected)):
+                keys.get("openai")
+
+    after = store.item(key_id)
+    stamped = operation == "DynamoDB.UpdateItem" and "lost" in fault
+    assert ("lastUsed" in after) == (stamped or fault == "first answer lost")
+    after.pop("lastUsed", None)
+    assert after == before, "a reader changes nothing else"
+
+
+# --- the authorizer -------------------------------------------------------------------------------------------------
+
+
+class Issuer(ThreadingHTTPServer):
+    """Answers as it is told."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(("127.0.0.1", 0), _IssuerHandler)
+        self.fault = fault
+        self.ended = Event()
+
+
+class _IssuerHandler(BaseHTTPRequestHandler):
+    server: Issuer
+
+    def do_GET(self) -> None:
+        statuses = {"429": 429, "5xx": 503, "403": 403, "HTML": 200, "redirect": 302}
+        if self.server.fault == "no answer":
+            self.server.ended.wait(20)
+        if self.server.fault in statuses:
+            self.send_response(statuses[self.server.fault])
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(b"<html></html>")
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet."""
+
+
+@pytest.fixture
+def issuer(request: pytest.FixtureRequest) -> Iterator[str]:
+    with Issuer(request.param) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+        server.ended.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("issuer", JWKS_FAULTS, indirect=True)
+def test_an_issuer_in_trouble_lets_nobody_in_and_blames_nobody(
+    stack: LocalStack, store: Store, wire: Wire, issuer: str
+) -> None:
+    template = stack.template.with_parameters({"JwksUrl": issuer})
+    headers = [("Authorization", f"Bearer {stack.issuer.token()}")]
+    with loaded([template.functions()["Authorizer"]], isolated({})) as fresh:
+        gateway = Gateway(template, {**stack.functions, **fresh})
+        answer = gateway.handle(Request("GET", COLLECTION, headers=headers))
+
+    assert answer.status == 503
+    assert "SERVICE_UNAVAILABLE" in answer.body
+    assert int(dict(answer.headers)["Retry-After"]) >= 1
+    assert wire.calls == []
+
+
+def test_the_page_about_faults_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "faults.md").read_text() == faults.document(), "make docs"
+
+
+def test_every_call_of_every_function_is_in_the_table(
+    admin: Admin, store: Store, wire: Wire, providers: Any, stack: LocalStack
+) -> None:
+    seen: set[tuple[str | None, str, int]] = set()
+    for number, act in enumerate(ACTS.values()):
+        key_id = admin.create(f"Key {number}", OPENAI_KEY, service="openai")["id"]
+        wire.clear()
+        assert act.do(admin, key_id).status in {200, 201}
+        counts: dict[tuple[str | None, str], int] = {}
+        for made in wire.calls:
+            counts[made.caller, made.operation] = counts.get((made.caller, made.operation), 0) + 1
+            seen.add((made.caller, made.operation, counts[made.caller, made.operation]))
+
+    assert seen == {(call.function, call.operation, call.nth) for call in CALLS}

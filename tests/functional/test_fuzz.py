@@ -1,0 +1,140 @@
+"""Requests that nobody thought of, made from openapi.yaml: every answer is one that it describes, and no error is ours.
+
+`make fuzz` makes more than two thousand, `make test` some of them: the same ones each time, unless FUZZ_SEED says
+otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import schemathesis
+import yaml
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.failures import FailureGroup
+
+from local.openapi import DOCUMENT
+from tests.functional.conftest import COLLECTION, SECRET, Admin, HttpAdmin, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.stack import LocalStack
+
+CALLS = int(os.environ.get("FUZZ_CALLS", "20"))
+"""For each operation: half of them as the document allows, half of them as it does not."""
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+OPERATIONS = sorted(
+    f"{method.upper()} {path}"
+    for path, item in yaml.safe_load(DOCUMENT.read_text())["paths"].items()
+    for method in item
+    if method != "parameters"
+)
+OPENAI_KEY = f"sk-{SECRET}"
+MUST_ANSWER = {
+    "GET /api/v1/admin/api-keys": {200, 400},
+    "POST /api/v1/admin/api-keys": {201, 400},
+    "GET /api/v1/admin/api-keys/{id}": {200, 404},
+    "PUT /api/v1/admin/api-keys/{id}": {200, 400},
+    "PATCH /api/v1/admin/api-keys/{id}": {200, 400},
+    "DELETE /api/v1/admin/api-keys/{id}": {200, 404},
+    "POST /api/v1/admin/api-keys/{id}/verify": {200, 404},
+}
+"""What a run must have reached, or it tested nothing but refusals."""
+
+
+@functools.cache
+def document() -> Any:
+    return schemathesis.openapi.from_dict(yaml.safe_load(DOCUMENT.read_text()))
+
+
+def operation_of(label: str) -> Any:
+    return next(found.ok() for found in document().get_all_operations() if found.ok().label == label)
+
+
+class Aim:
+    """Turns some cases to what is there, a key or a page; the rest ask for what was generated."""
+
+    def __init__(self, admin: Admin) -> None:
+        self.admin = admin
+        self.made = 0
+        self.key_id = ""
+
+    def __call__(self, case: Any, number: int) -> None:
+        if "id" in case.path_parameters and number % 4:
+            if not self.key_id or self.admin.get(self.key_id).status != 200:
+                self.made += 1
+                self.key_id = self.admin.create(f"Fuzzed {self.made}", OPENAI_KEY, service="openai")["id"]
+            case.path_parameters["id"] = self.key_id
+        if number % 3 == 0:
+            # What is generated hardly ever is the version at hand.
+            case.headers.pop("If-Match", None)
+        if case.operation.label == f"POST {COLLECTION}" and number % 3 == 1 and isinstance(case.body, dict):
+            # The rules of a key are not all in the schema, and a name is taken once.
+            case.body = case.body | {"name": f"Generated {number}", "key": SECRET}
+        if "cursor" in case.query and number % 2:
+            case.query.clear()
+            cursor = self.admin.listing(limit="1").body["pagination"]["nextCursor"]
+            case.query.update({"limit": "2", "cursor": cursor} if cursor else {})
+
+
+def run(label: str, mode: GenerationMode, calls: int, ask: Callable[[Any, int], None]) -> int:
+    """Generate so many requests of an operation, and ask each; return how many there were."""
+    numbers = iter(range(10**9))
+
+    @seed(SEED)
+    @settings(
+        max_examples=calls,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation_of(label).as_strategy(generation_mode=mode))
+    def every_case(case: Any) -> None:
+        ask(case, next(numbers))
+
+    every_case()
+    return next(numbers)
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_every_answer_is_one_that_the_document_describes(
+    stack: LocalStack, store: Store, record_property: Callable[[str, object], None], label: str
+) -> None:
+    admin = HttpAdmin(stack)
+    aim = Aim(Admin(stack))
+    for number in range(3):
+        admin.create(f"There {number}", OPENAI_KEY, service="openai")
+    statuses: Counter[int] = Counter()
+    names = ("status_code_conformance", "content_type_conformance", "response_headers_conformance")
+    load_all_checks()
+    checks = CHECKS.get_by_names(["not_a_server_error", "response_schema_conformance", *names])
+
+    def ask(case: Any, number: int) -> None:
+        aim(case, number)
+        answer = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {admin.token}"})
+        statuses[answer.status_code] += 1
+        case.validate_response(answer, checks=checks)
+
+    made = sum(run(label, mode, -(-CALLS // 2), ask) for mode in GenerationMode)
+
+    record_property("generated calls", f"{label}: {made} calls, {dict(sorted(statuses.items()))}")
+    assert made >= CALLS
+    assert statuses.keys() >= MUST_ANSWER[label]
+    assert max(statuses) < 500
+
+
+def test_an_answer_that_the_document_does_not_describe_is_noticed(stack: LocalStack, store: Store) -> None:
+    case = operation_of(f"GET {COLLECTION}/{{id}}").Case(path_parameters={"id": "openai.0123456789ab"})
+    answer = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {HttpAdmin(stack).token}"})
+    answer.status_code = 418
+
+    with pytest.raises(FailureGroup, match="Undocumented status code"):
+        case.validate_response(answer)

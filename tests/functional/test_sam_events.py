@@ -1,0 +1,65 @@
+"""The events of `make sam-invoke`, in this process."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.events import rest_event
+from local.sam import EVENTS, ID, SamError, event_of
+
+if TYPE_CHECKING:
+    from local.stack import LocalStack
+    from tests.functional.conftest import Store
+
+STATUS = {
+    "CreateApiKey": 201,
+    "ListApiKeys": 200,
+    "GetApiKey": 200,
+    "UpdateApiKey": 200,
+    "VerifyApiKey": 200,
+    "DeleteApiKey": 200,
+}
+
+
+def test_every_function_has_an_event(stack: LocalStack) -> None:
+    events = {path.stem for path in EVENTS.iterdir()}
+
+    assert events == {function.code.name for function in stack.template.functions().values()}
+    assert {*STATUS, "Authorizer"} == set(stack.functions)
+
+
+@pytest.mark.parametrize(("function", "status"), STATUS.items())
+def test_a_function_does_with_its_event_what_it_is_for(
+    stack: LocalStack, store: Store, function: str, status: int
+) -> None:
+    answer = stack.functions[function].invoke(event_of(function, stack))
+
+    assert answer["statusCode"] == status, answer["body"]
+    if function == "ListApiKeys":
+        assert len(json.loads(answer["body"])["data"]) == 1
+
+
+def test_the_authorizers_event_has_a_good_token(stack: LocalStack) -> None:
+    answer = stack.functions["Authorizer"].invoke(event_of("Authorizer", stack))
+
+    assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
+
+
+@pytest.mark.parametrize("function", STATUS)
+def test_an_event_has_every_field_that_api_gateway_sends(stack: LocalStack, store: Store, function: str) -> None:
+    event = event_of(function, stack)
+    ours = rest_event("GET", "/", authorizer={})
+
+    assert event.keys() == ours.keys()
+    assert ours["requestContext"].keys() <= event["requestContext"].keys()
+    assert ID not in json.dumps(event)
+    routes = {(route.method, route.path): route.function for route in stack.template.routes()}
+    assert routes[event["httpMethod"], event["resource"]] == function
+
+
+def test_a_function_that_there_is_not_is_answered_with_those_that_there_are(stack: LocalStack) -> None:
+    with pytest.raises(SamError, match=r"There is no function Nope\. .* Authorizer \| CreateApiKey \| "):
+        event_of("Nope", stack)

@@ -1,0 +1,90 @@
+"""docs/permissions.md, made of the translated template: ``python -m tests.permissions``, or ``make docs``."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from local.template import Template
+from tests.iam import Policies
+from tests.template.conftest import DEPLOYMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tests.iam import Grant
+
+_NAMES: Final = {"ApiKeysTable.Arn": "table", "EncryptionKey.Arn": "key"}
+_OWN_KEY: Final = "arn:aws:kms:eu-west-1:123456789012:key/own"
+_RESOURCES: Final = {
+    "arn:aws:ssm:eu-west-1:123456789012:parameter/NAME": "the parameter",
+    _OWN_KEY: "the parameter's KMS key",
+    "table": "the table",
+    "table/index/newest": "its index `newest`",
+    "key": "the KMS key",
+}
+_HEAD: Final = """\
+<!-- Made by `make docs` from template.yaml. Change that, then make it again. -->
+# Permissions
+
+What each function's role, and each policy for readers, grants: all is `Allow`, and there is nothing else but writing
+logs. A transaction needs the action of each of its elements.
+
+The functional tests enforce these policies: what stands for AWS refuses every call that its caller's policy does not
+allow ([tests/iam.py](../tests/iam.py) evaluates them), so nothing is missing. That nothing is spare, not one action,
+resource, partition or attribute, is what
+[test_least_privilege.py](../tests/functional/test_least_privilege.py) shows: it takes every path that calls AWS, and
+compares. It also tries, with each function's own permissions, what must not be possible. IAM itself is not there in
+these tests: they know its rules as its documentation gives them.
+"""
+
+
+def document() -> str:
+    """Return the page."""
+    template = Template.load(DEPLOYMENT, _NAMES)
+    policies = Policies.of(template)
+    parts = [_HEAD]
+    secret = {"JwksUrl": "", "JwtSecretParameter": "/NAME", "JwtSecretKmsKeyArn": _OWN_KEY}
+    shared = Policies.of(Template.load(DEPLOYMENT | secret, _NAMES))
+    for name, _ in sorted(template.resources("AWS::Lambda::Function")):
+        parts += _section(name, template.property(name, "Description"), policies.of_principal(name))
+        if name == "Authorizer":
+            words = "With `JwtSecretParameter`; `kms:Decrypt` with `JwtSecretKmsKeyArn` alone, and SSM makes that call"
+            parts += _section(f"{name}, by a shared secret", words, shared.of_principal(name), level=3)
+    parts.append("## For readers\n\nManaged policies, which other functions attach.\n")
+    for name, _ in template.resources("AWS::IAM::ManagedPolicy"):
+        parts += _section(name, template.property(name, "Description"), policies.of_principal(name), level=3)
+    return "\n".join(parts)
+
+
+def _section(name: str, description: str, grants: list[Grant], *, level: int = 2) -> Iterator[str]:
+    yield f"{'#' * level} {name}\n\n{description}.\n"
+    if not grants:
+        yield "Nothing.\n"
+        return
+    yield "| for | action | on | if |\n| --- | --- | --- | --- |"
+    for sid, statement in groupby(grants, key=lambda grant: grant.sid):
+        several = list(statement)
+        actions = ", ".join(f"`{grant.action}`" for grant in several)
+        resources = ", ".join(_RESOURCES[resource] for resource in several[0].resources)
+        yield f"| {sid} | {actions} | {resources} | {_conditions(several[0])} |"
+    yield ""
+
+
+def _conditions(grant: Grant) -> str:
+    return "<br>".join(f"`{key}` {_words(operator)} {_listed(values)}" for operator, key, values in grant.conditions)
+
+
+def _words(operator: str) -> str:
+    words = {"StringEquals": "is", "StringEqualsIfExists": "is, where there is one,", "StringLike": "is like"}
+    each = {"ForAllValues:StringEquals": "are all among", "ForAllValues:StringNotLike": "are none like"}
+    return (words | each)[operator]
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

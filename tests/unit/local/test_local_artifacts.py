@@ -1,0 +1,99 @@
+"""What `make build` refuses to hand on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.__main__ import main
+from local.artifacts import ARTIFACTS, MEGABYTE, Artifact, ArtifactError, inspect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARTIFACT = Artifact("Thing", "functions/thing", 2)
+# e_machine: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html and the processors' supplements.
+X86_64, ARM64, RISCV = (62).to_bytes(2, "little"), (183).to_bytes(2, "little"), (243).to_bytes(2, "little")
+
+
+def library(machine: bytes) -> bytes:
+    return b"\x7fELF" + bytes(14) + machine + bytes(100)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    """A build for arm64."""
+    (tmp_path / "Thing" / "deep").mkdir(parents=True)
+    (tmp_path / "Thing" / "_core.cpython-313-aarch64-linux-gnu.so").write_bytes(library(ARM64))
+    (tmp_path / "Thing" / "deep" / "_rust.abi3.so").write_bytes(library(ARM64))
+    (tmp_path / "Thing" / "app.py").write_text("")
+    return tmp_path
+
+
+def test_a_build_is_described_by_its_size_and_its_native_modules(build: Path) -> None:
+    (build / "Thing" / "data").write_bytes(bytes(MEGABYTE + MEGABYTE // 2))
+
+    described = str(inspect(build, ARTIFACT, "arm64"))
+
+    assert described.startswith("Thing: 1.5 MB unzipped, 2 at most; without bytecode, ")
+    assert described.endswith("_core.cpython-313-aarch64-linux-gnu.so, _rust.abi3.so")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("313", "with bytecode"), ("312", "without bytecode, so that every cold start")]
+)
+def test_a_build_without_lambdas_bytecode_says_what_that_costs(build: Path, name: str, words: str) -> None:
+    compiled = build / "Thing" / "__pycache__" / f"app.cpython-{name}.pyc"
+    compiled.parent.mkdir()
+    compiled.write_bytes(b"made up")
+
+    assert f"2 at most; {words}" in str(inspect(build, ARTIFACT, "arm64"))
+
+
+def test_a_build_may_reach_its_bound_and_no_byte_more(build: Path) -> None:
+    size = inspect(build, ARTIFACT, "arm64").size
+    data = build / "Thing" / "data"
+    data.write_bytes(bytes(2 * MEGABYTE - size))
+    assert inspect(build, ARTIFACT, "arm64").size == 2 * MEGABYTE
+
+    data.write_bytes(bytes(2 * MEGABYTE - size + 1))
+    with pytest.raises(ArtifactError, match=r"take it out of functions/thing/requirements\.in and run make lock"):
+        inspect(build, ARTIFACT, "arm64")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "objection"),
+    [
+        ("_rust.abi3.so", library(X86_64), "is for x86_64, not for arm64"),
+        ("_rust.abi3.so", library(RISCV), "is for another machine, not for arm64"),
+        ("_core.cpython-312-aarch64-linux-gnu.so", library(ARM64), "is for CPython 312, not for 313"),
+        ("_core.cpython-313-darwin.so", b"\xcf\xfa\xed\xfe" + bytes(100), "is no Linux library"),
+        ("libthing.so.1", library(X86_64), "is for x86_64, not for arm64"),
+    ],
+)
+def test_a_module_that_lambda_cannot_load_is_refused(build: Path, name: str, content: bytes, objection: str) -> None:
+    (build / "Thing" / "deep" / name).write_bytes(content)
+
+    with pytest.raises(ArtifactError, match=f"{name} {objection}. Build it anew: "):
+        inspect(build, ARTIFACT, "arm64")
+
+
+def test_a_build_without_native_modules_is_refused(build: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds no native module"):
+        inspect(build, Artifact("Elsewhere", "functions/elsewhere", 2), "arm64")
+
+
+@pytest.mark.parametrize(("architecture", "code"), [("arm64", 0), ("x86_64", 1)])
+def test_the_command_fails_where_one_artifact_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], architecture: str, code: int
+) -> None:
+    for artifact in ARTIFACTS:
+        (tmp_path / artifact.name).mkdir()
+        (tmp_path / artifact.name / "_rust.abi3.so").write_bytes(library(ARM64))
+
+    assert main(["artifacts", "--architecture", architecture, str(tmp_path)]) == code
+
+    said = capsys.readouterr()
+    assert ("ServiceKeysLayer: 0.0 MB unzipped, 40 at most" in said.out) == (code == 0)
+    assert ("is for arm64, not for x86_64" in said.err) == (code == 1)
