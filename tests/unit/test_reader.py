@@ -134,12 +134,12 @@ def test_what_was_seen_before_kms_failed_counts_from_when_it_was_seen(aws: Aws, 
 def test_the_pause_between_tries_doubles_up_to_half_a_minute_and_starts_anew(
     aws: Aws, keys: ServiceKeys, item: Item, operation: str, tried: list[int]
 ) -> None:
-    def tries() -> list[int]:
+    def tries() -> list[float]:
         seen = []
-        for second in range(0, 130, 5):
+        for half in range(0, 260, 5):
             keys.get("one")
-            seen += [second] * (operation in calls(aws))
-            aws.now += 5
+            seen += [half / 2] * (operation in calls(aws))
+            aws.now += 2.5
         return seen
 
     keys.get("one")
@@ -206,8 +206,10 @@ def test_what_a_look_shows_ends_a_refusal(aws: Aws, keys: ServiceKeys, item: Ite
 def test_what_is_missing_is_named(aws: Aws, keys: ServiceKeys, item: Item) -> None:
     with pytest.raises(KeyNotFound, match=r"^There is no key of the service 'two'\. An administrator can store one\.$"):
         keys.get("two")
-    with pytest.raises(KeyNotFound, match=r"^There is no key of the service 'one' with the name 'Next'\. "):
-        keys.get("one", name="Next")
+    for _ in ("in the look of just now", "in one of its own"):
+        with pytest.raises(KeyNotFound, match=r"^There is no key of the service 'one' with the name 'Next'\. "):
+            keys.get("one", name="Next")
+        aws.now += 5
     item["active"] = {"BOOL": False}
     aws.now += 60
     with pytest.raises(KeyDisabled, match=r"^Every key of the service 'one' with the name 'prod' is disabled\. "):
@@ -222,6 +224,21 @@ def test_of_a_damaged_key_nothing_is_held(aws: Aws, keys: ServiceKeys, item: Ite
         keys.get("one")
 
     assert keys._services["one"].plaintexts == {}
+
+
+def test_of_a_key_whose_ciphertext_is_anothers_nothing_is_held(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    keys.get("one")
+    aws.create("two", "Other")
+    (other,) = aws.items["two"].values()
+    item["ciphertext"] = other["ciphertext"]
+    aws.now += 60
+    with pytest.raises(KeyCorrupted, match="is damaged or another key's"):
+        keys.get("one")
+
+    aws.state["Decrypt"] = "throttled"
+    aws.now += 60
+    with pytest.raises(KeyStoreUnavailable):
+        keys.get("one")
 
 
 def test_a_denied_key_is_forgotten_and_the_others_are_not(aws: Aws, keys: ServiceKeys, item: Item) -> None:
@@ -278,13 +295,16 @@ def test_services_that_were_looked_up_just_now_are_kept(aws: Aws, keys: ServiceK
     assert len(keys._services) == 65
 
 
-def test_a_key_that_is_held_waits_for_nobody(keys: ServiceKeys, item: Item) -> None:
-    for name in (None, "Prod"):
+@pytest.mark.parametrize("name", [None, "Prod"])
+def test_a_key_that_is_held_waits_for_nobody(aws: Aws, keys: ServiceKeys, item: Item, name: str | None) -> None:
+    for _ in ("decrypted just now", "held, and looked up again"):
         keys.get("one", name=name)
-
-        # As while another thread waits for AWS.
-        with ThreadPoolExecutor(1) as pool, keys._services["one"].lock:
-            assert pool.submit(keys.get, "one", name=name).result(5).id == item["id"]["S"]
+        for seconds in (0, 59.75):
+            aws.now += seconds
+            # As while another thread waits for AWS.
+            with ThreadPoolExecutor(1) as pool, keys._services["one"].lock:
+                assert pool.submit(keys.get, "one", name=name).result(5).id == item["id"]["S"]
+        aws.now += 0.25
 
 
 def test_the_first_use_after_each_look_is_stamped_with_its_moment(aws: Aws, keys: ServiceKeys, item: Item) -> None:

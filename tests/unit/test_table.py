@@ -140,6 +140,16 @@ def test_a_transaction_that_was_cancelled_for_an_unknown_reason_is_told_as_it_is
         table.delete(KEY_ID)
 
 
+def test_readers_see_the_keys_of_all_of_dynamodbs_pages(stub: Stubber, table: Table) -> None:
+    item = ITEM | {"ciphertext": {"B": b"ciphertext"}}
+    older = item | {"id": {"S": "spotify.0123456789aa"}}
+    place = {"service": {"S": "spotify"}, "id": {"S": KEY_ID}}
+    stub.add_response("query", {"Items": [item], "LastEvaluatedKey": place})
+    stub.add_response("query", {"Items": [older]})
+
+    assert [key.id for key in table.readable("spotify")] == [KEY_ID, "spotify.0123456789aa"]
+
+
 CALLS: dict[str, list[Callable[[Table], object]]] = {
     "get_item": [
         lambda table: table.get(KEY_ID),
