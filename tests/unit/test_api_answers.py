@@ -182,6 +182,28 @@ def test_an_error_is_told_in_its_own_words_and_logged_by_its_code(logged: Logged
     assert (line["code"], line["requestId"]) == ("API_KEY_NOT_FOUND", "request-1")
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.InvalidRequest("x"), 400, "VALIDATION_ERROR"),
+        (errors.VerificationNotSupported("x"), 400, "VERIFICATION_NOT_SUPPORTED"),
+        (errors.AuthenticationRequired("x"), 401, "AUTHENTICATION_REQUIRED"),
+        (errors.KeyNotFound("x"), 404, "API_KEY_NOT_FOUND"),
+        (errors.DuplicateKeyName("x"), 409, "DUPLICATE_API_KEY_NAME"),
+        (errors.VersionConflict("x"), 412, "VERSION_CONFLICT"),
+        (errors.PayloadTooLarge("x"), 413, "PAYLOAD_TOO_LARGE"),
+        (errors.UnsupportedMediaType("x"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (errors.KeyStoreUnavailable("x"), 503, "SERVICE_UNAVAILABLE"),
+        (errors.KeyAccessDenied("x"), 500, "INTERNAL_SERVER_ERROR"),
+        (errors.KeyCorrupted("x"), 500, "INTERNAL_SERVER_ERROR"),
+    ],
+)
+def test_each_error_has_the_status_and_the_code_of_the_contract(error: Exception, status: int, code: str) -> None:
+    told = failing(error)
+
+    assert (told["statusCode"], json.loads(told["body"])["error"]["code"]) == (status, code)
+
+
 def test_what_is_wrong_is_told_field_by_field() -> None:
     details = (errors.Detail("name", "give one"), errors.Detail("key", "give a key"))
 

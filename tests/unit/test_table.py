@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from service_keys.errors import KeyStoreUnavailable
+from service_keys.errors import DuplicateKeyName, KeyStoreUnavailable
 from service_keys.models import Change, StoredKey, Verification
 from service_keys.queries import ListQuery
 from service_keys.table import Table
@@ -138,6 +138,14 @@ def test_a_transaction_that_was_cancelled_for_an_unknown_reason_is_told_as_it_is
 
     with pytest.raises(ClientError, match="TransactionCanceledException"):
         table.delete(KEY_ID)
+
+
+def test_a_name_that_is_taken_is_told_at_once_even_where_the_old_claim_is_lost(stub: Stubber, table: Table) -> None:
+    stub.add_response("get_item", {"Item": ITEM})
+    cancel(stub, "None", "ConditionalCheckFailed", "ConditionalCheckFailed")
+
+    with pytest.raises(DuplicateKeyName):
+        table.update(KEY_ID, CHANGE, {"name": "New"})
 
 
 def test_readers_see_the_keys_of_all_of_dynamodbs_pages(stub: Stubber, table: Table) -> None:

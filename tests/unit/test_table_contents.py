@@ -222,6 +222,17 @@ def test_a_new_secret_replaces_all_that_belongs_to_the_old_one(table: Table) -> 
     assert table.secret(key.id).ciphertext == b"new"
 
 
+def test_several_attributes_can_be_removed_at_once(table: Table) -> None:
+    key = a_key()
+    stored(table, key)
+    table.note_verification(key.id, RESULT, of=CIPHERTEXT)
+
+    updated = table.update(key.id, BOB, {"description": None}, secret=NewSecret(b"new", "••••"))
+
+    assert (updated.description, updated.verification) == (None, None)
+    assert table.get(key.id) == updated
+
+
 def test_a_new_name_is_claimed_and_the_old_one_is_free(dynamodb: Any, table: Table) -> None:
     key, other = a_key(), a_key(1)
     stored(table, key, other)
@@ -480,6 +491,16 @@ def test_readers_see_what_is_damaged_as_that(dynamodb: Any, table: Table, lost: 
     assert table.readable("one") == (DamagedKey(key.id, None if lost == "name" else "Key 0"),)
 
 
+def test_a_version_that_is_no_whole_number_is_damage(dynamodb: Any, table: Table) -> None:
+    key = a_key()
+    stored(table, key)
+    change_item(dynamodb, key, version={"N": "1.5"})
+
+    assert table.readable("one") == (DamagedKey(key.id, "Key 0"),)
+    with pytest.raises(KeyCorrupted, match=f"The item of {key.id} is damaged"):
+        table.get(key.id)
+
+
 def test_readers_see_what_was_moved_in_from_another_service_as_damaged(dynamodb: Any, table: Table) -> None:
     key = a_key(service="two")
     stored(table, key)
@@ -529,6 +550,20 @@ def test_reads_are_strong_and_of_named_attributes(table: Table, requests: list[t
     assert [attributes(request) for _, request in requests] == [SHOWN, {"ciphertext"}, SHOWN, read]
     assert all(request["ConsistentRead"] is True for _, request in requests)
     assert [request.get("Select") for _, request in requests] == [None, None, *["SPECIFIC_ATTRIBUTES"] * 2]
+
+
+def test_a_list_goes_on_after_a_key_by_the_attributes_of_what_it_reads(
+    table: Table, requests: list[tuple[str, dict[str, Any]]]
+) -> None:
+    primary = {"service": {"S": "one"}, "id": {"S": a_key().id}}
+
+    table.page(ListQuery(after=a_key().id))
+    table.page(ListQuery(after=a_key().id, service="one"))
+
+    assert [request["ExclusiveStartKey"] for _, request in requests] == [
+        primary | {"listed": {"S": "key"}, "createdAt": {"S": timestamp(AT)}},
+        primary,
+    ]
 
 
 def test_a_refused_write_costs_one_call_that_brings_what_was_there(
