@@ -19,7 +19,7 @@ BENCH_VENV := .venv-bench
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test test-integration fuzz lint types format bench openapi docs lock build validate clean
+.PHONY: help run token test test-integration mutants fuzz lint types format bench openapi docs lock build validate clean
 .PHONY: docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
@@ -49,6 +49,9 @@ test-integration: $(VENV)/ready ## The functional tests against another DynamoDB
 	@[ -n "$(DYNAMODB_ENDPOINT)" ] || { echo "Which DynamoDB? Start one: docker run -p 127.0.0.1:8001:8000 amazon/dynamodb-local"; \
 		echo "and then: make test-integration DYNAMODB_ENDPOINT=http://127.0.0.1:8001"; exit 2; }
 	@AWS_ENDPOINT_URL_DYNAMODB=$(DYNAMODB_ENDPOINT) $(BIN)/pytest tests/functional $(PYTEST_OPTIONS)
+
+mutants: $(VENV)/ready ## Try the tests on mistakes that are put into the code (MODULE=reader for one; docs/mutants.md)
+	@nice $(BIN)/python -m tests.mutation $(MODULE) $(MUTANTS_OPTIONS)
 
 lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/ruff check .
@@ -113,4 +116,4 @@ test-e2e: $(VENV)/ready ## Test what was built, in containers with Lambda's Pyth
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) .local .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

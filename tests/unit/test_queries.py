@@ -27,6 +27,22 @@ def test_all_parameters_are_read() -> None:
     assert query == ListQuery(active=False, service="spotify", limit=100, after=LAST)
 
 
+@pytest.mark.parametrize("result", ["valid", "rejected", "inconclusive", "none"])
+def test_every_result_of_a_check_can_be_asked_for(result: str) -> None:
+    cursor = ListQuery(verification=result).cursor(LAST)
+
+    query = queries.parse({"verification": [result], "active": ["true"]})
+    following = queries.parse({"verification": [result], "cursor": [cursor]})
+
+    assert query == ListQuery(verification=result, active=True)
+    assert following == ListQuery(verification=result, after=LAST)
+
+
+@pytest.mark.parametrize("limit", [1, 9, 20, 100])
+def test_a_limit_is_a_number_from_1_to_100(limit: int) -> None:
+    assert queries.parse({"limit": [str(limit)]}).limit == limit
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

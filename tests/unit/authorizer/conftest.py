@@ -66,9 +66,12 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _read_service_models_once() -> Iterator[None]:
-    """botocore reads megabytes for each session, of which a test makes one at every cold start."""
+    """botocore reads megabytes for each session, of which a test makes one at every cold start.
+
+    For these tests alone: `service_keys.aws.clients` changes its loader, which nobody else may share.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         yield

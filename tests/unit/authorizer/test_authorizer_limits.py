@@ -1,0 +1,84 @@
+"""Where the authorizer draws its lines: lists and limits that nothing but the exact value shows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from authorizer_errors import KeyUnavailableError, TokenRefusedError
+from issuer_keys import IssuerKeys
+from tests.unit.authorizer import issuer
+from token_verifier import TokenVerifier
+
+if TYPE_CHECKING:
+    from tests.unit.authorizer.issuer import KeySetServer, SigningKey
+
+END_OF_TIME = 253_402_300_799
+"""The last second of the year 9999."""
+
+
+@pytest.fixture
+def verifier(server: KeySetServer) -> TokenVerifier:
+    return TokenVerifier(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, keys=IssuerKeys(server.url))
+
+
+def refusal(verifier: TokenVerifier, authorization: str) -> str:
+    with pytest.raises(TokenRefusedError) as refused:
+        verifier.verify(authorization)
+    return refused.value.reason
+
+
+def test_a_header_of_sixteen_kibibytes_is_the_longest_that_is_read(verifier: TokenVerifier) -> None:
+    longest = "Bearer " + "x" * (16 * 1024 - len("Bearer "))
+
+    assert refusal(verifier, longest) == "malformed"
+    assert refusal(verifier, longest + "x") == "too_long"
+
+
+def test_a_token_ends_with_the_year_9999_at_the_latest(verifier: TokenVerifier, keys: dict[str, SigningKey]) -> None:
+    def sent(at: float) -> str:
+        return "Bearer " + issuer.token(keys["RS256"], issuer.claims(exp=at))
+
+    assert verifier.verify(sent(END_OF_TIME))["exp"] == END_OF_TIME
+    assert refusal(verifier, sent(END_OF_TIME + 1)) == "bad_claim"
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+def test_a_token_may_begin_with_the_epoch(verifier: TokenVerifier, keys: dict[str, SigningKey], claim: str) -> None:
+    assert verifier.verify("Bearer " + issuer.token(keys["RS256"], issuer.claims(**{claim: 0})))[claim] == 0
+    assert refusal(verifier, "Bearer " + issuer.token(keys["RS256"], issuer.claims(**{claim: -1}))) == "bad_claim"
+
+
+@pytest.mark.parametrize("length", [1, 255])
+def test_a_subject_has_one_to_255_characters(verifier: TokenVerifier, keys: dict[str, SigningKey], length: int) -> None:
+    def sent(length: int) -> str:
+        return "Bearer " + issuer.token(keys["RS256"], issuer.claims(sub="x" * length))
+
+    assert verifier.verify(sent(length))["sub"] == "x" * length
+    assert refusal(verifier, sent(0)) == "bad_claim"
+    assert refusal(verifier, sent(256)) == "bad_claim"
+
+
+def test_tokens_are_signed_by_asymmetric_algorithms_alone() -> None:
+    rsa, pss, curves = ("RS256", "RS384", "RS512"), ("PS256", "PS384", "PS512"), ("ES256", "ES384", "ES512")
+
+    assert IssuerKeys.algorithms == (*rsa, *pss, *curves, "EdDSA")
+
+
+def test_a_key_set_of_256_kibibytes_is_the_largest(server: KeySetServer) -> None:
+    whole = json.dumps({"keys": server.keys}).encode()
+    server.body = whole.ljust(256 * 1024)
+    assert IssuerKeys(server.url).key_for({"kid": "RS256"}).key_id == "RS256"
+
+    server.body += b" "
+    with pytest.raises(KeyUnavailableError, match="256 KiB"):
+        IssuerKeys(server.url).key_for({"kid": "RS256"})
+
+
+@pytest.mark.parametrize("stray", [17, "RSA", None, [], True])
+def test_what_is_no_key_is_not_in_the_way_of_one(server: KeySetServer, stray: Any) -> None:
+    server.keys = [stray, *server.keys, stray]
+
+    assert IssuerKeys(server.url).key_for({"kid": "RS256"}).key_id == "RS256"

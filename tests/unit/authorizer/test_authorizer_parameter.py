@@ -1,0 +1,158 @@
+"""What SSM's answers mean for the shared secret, code by code, and what botocore must not log of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+from botocore.stub import Stubber
+
+import shared_secret
+from authorizer_errors import ConfigurationError, KeyUnavailableError, KeyWithdrawnError
+from shared_secret import SharedSecret
+from tests.unit.authorizer import issuer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "/made-up/jwt-secret"
+PASSING = [
+    *("InternalServerError", "RequestLimitExceeded", "ServiceUnavailable", "Throttling", "ThrottlingException"),
+    *("TooManyRequestsException", "ExpiredToken", "ExpiredTokenException", "RequestExpired"),
+]
+BOTOCORES = {"botocore.endpoint", "botocore.parsers", "botocore.hooks", "botocore.auth"}
+
+
+@pytest.fixture(scope="module")
+def ssm() -> Iterator[Any]:
+    client = botocore.session.get_session().create_client(
+        "ssm", region_name="eu-west-1", aws_access_key_id="made-up", aws_secret_access_key="made-up"
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def stub(ssm: Any) -> Iterator[Stubber]:
+    with Stubber(ssm) as stub:
+        yield stub
+
+
+@pytest.fixture
+def secret(ssm: Any) -> SharedSecret:
+    return SharedSecret(NAME, ssm=ssm)
+
+
+def answer(stub: Stubber, **parameter: str) -> None:
+    stub.add_response("get_parameter", {"Parameter": parameter}, {"Name": NAME, "WithDecryption": True})
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_what_passes_leaves_the_start_alone_and_refuses_the_token(
+    stub: Stubber, secret: SharedSecret, code: str
+) -> None:
+    stub.add_client_error("get_parameter", code)
+
+    secret.require()
+    with pytest.raises(KeyUnavailableError, match=rf"SSM is busy or failing \({code}\), so {NAME} could not be read\."):
+        secret.key_for({})
+
+
+@pytest.mark.parametrize("status", [429, 500, 599])
+def test_an_unknown_code_counts_by_its_status(stub: Stubber, secret: SharedSecret, status: int) -> None:
+    stub.add_client_error("get_parameter", "Unheard", http_status_code=status)
+
+    with pytest.raises(KeyUnavailableError, match=r"busy or failing \(Unheard\)"):
+        secret.key_for({})
+
+
+@pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 400), ("Unheard", 499), ("Unheard", 428)])
+def test_a_refusal_withdraws_the_secret(stub: Stubber, secret: SharedSecret, code: str, status: int) -> None:
+    stub.add_client_error("get_parameter", code, http_status_code=status)
+
+    with pytest.raises(ConfigurationError, match=rf"SSM refused to give {NAME} \({code}\)\. See that the parameter"):
+        secret.require()
+    with pytest.raises(KeyWithdrawnError):
+        secret.key_for({})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ({"Type": "SecureString"}, f"SSM answered without the value of {NAME}"),
+        ({"Type": "String", "Value": issuer.SECRET}, f"The SSM parameter {NAME} is not a SecureString"),
+        ({"Type": "SecureString", "Value": "x" * 31}, f"The secret in the SSM parameter {NAME} is shorter than 32 by"),
+        ({"Type": "SecureString", "Value": issuer.SECRET + "\n"}, f"in the SSM parameter {NAME} begins or ends with w"),
+        (
+            {"Type": "SecureString", "Value": "-----BEGIN PUBLIC KEY-----\nmade up\n-----END PUBLIC KEY-----"},
+            f"The secret in the SSM parameter {NAME} is a key of another kind",
+        ),
+    ],
+)
+def test_what_cannot_serve_is_told_by_the_name_of_its_parameter(
+    stub: Stubber, secret: SharedSecret, parameter: dict[str, str], words: str
+) -> None:
+    answer(stub, **parameter)
+
+    with pytest.raises(KeyUnavailableError, match=words) as refused:
+        secret.key_for({})
+    assert issuer.SECRET not in str(refused.value)
+
+
+def test_a_secret_of_32_bytes_is_the_shortest(stub: Stubber, secret: SharedSecret) -> None:
+    answer(stub, Type="SecureString", Value="x" * 32)
+
+    assert secret.key_for({}) == b"x" * 32
+
+
+def test_an_ssm_that_is_out_of_reach_is_told_by_the_kind_of_failure(ssm: Any, secret: SharedSecret) -> None:
+    def refuse(**_: object) -> None:
+        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+    ssm.meta.events.register("before-call.ssm", refuse, "refuse")
+    try:
+        with pytest.raises(KeyUnavailableError, match=rf"^SSM could not be reached \(RuntimeError\), so {NAME} could"):
+            secret.key_for({})
+    finally:
+        ssm.meta.events.unregister("before-call.ssm", unique_id="refuse")
+
+
+def test_botocore_logs_nothing_while_the_secret_is_fetched_and_everything_else(
+    ssm: Any, stub: Stubber, secret: SharedSecret, caplog: pytest.LogCaptureFixture
+) -> None:
+    def log(**_: object) -> None:
+        for logger in BOTOCORES:
+            logging.getLogger(logger).debug("of a call")
+
+    def loggers() -> set[str]:
+        found = BOTOCORES & {record.name for record in caplog.records}
+        caplog.clear()
+        return found
+
+    # Before the stub, whose answer ends the event.
+    ssm.meta.events.register_first("before-parameter-build.ssm", log, "log")
+    try:
+        with caplog.at_level(logging.DEBUG):
+            for _ in range(2):
+                stub.add_response("list_tags_for_resource", {})
+                ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId="x")
+                assert loggers() == BOTOCORES
+
+                answer(stub, Type="SecureString", Value=issuer.SECRET)
+                SharedSecret(NAME, ssm=ssm).key_for({})
+                assert loggers() == set()
+    finally:
+        ssm.meta.events.unregister("before-parameter-build.ssm", unique_id="log")
+
+
+def test_ssm_is_given_up_before_the_authorizers_own_time_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    client = shared_secret._client()
+    client.close()
+
+    config = client.meta.config
+    assert client.meta.service_model.service_name == "ssm"
+    assert (config.connect_timeout, config.read_timeout) == (1, 1)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 2}

@@ -1,0 +1,250 @@
+"""What each request is answered, to the byte where a client or an operator reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.events import rest_event
+from service_keys import api, errors
+from service_keys.queries import ListQuery
+from service_keys.table import Page
+from tests.unit.test_models import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Logged
+
+ORIGIN = "https://admin.example.com"
+PATH = "/api/v1/admin/api-keys"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGIN", ORIGIN)
+
+
+def request(**event: Any) -> api.Request:
+    sent = rest_event("POST", PATH, authorizer={"sub": "ada"}, request_id="request-1") | event
+    return api.Request(sent, at_ms=1)
+
+
+def answer(respond: Callable[[api.Request], api.Response]) -> dict[str, Any]:
+    return api.endpoint(respond)(rest_event("GET", PATH, authorizer={"sub": "ada"}, request_id="request-1"), None)
+
+
+def failing(error: Exception) -> dict[str, Any]:
+    def respond(_: api.Request) -> api.Response:
+        raise error
+
+    return answer(respond)
+
+
+def test_an_answer_is_what_api_gateway_takes() -> None:
+    assert answer(lambda _: api.Response(200, {"data": "•é"}, {"ETag": '"1"'})) == {
+        "statusCode": 200,
+        "headers": {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Access-Control-Allow-Origin": ORIGIN,
+            "Access-Control-Expose-Headers": "ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate",
+            "ETag": '"1"',
+        },
+        "body": '{"success": true, "data": "•é", "requestId": "request-1"}',
+        "isBase64Encoded": False,
+    }
+
+
+@pytest.mark.parametrize(("status", "success"), [(200, True), (201, True), (399, True), (400, False), (503, False)])
+def test_success_is_any_status_below_400(status: int, *, success: bool) -> None:
+    assert json.loads(answer(lambda _: api.Response(status, {}))["body"])["success"] is success
+
+
+def test_a_handler_keeps_its_name() -> None:
+    def create(_: api.Request) -> api.Response:
+        """Create a key."""
+        return api.deleted()
+
+    assert api.endpoint(create).__name__ == "create"
+
+
+@pytest.mark.parametrize("path", [PATH, PATH + "/"])
+def test_a_created_key_says_where_it_is(path: str) -> None:
+    made = request()
+    made.path = path
+
+    location = f"{PATH}/{KEY.id}"
+    headers = {"ETag": '"1"', "Location": location}
+    assert api.created(KEY, made) == api.Response(201, {"data": KEY.to_response()}, headers)
+    replayed = headers | {"Idempotency-Replayed": "true"}
+    assert api.created(KEY, made, replayed=True) == api.Response(201, {"data": KEY.to_response()}, replayed)
+
+
+def test_a_key_is_shown_with_its_version() -> None:
+    assert api.shown(replace(KEY, version=7)).headers == {"ETag": '"7"'}
+    assert api.shown(KEY) == api.Response(200, {"data": KEY.to_response()}, {"ETag": '"1"'})
+
+
+@pytest.mark.parametrize("fields", [{"active"}, {"key"}, {"key", "name"}])
+def test_an_update_that_readers_act_on_says_by_when_they_have(fields: set[str]) -> None:
+    before = int(time.time() * 1000)
+    response = api.updated(KEY, fields=fields)
+    after = time.time() * 1000
+
+    by = datetime.fromisoformat(str(response.body["effectiveBy"])).timestamp() * 1000
+    assert before <= round(by) - 60_000 <= after
+    assert response.headers == {"ETag": '"1"'}
+
+
+@pytest.mark.parametrize("fields", [{"name"}, {"description"}, set[str]()])
+def test_an_update_that_readers_need_not_act_on_says_nothing_of_them(fields: set[str]) -> None:
+    assert api.updated(KEY, fields=fields) == api.Response(200, {"data": KEY.to_response()}, {"ETag": '"1"'})
+
+
+def test_a_page_says_how_to_go_on() -> None:
+    assert api.listed(Page((KEY,), "cursor"), ListQuery(limit=3)) == api.Response(
+        200, {"data": [KEY.to_response()], "pagination": {"limit": 3, "nextCursor": "cursor"}}
+    )
+
+
+def test_a_deletion_is_confirmed() -> None:
+    assert api.deleted() == api.Response(200, {"message": "API key deleted successfully"})
+
+
+def test_now_is_now() -> None:
+    assert abs(datetime.fromisoformat(api.now()).timestamp() - time.time()) < 10
+
+
+# --- what is read of an event ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"other": "x"}])
+def test_without_an_id_in_the_path_there_is_none(parameters: dict[str, str] | None) -> None:
+    assert request(pathParameters=parameters).key_id == ""
+
+
+def test_the_id_is_taken_from_the_path_as_it_is() -> None:
+    assert request(pathParameters={"id": "x y"}).key_id == "x y"
+
+
+@pytest.mark.parametrize("headers", [None, {}])
+def test_an_event_may_have_no_headers(headers: dict[str, str] | None) -> None:
+    made = request(headers=headers)
+
+    assert made.if_match is None
+    assert made.idempotency({}) is None
+    with pytest.raises(errors.UnsupportedMediaType):
+        _ = made.body
+
+
+def test_the_moment_and_the_path_of_a_request_are_known() -> None:
+    assert (request().change.at_ms, request().path) == (1, PATH)
+
+
+def test_what_identifies_a_request_stays_the_same_from_release_to_release() -> None:
+    made = request(headers={"Idempotency-Key": "k" * 16})
+    canonical = '["ada",{"key":"made-up","name":"\\u00e9"}]'
+
+    digest = hmac.new(b"k" * 16, canonical.encode(), hashlib.sha256).hexdigest()
+    assert made.idempotency({"name": "é", "key": "made-up"}) == digest
+
+
+def test_ten_entity_tags_are_read_and_no_more() -> None:
+    ten = ", ".join(f'"{number}"' for number in range(1, 11))
+
+    assert request(headers={"If-Match": ten}).if_match == frozenset(range(1, 11))
+    with pytest.raises(errors.InvalidRequest, match="If-Match cannot be read"):
+        _ = request(headers={"If-Match": ten + ', "11"'}).if_match
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_is_told_in_its_own_words_and_logged_by_its_code(logged: Logged) -> None:
+    told = failing(errors.KeyNotFound("There is none."))
+
+    assert json.loads(told["body"]) == {
+        "success": False,
+        "error": {"code": "API_KEY_NOT_FOUND", "message": "There is none."},
+        "requestId": "request-1",
+    }
+    (line,) = logged()
+    assert (line["level"], line["message"]) == ("INFO", "Request refused")
+    assert (line["code"], line["requestId"]) == ("API_KEY_NOT_FOUND", "request-1")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.InvalidRequest("x"), 400, "VALIDATION_ERROR"),
+        (errors.VerificationNotSupported("x"), 400, "VERIFICATION_NOT_SUPPORTED"),
+        (errors.AuthenticationRequired("x"), 401, "AUTHENTICATION_REQUIRED"),
+        (errors.KeyNotFound("x"), 404, "API_KEY_NOT_FOUND"),
+        (errors.DuplicateKeyName("x"), 409, "DUPLICATE_API_KEY_NAME"),
+        (errors.VersionConflict("x"), 412, "VERSION_CONFLICT"),
+        (errors.PayloadTooLarge("x"), 413, "PAYLOAD_TOO_LARGE"),
+        (errors.UnsupportedMediaType("x"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (errors.KeyStoreUnavailable("x"), 503, "SERVICE_UNAVAILABLE"),
+        (errors.KeyAccessDenied("x"), 500, "INTERNAL_SERVER_ERROR"),
+        (errors.KeyCorrupted("x"), 500, "INTERNAL_SERVER_ERROR"),
+    ],
+)
+def test_each_error_has_the_status_and_the_code_of_the_contract(error: Exception, status: int, code: str) -> None:
+    told = failing(error)
+
+    assert (told["statusCode"], json.loads(told["body"])["error"]["code"]) == (status, code)
+
+
+def test_what_is_wrong_is_told_field_by_field() -> None:
+    details = (errors.Detail("name", "give one"), errors.Detail("key", "give a key"))
+
+    told = json.loads(failing(errors.InvalidRequest("Some fields.", details))["body"])["error"]
+
+    assert told["details"] == [
+        {"field": "name", "message": "give one"},
+        {"field": "key", "message": "give a key"},
+    ]
+
+
+def test_an_outage_says_when_to_come_back_and_is_logged_as_a_warning(logged: Logged) -> None:
+    told = failing(errors.KeyStoreUnavailable("Busy.", retry_after=7))
+
+    assert (told["statusCode"], told["headers"]["Retry-After"]) == (503, "7")
+    (line,) = logged()
+    assert (line["level"], line["message"], line["code"]) == ("WARNING", "Busy.", "SERVICE_UNAVAILABLE")
+    assert line["requestId"] == "request-1"
+
+
+def test_what_is_unexpected_is_told_without_its_cause_and_logged_with_its_place(logged: Logged) -> None:
+    told = failing(ZeroDivisionError("with the key"))
+
+    assert json.loads(told["body"])["error"] == {
+        "code": "INTERNAL_SERVER_ERROR",
+        "message": "Something went wrong on our side. Try again; if it stays, report the requestId.",
+    }
+    assert told["statusCode"] == 500
+    (line,) = logged()
+    assert (line["level"], line["message"]) == ("ERROR", "Unexpected error")
+    assert (line["code"], line["requestId"]) == ("INTERNAL_SERVER_ERROR", "request-1")
+    assert line["errorType"] == "builtins.ZeroDivisionError"
+    place, function = line["stack"][-1].rsplit(" ", 1)
+    assert function == "respond"
+    assert place.rsplit(":", 1)[0] == __file__
+    assert "with the key" not in json.dumps(line)
+
+
+def test_a_configuration_that_is_wrong_is_logged_in_our_words(logged: Logged) -> None:
+    failing(errors.ConfigurationError("Set it."))
+
+    (line,) = logged()
+    assert (line["level"], line["message"]) == ("ERROR", "Set it.")
+    assert line["errorType"] == "service_keys.errors.ConfigurationError"
