@@ -646,12 +646,12 @@ def _projection(attributes: tuple[str, ...]) -> tuple[str, Mapping[str, str]]:
 
 def _attribute_value(value: str | bytes | bool | int | Mapping[str, str]) -> Item:  # noqa: FBT001
     match value:
+        case str():
+            return {"S": value}
         case bool():
             return {"BOOL": value}
         case int():
             return {"N": str(value)}
-        case str():
-            return {"S": value}
         case bytes():
             return {"B": value}
         case _:
