@@ -125,7 +125,7 @@ class Request:
         if not _JSON_MEDIA_TYPE.fullmatch(self._headers.get("content-type", "").strip()):
             raise errors.UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
         with suppress(ValueError, RecursionError):
-            return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+            return _JSON.decode(body.decode())
         # Raised out here: the error of the JSON parser holds the body, and `from None` only hides it in the chain.
         raise errors.InvalidRequest("The body is not valid JSON. Send one JSON object.")
 
@@ -273,3 +273,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)

@@ -7,6 +7,7 @@ An id is ``<service>.<12 characters>``: lower-case Crockford base32 of 41 bits o
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 from datetime import UTC, datetime
 
@@ -71,8 +72,8 @@ def created_ms(key_id: str) -> int:
 
 def timestamp(at_ms: int) -> str:
     """Write milliseconds since the Unix epoch as ISO 8601 in UTC, with milliseconds and ``Z``."""
-    moment = datetime.fromtimestamp(at_ms // 1000, tz=UTC).replace(microsecond=at_ms % 1000 * 1000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(at_ms, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03}Z"
 
 
 def fold(name: str) -> str:
