@@ -67,7 +67,7 @@ class KeyCache(Generic[Held]):
         with self._lock:
             if self._held is None or not self._passed_less_than(self._lifespan, self._fetched_at):
                 self._try()
-            if self._held is None or not self._passed_less_than(self._bridge, self._fetched_at):
+            if self._held is None or not self._serves():
                 raise self._reason()
             return self._held
 
@@ -88,7 +88,7 @@ class KeyCache(Generic[Held]):
 
     def _try(self) -> None:
         """Fetch, unless that failed a moment ago. Afterwards, ``_failing`` tells whether it did."""
-        wait = self._pause if self._held is None else self._cooldown
+        wait = self._cooldown if self._serves() else self._pause
         if self._failing and self._passed_less_than(wait, self._failed_at):
             return
         try:
@@ -108,6 +108,9 @@ class KeyCache(Generic[Held]):
                 )
         else:
             self._failing, self._fetched_at = False, self._clock()
+
+    def _serves(self) -> bool:
+        return self._held is not None and self._passed_less_than(self._bridge, self._fetched_at)
 
     def _reason(self) -> KeyUnavailableError:
         return _without_traceback(self._failure)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from authorizer_errors import KeyUnavailableError, TokenRefusedError
 from issuer_keys import IssuerKeys
+from key_cache import KeyCache
 from tests.unit.authorizer import issuer
 from token_verifier import TokenVerifier
 
 if TYPE_CHECKING:
+    from tests.unit.authorizer.conftest import Clock
     from tests.unit.authorizer.issuer import KeySetServer, SigningKey
 
 END_OF_TIME = 253_402_300_799
@@ -82,3 +85,29 @@ def test_what_is_no_key_is_not_in_the_way_of_one(server: KeySetServer, stray: An
     server.keys = [stray, *server.keys, stray]
 
     assert IssuerKeys(server.url).key_for({"kid": "RS256"}).key_id == "RS256"
+
+
+def test_once_the_last_value_serves_no_longer_the_next_is_asked_for_more_often(clock: Clock) -> None:
+    fetched: list[float] = []
+
+    def fetch() -> str:
+        fetched.append(clock.now)
+        if len(fetched) > 1:
+            raise KeyUnavailableError("made to fail")
+        return "value"
+
+    cache = KeyCache(fetch, lifespan=300, bridge=900, cooldown=30, pause=5, clock=clock)
+    cache.current()
+
+    def tries(seconds: int) -> int:
+        before = len(fetched)
+        for _ in range(seconds):
+            clock.now += 1
+            with suppress(KeyUnavailableError):
+                cache.current()
+        return len(fetched) - before
+
+    clock.now += 300
+    assert tries(60) == 2, "bridged: one in thirty seconds"
+    clock.now += 600
+    assert tries(60) == 12, "nobody gets in: one in five seconds"

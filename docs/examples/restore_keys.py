@@ -1,0 +1,80 @@
+"""Copy keys from a table that was restored from a backup into the stack's table. See docs/operations.md.
+
+    python restore_keys.py RESTORED TABLE                 what would change; nothing does
+    python restore_keys.py RESTORED TABLE --write         everything, as it was
+    python restore_keys.py RESTORED TABLE --write --key spotify.0123456789ab    that key, and the claim on its name
+
+Items are written first and the others deleted afterwards, so that readers always find their keys. Whatever was
+disabled, replaced or deleted since the backup is active again as it was: see to that in RESTORED first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import boto3
+
+NAMES = "#name"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Copy what the command line says."""
+    options = _parser().parse_args(arguments)
+    resource: Any = boto3.resource("dynamodb")
+    restored, table = resource.Table(options.restored), resource.Table(options.table)
+    was, is_now = _items(restored), _items(table)
+    if options.key:
+        was = {place: item for place, item in was.items() if options.key in {item["id"], item.get("key")}}
+        if not was:
+            raise SystemExit(
+                f"{options.restored} has no key {options.key}. Its id stands in the API's answers and logs."
+            )
+        taken = [
+            place for place, item in was.items() if place[0] == NAMES and place in is_now and is_now[place] != item
+        ]
+        if taken:
+            raise SystemExit(f"Another key has the name {taken[0][1]!r} by now. Rename it first, or restore by hand.")
+        # Of this key alone, such as the claim on a name that it has got since.
+        is_now = {place: item for place, item in is_now.items() if options.key in {item["id"], item.get("key")}}
+    put = [item for place, item in was.items() if is_now.get(place) != item]
+    delete = [place for place in is_now if place not in was]
+    for word, places in (("write", [(item["service"], item["id"]) for item in put]), ("delete", delete)):
+        for service, name in sorted(places):
+            print(f"{word} {service} {name}")
+    if not options.write:
+        print(f"{len(put)} to write, {len(delete)} to delete. Nothing was changed; --write does it.")
+        return
+    # boto3 sends again what DynamoDB leaves unprocessed.
+    with table.batch_writer() as batch:
+        for item in put:
+            batch.put_item(Item=item)
+    with table.batch_writer() as batch:
+        for service, name in delete:
+            batch.delete_item(Key={"service": service, "id": name})
+    print(f"{len(put)} written, {len(delete)} deleted.")
+
+
+def _items(table: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return all items by their primary key: ciphertexts, and no plaintext."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    request: dict[str, Any] = {"ConsistentRead": True}
+    while True:
+        answer = table.scan(**request)
+        found |= {(item["service"], item["id"]): item for item in answer["Items"]}
+        if "LastEvaluatedKey" not in answer:
+            return found
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Copy keys from a table that was restored from a backup.")
+    parser.add_argument("restored", metavar="RESTORED", help="the table that point-in-time recovery made")
+    parser.add_argument("table", metavar="TABLE", help="the stack's table, output TableName")
+    parser.add_argument("--key", metavar="ID", help="only this key, and the claim on its name")
+    parser.add_argument("--write", action="store_true", help="do it; without, only say what would change")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
