@@ -141,7 +141,7 @@ def _all(folder: Path, issuer: Issuer, jwks_url: str, providers_url: str) -> lis
         "_X_AMZN_TRACE_ID": "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0",
         "POWERTOOLS_SERVICE_NAME": "service-keys",
         "POWERTOOLS_LOG_LEVEL": "INFO",
-        # As deployed by default: changes are counted. The peers count nothing.
+        # As deployed by default: changes are counted.
         "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/service-keys",
         "SERVICE_KEYS_TABLE": "table",
         "SERVICE_KEYS_KMS_KEY": "alias/made-up",

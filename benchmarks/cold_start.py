@@ -19,13 +19,15 @@ AT_MOST = {
 
 METHOD = """\
 A fresh process imports the function and answers one event. The clock runs from before the first import to the answer;
-the interpreter's own start is not counted, being the same for all. AWS's answers are canned, at the place where
+the start of the interpreter and of Lambda's runtime client, with what that imports (logging, json, ...), is not
+counted, being the same for all. AWS's answers are canned, at the place where
 botocore would open a connection, so that all of the client's own work counts and no network does. Every process sees
 only the packages that it would see on Lambda, with their bytecode cached.
 
 The floor is `import boto3`, the clients that the function needs, and the function's own AWS calls, bare; for the
 authorizer `import boto3` alone. The peers are the same endpoint with Powertools for AWS Lambda
-(`APIGatewayRestResolver` with validation, `Logger`, `Tracer`, boto3's resource) and with FastAPI behind Mangum; each
+(`APIGatewayRestResolver` with validation, `Logger`, `Metrics`,
+`Tracer`, boto3's resource) and with FastAPI behind Mangum; each
 serves that endpoint alone.
 
 Candidates take turns, round by round, so that a busy machine hits all alike; a ratio is to the floor of the same

@@ -14,10 +14,10 @@ AT_MOST = 1 / 3
 
 METHOD = """\
 Each candidate's process has answered its first event and fifty more. Then each request's processor time is taken from
-the handler's call to its return, and directly after it the AWS calls that it made are made once more, bare: by a
-plain botocore client, with the same arguments, to the same canned answers. A request's own time is the difference of
-the two: parsing, validation, routing, mapping of items, logging, the answer's JSON. What botocore costs is in neither
-candidate's own time; what boto3's resource adds to it is in the peers', and mapping items by hand in ours.
+the handler's call to its return, less what was spent in calls of AWS's clients (`_make_api_call`, from the arguments to
+the parsed, canned answer). What is left is a request's own time: parsing, validation, routing, mapping of items,
+logging, metrics, the answer's JSON. In the peers, what boto3's resource does to arguments and answers counts as well,
+for ours does by hand what that does.
 
 Candidates take turns, round by round; figures are medians of rounds, each a median of its requests, with the
 quartiles behind them. Peers as in the cold start, after each has stored, shown, listed, changed and deleted a key in

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -59,8 +60,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Counted:
-    """What the functions have counted since the last call: each metric's name and its dimensions, but for the stack's.
+def counted(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> Counted:
+    """What the functions have counted so far: each metric's name and its dimensions, but for the stack's.
 
     Read as CloudWatch reads it: by the specification of the embedded metric format.
     """
@@ -68,16 +69,16 @@ def counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def read() -> list[tuple[str, dict[str, str]]]:
         found = []
-        for line in capsys.readouterr().out.splitlines():
-            if '"_aws"' not in line:
+        for line in logged():
+            if "_aws" not in line:
                 continue
-            document = json.loads(line)
-            (directive,) = document["_aws"]["CloudWatchMetrics"]
+            assert abs(line["_aws"]["Timestamp"] / 1000 - time.time()) < 60
+            (directive,) = line["_aws"]["CloudWatchMetrics"]
             assert directive["Namespace"] == "ServiceKeys/test"
             (metric,), (names,) = directive["Metrics"], directive["Dimensions"]
-            assert (metric["Unit"], document[metric["Name"]]) == ("Count", [1.0])
-            assert document["service"] == logger.service
-            found.append((metric["Name"], {name: document[name] for name in names if name != "service"}))
+            assert (metric["Unit"], line[metric["Name"]]) == ("Count", 1)
+            assert line["service"] == logger.service
+            found.append((metric["Name"], {name: line[name] for name in names if name != "service"}))
         return found
 
     return read

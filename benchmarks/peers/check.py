@@ -35,6 +35,8 @@ def check(module: str) -> None:
             "SERVICE_KEYS_TABLE": at.table_name,
             "SERVICE_KEYS_KMS_KEY": at.kms_key,
             "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+            "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/service-keys",
+            "POWERTOOLS_SERVICE_NAME": "service-keys",
         }
         subprocess.run([sys.executable, "-m", "benchmarks.peers.check", module], env=environment, cwd=ROOT, check=True)
 

@@ -1,19 +1,21 @@
-"""With Powertools for AWS Lambda: resolver with validation, logger, tracer, as its documentation shows them."""
+"""With Powertools for AWS Lambda: resolver with validation, Logger, Metrics, Tracer, as its documentation has them."""
 # mypy: disable-error-code="untyped-decorator"
 
 from typing import Annotated, Any
 
-from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.metrics import MetricUnit
 
 from benchmarks.peers import store
 from benchmarks.peers.models import CreateKey, Deleted, Limit, Listed, Pagination, Shown, UpdateKey
 from benchmarks.peers.store import ENDPOINT
 
 logger = Logger()
+metrics = Metrics()
 tracer = Tracer()
 app = APIGatewayRestResolver(enable_validation=True)
 KEYS = "/api/v1/admin/api-keys"
@@ -25,6 +27,12 @@ def _context() -> Any:
 
 def _principal() -> str:
     return str(_context().authorizer["sub"])
+
+
+def _changed(change: str, key_id: str) -> None:
+    logger.info("API key changed", extra={"change": change, "keyId": key_id})
+    metrics.add_dimension("change", change)
+    metrics.add_metric("Changes", MetricUnit.Count, 1)
 
 
 @app.exception_handler(store.NotFound)
@@ -44,7 +52,7 @@ if ENDPOINT == "create":
     def create(new: CreateKey) -> Response[Shown]:
         """Store a key."""
         key = store.create(new, _principal())
-        logger.info("API key created", extra={"keyId": key.id})
+        _changed("create", key.id)
         shown = Shown(data=key, requestId=_context().request_id)
         return Response(201, content_types.APPLICATION_JSON, shown, headers={"Location": f"{KEYS}/{key.id}"})
 
@@ -81,7 +89,7 @@ if ENDPOINT == "update":
     def update(key_id: str, changes: UpdateKey) -> Shown:
         """Change a key."""
         key = store.update(key_id, changes, _principal())
-        logger.info("API key updated", extra={"keyId": key_id})
+        _changed("update", key_id)
         return Shown(data=key, requestId=_context().request_id)
 
 
@@ -92,7 +100,7 @@ if ENDPOINT == "delete":
     def delete(key_id: str) -> Deleted:
         """Delete a key."""
         store.delete(key_id)
-        logger.info("API key deleted", extra={"keyId": key_id})
+        _changed("delete", key_id)
         return Deleted(requestId=_context().request_id)
 
 
@@ -101,3 +109,7 @@ if ENDPOINT == "delete":
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer an event."""
     return app.resolve(event, context)
+
+
+if ENDPOINT in {"create", "update", "delete"}:
+    handler = metrics.log_metrics(handler)

@@ -3,7 +3,7 @@
 from service_keys import api, aws, settings
 from service_keys.encryption import decrypt
 from service_keys.models import Verification
-from service_keys.observability import audited, count
+from service_keys.observability import audited, counted, logger
 from service_keys.table import Table
 from service_keys.verification import known_service, verify
 
@@ -25,5 +25,5 @@ def handler(request: api.Request) -> api.Response:
     verification = Verification(status=status, checked_at=checked_at, detail=detail)
     with audited("verify", key_id=key_id, fields=("verification",), change=request.change):
         table.note_verification(key_id, verification, of=secret.ciphertext)
-    count("Verifications", status=status)
+    logger.info("API key checked", extra=counted("Verifications", status=status))
     return api.shown(table.get(key_id))

@@ -21,14 +21,14 @@ def test_every_change_is_counted_by_its_kind(admin: Admin, counted: Counted) -> 
 def test_what_changed_nothing_is_not_counted(admin: Admin, counted: Counted) -> None:
     body = {"name": "One", "key": SECRET}
     admin.send("POST", "/api/v1/admin/api-keys", body, Idempotency_Key="k" * 16)
-    counted()
+    before = counted()
 
     replayed = admin.send("POST", "/api/v1/admin/api-keys", body, Idempotency_Key="k" * 16)
     refused = admin.send("POST", "/api/v1/admin/api-keys", body)
     missing = admin.delete("spotify.000000000000")
 
     assert (replayed.status, refused.status, missing.status) == (201, 409, 404)
-    assert counted() == []
+    assert counted() == before
 
 
 @pytest.mark.parametrize(("answer", "status"), [("valid", "valid"), ("wrong", "rejected"), ("failing", "inconclusive")])
@@ -37,11 +37,11 @@ def test_checks_are_counted_by_their_result(
 ) -> None:
     key = admin.create("Spotify", SPOTIFY_KEY, service="spotify")
     monkeypatch.setitem(providers.chosen, "spotify", answer)
-    counted()
+    before = counted()
 
     assert admin.verify(key["id"]).data["verification"]["status"] == status
 
-    assert counted() == [("Changes", {"change": "verify"}), ("Verifications", {"status": status})]
+    assert counted() == [*before, ("Changes", {"change": "verify"}), ("Verifications", {"status": status})]
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])

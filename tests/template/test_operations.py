@@ -19,7 +19,7 @@ ALARM = "AWS::CloudWatch::Alarm"
 def counted_in(template: Template) -> set[str]:
     """The metrics that something counts: a function, or a metric filter of the stack or of a consumer."""
     sources = [path.read_text() for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*.py")]
-    by_functions = {name for source in sources for name in re.findall(r'\b_?count\(\s*"(\w+)"', source)}
+    by_functions = {name for source in sources for name in re.findall(r'\b(?:_count|counted)\(\s*"(\w+)"', source)}
     consumer = Template.load(path=EXAMPLE)
     filters = [*template.resources("AWS::Logs::MetricFilter"), *consumer.resources("AWS::Logs::MetricFilter")]
     by_filters = {change["MetricName"] for _, body in filters for change in body["MetricTransformations"]}

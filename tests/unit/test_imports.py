@@ -1,12 +1,17 @@
 """What a cold start pays for."""
 
+import functools
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-LAYER = Path(__file__).parents[2] / "layers" / "service_keys"
+from local.aws import CREDENTIALS
+
+ROOT = Path(__file__).parents[2]
+LAYER = ROOT / "layers" / "service_keys"
 HEAVY = ("boto3", "pydantic", "aws_lambda_powertools", "jwt")
 
 
@@ -26,3 +31,71 @@ def test_what_readers_import_is_what_is_documented() -> None:
 
     assert all(hasattr(service_keys, name) for name in service_keys.__all__)
     assert {"ApiKey", "ServiceKeys", "get_api_key", "KeyDisabled"} <= set(service_keys.__all__)
+
+
+# --- budgets: the source code that a cold start loads, as a ratio to the floor. `make bench` measures the time ------
+
+ENVIRONMENT = CREDENTIALS | {
+    "SERVICE_KEYS_TABLE": "made-up",
+    "SERVICE_KEYS_KMS_KEY": "made-up",
+    "ALLOWED_ORIGIN": "https://admin.example.com",
+    "POWERTOOLS_SERVICE_NAME": "made-up",
+    "JWT_ISSUER": "https://issuer.example.com/",
+    "JWT_AUDIENCE": "made-up",
+    "JWKS_URL": "https://issuer.example.com/jwks.json",
+    "ADMIN_CLAIM_RULE": "role=admin",
+}
+LOADED = """
+import json, os, sys
+# To look into a postponed module would load it.
+there = [module for module in list(sys.modules.values()) if type(module).__name__ != "_LazyModule"]
+files = {getattr(module, "__file__", None) or "" for module in there}
+print(json.dumps([sum(os.path.getsize(file) for file in files if file.endswith(".py")), sorted(sys.modules)]))
+"""
+
+
+@functools.cache
+def loaded(code: str, *path: str) -> tuple[int, frozenset[str]]:
+    """Run it in a fresh process; return how many bytes of source its modules have, and their names."""
+    environment = ENVIRONMENT | {"PYTHONPATH": ":".join(path)}
+    command = [sys.executable, "-c", f"{code}\n{LOADED}"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    size, modules = json.loads(ran.stdout)
+    return size, frozenset(modules)
+
+
+@pytest.mark.parametrize(
+    ("folder", "at_most", "without"),
+    [
+        ("get_api_key", 1.0, {"pydantic"}),
+        ("list_api_keys", 1.0, {"pydantic"}),
+        ("delete_api_key", 1.0, {"pydantic"}),
+        ("create_api_key", 1.25, set()),
+        ("update_api_key", 1.25, set()),
+        ("verify_api_key", 1.0, {"pydantic"}),
+        (
+            "authorizer",
+            0.5,
+            {"botocore", "pydantic", "aws_lambda_powertools", "service_keys", "cryptography.x509.name"},
+        ),
+    ],
+)
+def test_a_function_loads_what_it_needs_and_little_more_than_boto3_alone(
+    folder: str, at_most: float, without: set[str]
+) -> None:
+    function = str(ROOT / "functions" / folder)
+    floor, _ = loaded("import boto3")
+
+    size, modules = loaded("import app", function, *([] if folder == "authorizer" else [str(LAYER)]))
+
+    assert size / floor <= at_most
+    assert not modules & (without | {"boto3", "s3transfer", "jwt.help"})
+
+
+def test_a_reader_loads_less_than_boto3_alone() -> None:
+    floor, _ = loaded("import boto3")
+
+    size, modules = loaded("import service_keys; service_keys.ServiceKeys()", str(LAYER))
+
+    assert size / floor <= 0.95
+    assert not modules & set(HEAVY)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service_keys import errors, naming, queries, settings
 from service_keys.models import Change
-from service_keys.observability import count, logger
+from service_keys.observability import counted, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -227,9 +227,8 @@ def _failure(error: Exception, request_id: str) -> Response:
             headers["Retry-After"] = str(error.retry_after)
     extra = {"code": code, "requestId": request_id}
     if (status, code) == INTERNAL:
-        _log_unexpected(error, extra)
-        if isinstance(error, errors.KeyAccessDenied):
-            count("AccessDenied")
+        count = counted("AccessDenied") if isinstance(error, errors.KeyAccessDenied) else {}
+        _log_unexpected(error, {**extra, **count})
         message = "Something went wrong on our side. Try again; if it stays, report the requestId."
     elif isinstance(error, errors.KeyStoreUnavailable):
         logger.warning(message, extra=extra)
@@ -241,7 +240,7 @@ def _failure(error: Exception, request_id: str) -> Response:
     return Response(status, {"error": body}, headers)
 
 
-def _log_unexpected(error: Exception, extra: dict[str, str]) -> None:
+def _log_unexpected(error: Exception, extra: dict[str, object]) -> None:
     """Log where an unexpected error comes from, and its text only where this package wrote it.
 
     Anybody else's text may hold the input: botocore's parameter validation, for one, repeats the value it refuses.

@@ -6,6 +6,7 @@ are botocore clients and serve as well.
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -96,8 +97,11 @@ def clients(*services: str, patience: Patience = ADMIN_PATIENCE) -> tuple[Any, .
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
     session = botocore.session.get_session()
-    # To see that each is there, botocore would list all of its four hundred services, twice.
-    session.get_component("data_loader").list_available_services = lambda _type_name: list(services)
+    # To see that each is there, botocore would list all of its four hundred services, twice. A copy, for the loader may
+    # be somebody else's as well.
+    loader = copy.copy(session.get_component("data_loader"))
+    loader.list_available_services = lambda _type_name: list(services)
+    session.register_component("data_loader", loader)
     return tuple(session.create_client(service, config=config) for service in services)
 
 

@@ -6,12 +6,12 @@ dimension whose values somebody outside could choose.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from service_keys import settings
 from service_keys.errors import KeyStoreUnavailable, ServiceKeysError
@@ -27,20 +27,29 @@ metrics_namespace = settings.metrics_namespace()
 """Where counts go; empty where they are switched off."""
 
 
-def count(metric: str, **dimension: str) -> None:
-    """Add one to a metric, by a line on standard output, from which CloudWatch takes it (embedded metric format).
+def counted(metric: str, **dimension: str) -> dict[str, object]:
+    """Return what makes a log line add one to a metric: its ``extra``, in CloudWatch's embedded metric format.
 
-    Every metric has the dimension ``service``, which is Powertools' name for what the stack is called.
+    One line for both, written once. Every metric has the dimension ``service``, which is Powertools' name for what the
+    stack is called, and which Powertools writes into every line.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
     Args:
         metric: Its name, such as ``Changes``.
         dimension: At most one more, of a few values that are known beforehand.
     """
     if not metrics_namespace:
-        return
-    dimensions = {"service": logger.service, **dimension}
-    with single_metric(metric, MetricUnit.Count, value=1, namespace=metrics_namespace, default_dimensions=dimensions):
-        pass
+        return {}
+    directive = {
+        "Namespace": metrics_namespace,
+        "Dimensions": [["service", *dimension]],
+        "Metrics": [{"Name": metric, "Unit": "Count"}],
+    }
+    return {
+        "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
+        **dimension,
+        metric: 1,
+    }
 
 
 @dataclass(slots=True)
@@ -85,6 +94,5 @@ def _write(what: str, outcome: str, key_id: str, fields: list[str], change: Chan
         "principal": change.principal,
         "requestId": change.request_id,
     }
-    logger.info("API key %s: %s", what, outcome, extra={"audit": line})
-    if outcome == "done":
-        count("Changes", change=what)
+    count = counted("Changes", change=what) if outcome == "done" else {}
+    logger.info("API key %s: %s", what, outcome, extra={"audit": line, **count})

@@ -69,7 +69,7 @@ def _printable_name(name: str) -> str:
 
 def _text(text: str | None) -> str | None:
     text = (text or "").replace("\r\n", "\n")
-    if any(unicodedata.category(character) in _UNWANTED and character not in "\n\t" for character in text):
+    if _has_unwanted(text):
         raise PydanticCustomError("text", "remove the control or invisible characters; line breaks and tabs are fine")
     return text or None
 
@@ -112,11 +112,18 @@ def _part_problem(part: str) -> str | None:
         return "remove the white space before and after it"
     if MASK[0] in part:
         return "this is a masked value, not the key; leave `key` out to keep the stored one"
-    if any(unicodedata.category(character) in _UNWANTED and character not in "\n\t" for character in part):
+    if _has_unwanted(part):
         return "remove the control and invisible characters"
     if _REPLACEMENT_CHARACTER in part:
         return "send it as UTF-8; some characters were lost on the way"
     return None
+
+
+def _has_unwanted(text: str) -> bool:
+    # What is printable has none: asked first, for it is asked in one step.
+    return not text.isprintable() and any(
+        unicodedata.category(character) in _UNWANTED and character not in "\n\t" for character in text
+    )
 
 
 Name = Annotated[

@@ -15,6 +15,7 @@ lost, from two writes. A usage stamp and the result of a check are single condit
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import time
@@ -160,7 +161,7 @@ class Table:
             "TableName": self._name,
             "KeyConditionExpression": "#service = :service",
             "ProjectionExpression": projection,
-            "ExpressionAttributeNames": names | {"#service": "service"},
+            "ExpressionAttributeNames": {**names, "#service": "service"},
             "ExpressionAttributeValues": {":service": {"S": service}},
             "Select": "SPECIFIC_ATTRIBUTES",
             "ConsistentRead": True,
@@ -182,7 +183,8 @@ class Table:
             names, values = {"#listed": "listed"}, {":listed": {"S": _LISTED}}
             request: dict[str, Any] = {"IndexName": NEWEST_INDEX, "KeyConditionExpression": "#listed = :listed"}
         else:
-            projection, names = _projection(_SHOWN)
+            projection, shown = _projection(_SHOWN)
+            names = dict(shown)
             values = {":service": {"S": query.service}}
             request = {
                 "KeyConditionExpression": "#service = :service",
@@ -636,19 +638,20 @@ def _position(key_id: str, query: ListQuery) -> Item:
     return _primary_key(key_id) | {"listed": {"S": _LISTED}, "createdAt": {"S": created_at}}
 
 
-def _projection(attributes: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+@functools.cache
+def _projection(attributes: tuple[str, ...]) -> tuple[str, Mapping[str, str]]:
     """Return a ProjectionExpression of the attributes, and the names that it uses (many are reserved words)."""
     return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
 
 
 def _attribute_value(value: str | bytes | bool | int | Mapping[str, str]) -> Item:  # noqa: FBT001
     match value:
+        case str():
+            return {"S": value}
         case bool():
             return {"BOOL": value}
         case int():
             return {"N": str(value)}
-        case str():
-            return {"S": value}
         case bytes():
             return {"B": value}
         case _:
