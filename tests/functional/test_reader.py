@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import socket
-import subprocess
-import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +29,6 @@ from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, ClientsOf, Sto
 from tests.processes import ROOT
 from tests.wire import Fault, Wire
 
-LAYER = str(ROOT / "layers" / "service_keys")
 NEW_SECRET = f"another-made-up-{CANARY}-9876"
 QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
 
@@ -719,23 +716,6 @@ def test_a_refusal_does_not_keep_what_its_first_caller_held(admin: Admin, keys: 
     gc.collect()
 
     assert held() is None
-
-
-def test_a_forked_child_makes_its_own_reader() -> None:
-    code = """
-import os, service_keys.reader as reader
-reader._shared = object()
-reader._shared_lock.acquire()
-pid = os.fork()
-if pid == 0:
-    os._exit(0 if reader._shared is None and not reader._shared_lock.locked() else 1)
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": LAYER}, capture_output=True, text=True, check=True
-    )
-
-    assert ran.stdout == "0\n"
 
 
 def test_credentials_that_ran_out_are_an_outage(

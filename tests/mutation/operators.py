@@ -141,6 +141,14 @@ def _is_words(node: cst.CSTNode) -> bool:
     return len(text.split()) >= 3 and bool(_WORD.search(text)) and not _NOT_WORDS.search(text)
 
 
+def _loses_words(node: cst.CSTNode, mutant: cst.CSTNode) -> bool:
+    """Tell whether a call, of an exception that is raised, is given None or nothing in the place of a string."""
+    if not isinstance(node, cst.Call) or not isinstance(mutant, cst.Call):
+        return False
+    kept = {id(argument) for argument in mutant.args}
+    return any(id(argument) not in kept and isinstance(argument.value, cst.BaseString) for argument in node.args)
+
+
 def _is_log_call(node: cst.CSTNode) -> bool:
     return m.matches(node, m.Call(func=m.Attribute(value=_LOGGERS, attr=_LOG_METHODS)))
 
@@ -208,6 +216,8 @@ class _Visitor(cst.CSTVisitor):
 
     def _mutate(self, node: cst.CSTNode, changed: Iterable[cst.CSTNode]) -> None:
         for mutant in changed:
+            if self._raising and _loses_words(node, mutant):
+                continue
             source = self._replaced(node, mutant)
             if source == self._code or not _is_python(source):
                 continue

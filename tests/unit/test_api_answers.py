@@ -136,6 +136,13 @@ def test_the_id_is_taken_from_the_path_as_it_is() -> None:
     assert request(pathParameters={"id": "x y"}).key_id == "x y"
 
 
+def test_a_body_that_is_no_unicode_is_no_json() -> None:
+    sent = request(headers={"Content-Type": "application/json"}, body='{"name": "\ud800"}')
+
+    with pytest.raises(errors.InvalidRequest, match="not valid JSON"):
+        _ = sent.body
+
+
 @pytest.mark.parametrize("headers", [None, {}])
 def test_an_event_may_have_no_headers(headers: dict[str, str] | None) -> None:
     made = request(headers=headers)

@@ -74,6 +74,7 @@ def test_what_is_no_logic_is_left_alone(tmp_path: Path, source: str) -> None:
 
 def test_words_for_people_are_left_alone_and_what_programs_read_is_not(tmp_path: Path) -> None:
     assert changes(tmp_path, 'raise E(f"There is no key of {service}.")\n') == ["pass"]
+    assert changes(tmp_path, 'raise E("claim=value or claim=value,value")\n') == ["pass"]
     assert changes(tmp_path, '_logger.info("Refused %s", what)\n') == ["pass"]
     assert changes(tmp_path, 'logger.info("Refused", extra={"code": code})\n') == [
         "pass",

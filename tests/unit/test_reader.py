@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +25,8 @@ from service_keys.errors import (
 
 if TYPE_CHECKING:
     from tests.unit.simulated_aws import Aws, Item
+
+LAYER = Path(__file__).parents[2] / "layers" / "service_keys"
 
 
 @pytest.fixture
@@ -438,3 +443,20 @@ def test_another_source_serves_until_its_block_ends() -> None:
         service_keys.get_api_key("two")
 
     assert (first.asked, second.asked) == ([("two", None, False)], [("one", None, False)])
+
+
+def test_a_forked_child_makes_its_own_reader() -> None:
+    code = """
+import os, service_keys.reader as reader
+reader._shared = object()
+reader._shared_lock.acquire()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if reader._shared is None and not reader._shared_lock.locked() else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(LAYER)}, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout == "0\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bounded_download import download
+from bounded_download import _Attempt, download
 
 if TYPE_CHECKING:
     from tests.unit.authorizer.issuer import KeySetServer
@@ -56,3 +56,10 @@ def test_after_the_deadline_nothing_of_it_is_left(server: KeySetServer) -> None:
         if thread.name == "key-set-download":
             thread.join(10)
             assert not thread.is_alive()
+
+
+def test_a_socket_waits_no_longer_than_the_download(server: KeySetServer) -> None:
+    attempt = _Attempt(server.url, 2.5, 65536)
+
+    assert attempt._connection.timeout == 2.5
+    assert isinstance(attempt.outcome(10), bytes)

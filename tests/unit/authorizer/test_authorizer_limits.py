@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def verifier(server: KeySetServer) -> TokenVerifier:
     return TokenVerifier(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, keys=IssuerKeys(server.url))
 
 
-def refusal(verifier: TokenVerifier, authorization: str) -> str:
+def refusal(verifier: TokenVerifier, authorization: Any) -> str:
     with pytest.raises(TokenRefusedError) as refused:
         verifier.verify(authorization)
     return refused.value.reason
@@ -52,6 +53,25 @@ def test_a_token_ends_with_the_year_9999_at_the_latest(verifier: TokenVerifier, 
 def test_a_token_may_begin_with_the_epoch(verifier: TokenVerifier, keys: dict[str, SigningKey], claim: str) -> None:
     assert verifier.verify("Bearer " + issuer.token(keys["RS256"], issuer.claims(**{claim: 0})))[claim] == 0
     assert refusal(verifier, "Bearer " + issuer.token(keys["RS256"], issuer.claims(**{claim: -1}))) == "bad_claim"
+
+
+def test_a_token_serves_for_less_than_ten_seconds_after_its_end(
+    verifier: TokenVerifier, keys: dict[str, SigningKey]
+) -> None:
+    def sent(ended_before: int) -> str:
+        return "Bearer " + issuer.token(keys["RS256"], issuer.claims(exp=int(time.time()) - ended_before))
+
+    assert verifier.verify(sent(5))
+    assert refusal(verifier, sent(10)) == "expired"
+
+
+@pytest.mark.parametrize("authorization", [None, 7, b"Bearer a.b.c", ["Bearer a.b.c"], "", "Basic YTpi"])
+def test_what_is_no_bearer_token_is_malformed(verifier: TokenVerifier, authorization: Any) -> None:
+    assert refusal(verifier, authorization) == "malformed"
+
+
+def test_an_issuer_has_three_seconds() -> None:
+    assert IssuerKeys("https://issuer.example/jwks")._deadline == 3
 
 
 @pytest.mark.parametrize("length", [1, 255])

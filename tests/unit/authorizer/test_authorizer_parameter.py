@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 import shared_secret
 from authorizer_errors import ConfigurationError, KeyUnavailableError, KeyWithdrawnError
-from shared_secret import SharedSecret
+from shared_secret import Secret, SharedSecret
 from tests.unit.authorizer import issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.unit.authorizer.conftest import Clock
 
 NAME = "/made-up/jwt-secret"
 PASSING = [
@@ -101,19 +104,52 @@ def test_what_cannot_serve_is_told_by_the_name_of_its_parameter(
     assert issuer.SECRET not in str(refused.value)
 
 
+def test_an_answer_without_a_parameter_is_an_outage(stub: Stubber, secret: SharedSecret) -> None:
+    stub.add_response("get_parameter", {})
+
+    with pytest.raises(KeyUnavailableError, match=f"SSM answered without the value of {NAME}"):
+        secret.key_for({})
+
+
+def test_an_outage_is_bridged_for_less_than_a_quarter_of_an_hour(ssm: Any, stub: Stubber, clock: Clock) -> None:
+    secret = SharedSecret(NAME, ssm=ssm, clock=clock)
+    answer(stub, Type="SecureString", Value=issuer.SECRET)
+    assert secret.key_for({}) == issuer.SECRET.encode()
+
+    stub.add_client_error("get_parameter", "ThrottlingException")
+    clock.now += 899.75
+    assert secret.key_for({}) == issuer.SECRET.encode()
+    clock.now += 0.25
+    with pytest.raises(KeyUnavailableError, match="busy or failing"):
+        secret.key_for({})
+
+
+def test_a_secret_shows_a_placeholder() -> None:
+    assert f"{Secret(b'made-up')} {Secret(b'made-up')!r}" == "Secret(…) Secret(…)"
+
+
 def test_a_secret_of_32_bytes_is_the_shortest(stub: Stubber, secret: SharedSecret) -> None:
     answer(stub, Type="SecureString", Value="x" * 32)
 
     assert secret.key_for({}) == b"x" * 32
 
 
-def test_an_ssm_that_is_out_of_reach_is_told_by_the_kind_of_failure(ssm: Any, secret: SharedSecret) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("Credentials were refreshed"), rf"^SSM could not be reached \(RuntimeError\), so {NAME} could"),
+        (ClientError({}, "GetParameter"), rf"^SSM refused to give {NAME} \(\)\. "),
+    ],
+)
+def test_what_botocore_raises_by_itself_is_told_by_its_kind(
+    ssm: Any, secret: SharedSecret, error: Exception, words: str
+) -> None:
     def refuse(**_: object) -> None:
-        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+        raise error
 
     ssm.meta.events.register("before-call.ssm", refuse, "refuse")
     try:
-        with pytest.raises(KeyUnavailableError, match=rf"^SSM could not be reached \(RuntimeError\), so {NAME} could"):
+        with pytest.raises(KeyUnavailableError, match=words):
             secret.key_for({})
     finally:
         ssm.meta.events.unregister("before-call.ssm", unique_id="refuse")
