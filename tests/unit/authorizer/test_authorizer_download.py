@@ -49,7 +49,8 @@ def test_while_it_waits_it_keeps_no_process_alive() -> None:
 def test_after_the_deadline_nothing_of_it_is_left(server: KeySetServer) -> None:
     server.released.clear()
 
-    with pytest.raises(TimeoutError, match=r"timed out after 0\.2 s"):
+    # By whichever clock ran out first: the socket waits as long as the download.
+    with pytest.raises(TimeoutError, match="timed out"):
         download(server.url, deadline=0.2, max_bytes=2)
 
     for thread in threading.enumerate():
