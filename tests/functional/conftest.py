@@ -209,6 +209,8 @@ def stack(wire: Wire, providers: FakeProviders, testrun_uid: str, worker_id: str
         with local_stack(parameters, providers_url=providers.url, table_name=table_name) as stack:
             wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
             wire.policies = policies_of(stack)
+            # Other stacks, which tests start by themselves, are not on this wire.
+            patch.undo()
             yield stack
             with closing(_client("dynamodb", wire.upstreams["DynamoDB"])) as dynamodb:
                 dynamodb.delete_table(TableName=table_name)
