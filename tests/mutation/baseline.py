@@ -53,10 +53,14 @@ class Baseline:
             return own
         # It runs when the module is imported. Its own tests may run no line of it, such as those of a data class, and
         # neither does what is made of the models.
-        own |= {
-            test for test in self.seconds if test.startswith((f"tests/unit/test_{path.stem}.py", "tests/template/"))
-        }
-        return own.union(*lines.values())
+        named: tuple[str, ...] = (
+            f"tests/unit/test_{path.stem}",
+            f"tests/functional/test_{path.stem}.py",
+            "tests/template/",
+        )
+        if path.parent.name == "authorizer":
+            named = ("tests/unit/authorizer/",)
+        return {test for test in self.seconds if test.startswith(named)}.union(own, *lines.values())
 
 
 def measure(root: Path, folder: Path, tests: Sequence[str] = ()) -> None:

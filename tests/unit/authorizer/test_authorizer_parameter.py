@@ -14,11 +14,13 @@ import shared_secret
 from authorizer_errors import ConfigurationError, KeyUnavailableError, KeyWithdrawnError
 from shared_secret import Secret, SharedSecret
 from tests.unit.authorizer import issuer
+from tests.unit.authorizer.conftest import load_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.unit.authorizer.conftest import Clock
+    from tests.unit.authorizer.parameter_store import ParameterStore
 
 NAME = "/made-up/jwt-secret"
 PASSING = [
@@ -192,3 +194,16 @@ def test_ssm_is_given_up_before_the_authorizers_own_time_ends(monkeypatch: pytes
     assert client.meta.service_model.service_name == "ssm"
     assert (config.connect_timeout, config.read_timeout) == (1, 1)
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+
+
+def test_a_start_that_fails_is_told_like_a_token_that_cannot_be_checked(
+    secret_mode: pytest.MonkeyPatch, store: ParameterStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.error = "AccessDeniedException"
+
+    with pytest.raises(ConfigurationError):
+        load_app()
+
+    (record,) = caplog.records
+    assert (record.levelname, vars(record)["reason"]) == ("ERROR", "key_unavailable")
+    assert record.getMessage().startswith("No token can be checked. SSM refused to give ")
