@@ -296,8 +296,11 @@ def _client(service: str, url: str) -> Any:
 
 
 @pytest.fixture
-def store(stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient]) -> Iterator[Store]:
-    """An empty table."""
+def store(
+    stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient], providers: FakeProviders
+) -> Iterator[Store]:
+    """An empty table, and services that take every key, whatever the test before left."""
+    providers.chosen = dict.fromkeys(providers.chosen, "valid")
     store = Store(*clients, table=stack.table_name, kms_key=stack.kms_key_arn)
     store.empty()
     wire.clear()
