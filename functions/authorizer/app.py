@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import lazy_imports  # noqa: F401 - before whatever imports PyJWT
+import cold_start  # noqa: F401 - before whatever else imports PyJWT
 from authorizer_configuration import Configuration
 from authorizer_errors import ConfigurationError, KeyUnavailableError, TokenRefusedError, UnauthorizedError
 from authorizer_report import Report

@@ -16,7 +16,6 @@ _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html; no version and no label: a
 # rotated secret must be seen.
 _PARAMETER_NAME = r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
-# What Powertools, which the other functions use, takes for true.
 
 
 class Configuration(NamedTuple):
