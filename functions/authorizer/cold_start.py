@@ -69,7 +69,8 @@ def postpone(name: str) -> None:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile, and never for any among what is there by then."""
     gc.disable()
     try:
         yield
@@ -79,7 +80,7 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-with _uncollected():
+with uncollected():
     for _name in UNUSED:
         postpone(_name)
     importlib.import_module("jwt")

@@ -108,7 +108,8 @@ class Plan:
 
     def _in_time(self, tests: Iterable[str]) -> list[str]:
         """Return as many as there is time for: those that are named for the module, then the fastest."""
-        seconds, own = self._seen.seconds, f"tests/unit/test_{self._path.stem}"
+        seconds, name = self._seen.seconds, self._path.stem.removeprefix("authorizer_")
+        own = (f"tests/unit/test_{name}", f"tests/unit/authorizer/test_authorizer_{name}")
         ordered = sorted(tests, key=lambda test: (not test.startswith(own), seconds[test], test))
         spent = itertools.accumulate(seconds[test] for test in ordered)
         return [test for test, at in zip(ordered, spent, strict=True) if at <= self._tried_seconds] or ordered[:1]
@@ -242,6 +243,8 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="only show what came of the last time")
     arguments = parser.parse_args()
     every = modules()
+    if unknown := set(arguments.modules) - every.keys():
+        parser.error(f"there is no module {', '.join(sorted(unknown))}; choose from {', '.join(every)}")
     wanted = {name: every[name] for name in arguments.modules or every}
     if arguments.report:
         return not report({name: load(FOLDER / f"{name}.json") for name in wanted})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +105,11 @@ def test_what_a_postponed_module_does_not_have_is_missed_as_always(postponed: Po
 
 
 def test_a_postponed_module_may_look_for_something_in_itself_that_is_not_there_yet(postponed: Postponed) -> None:
-    module = __import__(postponed("found = hasattr(sys.modules[__name__], 'answer')\nanswer = 42"))
+    looking = "try: sys.modules[__name__].answer\nexcept AttributeError as error: said = str(error)\nanswer = 42"
+    module = __import__(postponed(looking))
 
-    assert (module.answer, module.found) == (42, False)
+    assert module.answer == 42
+    assert module.said == "module 'made_up_module' has no attribute 'answer'"
 
 
 def test_a_postponed_module_keeps_its_own_way_of_finding_names(postponed: Postponed) -> None:
@@ -159,3 +163,17 @@ def test_what_is_loaded_already_or_not_there_is_left_alone(postponed: Postponed,
     cold_start.postpone(name)
 
     assert sys.modules.get(name) is before
+
+
+def test_no_garbage_is_looked_for_meanwhile_and_again_afterwards_whatever_happens() -> None:
+    before = gc.get_freeze_count()
+    try:
+        with suppress(OSError), cold_start.uncollected():
+            collecting = gc.isenabled()
+            raise OSError("made up")
+
+        assert not collecting
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
