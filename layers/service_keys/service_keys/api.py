@@ -125,7 +125,7 @@ class Request:
         if not _JSON_MEDIA_TYPE.fullmatch(self._headers.get("content-type", "").strip()):
             raise errors.UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
         with suppress(ValueError, RecursionError):
-            return _JSON.decode(body.decode())
+            return _from_json(body.decode())
         # Raised out here: the error of the JSON parser holds the body, and `from None` only hides it in the chain.
         raise errors.InvalidRequest("The body is not valid JSON. Send one JSON object.")
 
@@ -204,7 +204,7 @@ def endpoint(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, An
             "Access-Control-Expose-Headers": _EXPOSED,
             **response.headers,
         }
-        answer = json.dumps(body | {"requestId": request_id}, ensure_ascii=False)
+        answer = _to_json(body | {"requestId": request_id})
         return {"statusCode": response.status, "headers": headers, "body": answer, "isBase64Encoded": False}
 
     return handler
@@ -275,4 +275,5 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-_JSON: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
+_from_json: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).decode
+_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 MASK: Final = "••••"
 _SHOWN = 4
 _SHOWN_FROM_LENGTH = 16
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 class KeyMaterial:
@@ -39,7 +40,7 @@ class KeyMaterial:
 
     def to_json(self) -> bytes:
         """Return the form that is encrypted: UTF-8 JSON, parts in order of their names."""
-        return json.dumps(self._value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+        return _to_json(self._value).encode()
 
     @classmethod
     def from_json(cls, stored: bytes) -> KeyMaterial:

@@ -24,6 +24,7 @@ _IGNORABLE = re.compile(
 )
 """Default_Ignorable_Code_Point (Unicode's DerivedCoreProperties.txt)."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PYTHONS_DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _DIGITS = 12
 RANDOM_BITS = 19
 _EPOCH_MS = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -64,9 +65,7 @@ def service_of(key_id: str) -> str:
 
 def created_ms(key_id: str) -> int:
     """Return when an id was made, in milliseconds since the Unix epoch."""
-    number = 0
-    for digit in key_id[-_DIGITS:]:
-        number = number << 5 | _ALPHABET.index(digit)
+    number = int(key_id[-_DIGITS:].translate(_PYTHONS_DIGITS), base=32)
     return (number >> RANDOM_BITS) + _EPOCH_MS
 
 
@@ -83,6 +82,9 @@ def fold(name: str) -> str:
     Unicode's toNFKC_Casefold (The Unicode Standard, 3.13); repeated, for each step can undo another, until nothing
     changes.
     """
+    if name.isascii():
+        # The same, in one step: nothing below does more to it.
+        return " ".join(name.lower().split())
     folded, before = name, None
     while folded != before:
         before = folded
