@@ -693,15 +693,6 @@ def test_a_log_handler_that_reads_a_key_does_not_block(
     assert read == [SECRET]
 
 
-def test_services_that_nobody_has_a_key_of_do_not_fill_the_memory(keys: ServiceKeys, clock: Clock) -> None:
-    for number in range(200):
-        with pytest.raises(KeyNotFound):
-            keys.get(f"unknown-{number}")
-        clock.passes(1)
-
-    assert len(keys._services) <= 65
-
-
 def test_a_refusal_does_not_keep_what_its_first_caller_held(admin: Admin, keys: ServiceKeys) -> None:
     class Event:
         pass

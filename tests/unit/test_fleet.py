@@ -25,7 +25,7 @@ def _ran(readers: int, minutes: int, *options: str) -> dict[str, float]:
 
 @pytest.mark.timeout(300)
 def test_a_fleet_writes_about_once_a_minute() -> None:
-    readers, minutes = 10_000, 20
+    readers, minutes = 10_000, 8
 
     figures = _ran(readers, minutes)
 
@@ -37,9 +37,9 @@ def test_a_fleet_writes_about_once_a_minute() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("readers", [100, 1000])
-def test_the_model_calls_what_the_simulation_does(readers: int) -> None:
-    simulated, predicted = _ran(readers, 60), _ran(readers, 60, "--predict")
+@pytest.mark.parametrize(("readers", "minutes"), [(100, 60), (1000, 20)])
+def test_the_model_calls_what_the_simulation_does(readers: int, minutes: int) -> None:
+    simulated, predicted = _ran(readers, minutes), _ran(readers, minutes, "--predict")
 
     assert (predicted["Query"], predicted["Decrypt"]) == (simulated["Query"], simulated["Decrypt"])
     assert predicted["UpdateItem"] == pytest.approx(simulated["UpdateItem"], rel=0.15), "what is left is the dice"

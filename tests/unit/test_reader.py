@@ -460,3 +460,14 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     )
 
     assert ran.stdout == "0\n"
+
+
+def test_services_that_nobody_has_a_key_of_do_not_fill_the_memory(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    keys.get("one")
+    for number in range(200):
+        with pytest.raises(KeyNotFound):
+            keys.get(f"unknown-{number}")
+        aws.now += 1
+
+    assert "one" in keys._services
+    assert len(keys._services) <= 65
