@@ -37,7 +37,7 @@ Figures are medians, with the quartiles behind them."""
 
 def measure(options: Options) -> Part:
     """Start each candidate once a round."""
-    rounds = options.choose(9, 3)
+    rounds = options.choose(15, 3)
     wall: dict[tuple[str, str], list[float]] = defaultdict(list)
     cpu: dict[tuple[str, str], list[float]] = defaultdict(list)
     with candidates() as all_of_them:
