@@ -37,8 +37,8 @@ _FOLDERS = {
 }
 _WITH_KMS = {"create", "update", "verify", "reader"}
 ENDPOINTS = (*_FOLDERS, "reader", "authorizer")
-"""Ours, each beside its floor; those that a peer can have are the first five."""
-WITH_PEERS = ("get", "list", "delete", "create", "update")
+"""Ours, each beside its floor; those of the API have peers as well."""
+WITH_PEERS = tuple(_FOLDERS)
 
 
 @dataclass(frozen=True)

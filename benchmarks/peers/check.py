@@ -1,4 +1,4 @@
-"""See that the peers work: each stores, shows, lists, changes and deletes a key in a real table, in moto's server.
+"""See that the peers work: each stores, shows, lists, changes, checks and deletes a key in a table in moto's server.
 
 What is timed are answers to canned data; a peer that only looked like an endpoint would be a cheap one.
 """
@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.report import ROOT
 from local.aws import isolated
 from local.events import rest_event
+from local.providers import FakeProviders
 
 KEYS = "/api/v1/admin/api-keys"
 SECRET = "sk-made-up-0123456789abcdef"
@@ -29,11 +30,12 @@ def check(module: str) -> None:
     """
     from benchmarks.stores import stores
 
-    with stores() as at:
+    with stores() as at, FakeProviders() as providers:
         environment = isolated(os.environ) | {
             "AWS_ENDPOINT_URL": at.moto,
             "SERVICE_KEYS_TABLE": at.table_name,
             "SERVICE_KEYS_KMS_KEY": at.kms_key,
+            "SERVICE_KEYS_PROVIDERS_URL": providers.url,
             "POWERTOOLS_LOG_LEVEL": "CRITICAL",
             "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/service-keys",
             "POWERTOOLS_SERVICE_NAME": "service-keys",
@@ -53,6 +55,9 @@ def _work(module: str) -> None:
     changed = _ask(module, "update", "PATCH", {"name": "OpenAI", "key": SECRET[::-1]}, key_id=key_id)["data"]
     assert (changed["name"], changed["version"], changed["maskedKey"]) == ("OpenAI", 2, "••••m-ks")
     assert _ask(module, "get", "GET", key_id=key_id)["data"] == changed
+    checked = _ask(module, "verify", "POST", key_id=key_id)["data"]
+    assert checked["verification"]["status"] == "valid", checked
+    assert _ask(module, "get", "GET", key_id=key_id)["data"] == checked
     _ask(module, "delete", "DELETE", key_id=key_id)
     _ask(module, "get", "GET", key_id=key_id, expect=404)
     _ask(module, "create", "POST", {**body, "name": "openai"}, expect=201)
@@ -65,10 +70,11 @@ def _ask(
     os.environ["PEER_ENDPOINT"] = endpoint
     for name in [name for name in sys.modules if name.startswith("benchmarks.peers")]:
         del sys.modules[name]
+    suffix = "/verify" if endpoint == "verify" else ""
     event = rest_event(
         method,
-        f"{KEYS}/{key_id}" if key_id else KEYS,
-        f"{KEYS}/{{id}}" if key_id else KEYS,
+        f"{KEYS}/{key_id}{suffix}" if key_id else KEYS,
+        f"{KEYS}/{{id}}{suffix}" if key_id else KEYS,
         json.dumps(body) if body else None,
         {"Content-Type": "application/json", "Host": "api.example.com"},
         authorizer={"principalId": "admin-1", "sub": "admin-1"},

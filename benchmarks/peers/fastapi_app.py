@@ -87,4 +87,12 @@ if ENDPOINT == "delete":
         return Deleted(requestId=_context(request)["requestId"])
 
 
+if ENDPOINT == "verify":
+
+    @app.post(f"{KEYS}/{{key_id}}/verify")
+    async def verify(key_id: str, request: Request) -> Shown:
+        """Ask the key's service whether it takes the key."""
+        return Shown(data=store.verify(key_id), requestId=_context(request)["requestId"])
+
+
 handler = Mangum(app, lifespan="off")

@@ -104,6 +104,17 @@ if ENDPOINT == "delete":
         return Deleted(requestId=_context().request_id)
 
 
+if ENDPOINT == "verify":
+
+    @app.post(f"{KEYS}/<key_id>/verify")
+    @tracer.capture_method(capture_response=False)
+    def verify(key_id: str) -> Shown:
+        """Ask the key's service whether it takes the key."""
+        key = store.verify(key_id)
+        _changed("verify", key_id)
+        return Shown(data=key, requestId=_context().request_id)
+
+
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -111,5 +122,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return app.resolve(event, context)
 
 
-if ENDPOINT in {"create", "update", "delete"}:
+if ENDPOINT in {"create", "update", "delete", "verify"}:
     handler = metrics.log_metrics(handler)

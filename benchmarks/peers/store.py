@@ -4,13 +4,16 @@ import base64
 import json
 import os
 import secrets
+import urllib.error
+import urllib.request
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import boto3
 from boto3.dynamodb.conditions import Attr, Key
 
-from benchmarks.peers.models import CreateKey, ShownKey, UpdateKey
+from benchmarks.peers.models import CreateKey, ShownKey, UpdateKey, Verification
 
 ENDPOINT = os.environ["PEER_ENDPOINT"]
 TABLE = os.environ["SERVICE_KEYS_TABLE"]
@@ -25,7 +28,7 @@ class Duplicate(Exception):
 
 
 table: Any = boto3.resource("dynamodb").Table(TABLE)
-kms: Any = boto3.client("kms") if ENDPOINT in {"create", "update"} else None
+kms: Any = boto3.client("kms") if ENDPOINT in {"create", "update", "verify"} else None
 
 
 def create(new: CreateKey, principal: str) -> ShownKey:
@@ -121,6 +124,42 @@ def delete(key_id: str) -> None:
         {"Delete": {"TableName": TABLE, "Key": {"service": item["service"], "id": key_id}}},
         {"Delete": {"TableName": TABLE, "Key": name}},
     )
+
+
+def verify(key_id: str) -> ShownKey:
+    """Ask OpenAI whether it takes the key, and note the answer beside the key that it is about."""
+    item = _item(key_id)
+    context = {"service": item["service"], "id": key_id}
+    ciphertext = item["ciphertext"]
+    key = json.loads(kms.decrypt(CiphertextBlob=ciphertext.value, EncryptionContext=context)["Plaintext"])
+    status, detail = _asked(key)
+    verification = Verification(status=status, checkedAt=_now(), detail=detail)
+    try:
+        answer = table.update_item(
+            Key={"service": item["service"], "id": key_id},
+            UpdateExpression="SET verification = :verification",
+            ConditionExpression="ciphertext = :ciphertext",
+            ExpressionAttributeValues={":verification": verification.model_dump(), ":ciphertext": ciphertext},
+            ReturnValues="ALL_NEW",
+        )
+    except table.meta.client.exceptions.ConditionalCheckFailedException:
+        raise NotFound from None
+    return ShownKey.model_validate(answer["Attributes"])
+
+
+def _asked(key: str) -> tuple[str, str]:
+    url = f"{os.environ['SERVICE_KEYS_PROVIDERS_URL']}/openai/v1/models"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=3) as response:
+            json.load(response)
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            return "rejected", "OpenAI refuses the key."
+        return "inconclusive", f"OpenAI answered {error.code}."
+    except OSError:
+        return "inconclusive", "OpenAI could not be reached."
+    return "valid", "OpenAI takes the key."
 
 
 def _item(key_id: str) -> dict[str, Any]:
