@@ -199,7 +199,7 @@ class CreateApiKey(BaseModel):
         )
 
 
-@with_config(ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, json_schema_extra={"minProperties": 1}))
+@with_config(ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1}))
 class UpdateApiKey(TypedDict, total=False):
     """What to change; all that is left out stays as it is. `key` is replaced whole."""
 
