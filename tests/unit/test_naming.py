@@ -18,6 +18,7 @@ def test_an_id_carries_its_service_and_its_moment() -> None:
     assert naming.service_of(key_id) == "spotify"
     assert naming.created_ms(key_id) == NOON
     assert len(key_id) == len("spotify.") + 12
+    assert naming.service_of("a" * 40 + ".0123456789ab") == "a" * 40
 
 
 def test_ids_of_one_service_sort_by_age() -> None:

@@ -168,7 +168,8 @@ def test_a_key_has_one_to_ten_parts(parts: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["x" * 4094, "line one\nline\ttwo", {"pem": "-----BEGIN-----\nMII\n-----END-----"}, "🔑" * 8]
+    "key",
+    ["x" * 4094, "ü" * 2047, "x" * 8, "line one\nline\ttwo", {"pem": "-----BEGIN-----\nMII\n-----END-----"}, "🔑" * 8],
 )
 def test_a_good_key_is_taken_as_it_is(key: Any) -> None:
     assert parse_create({"name": "S1", "key": key}).key.reveal() == key

@@ -331,8 +331,9 @@ def test_only_this_machine_can_stand_in_for_a_service(monkeypatch: pytest.Monkey
 
 
 def test_nothing_stands_in_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("", None):
-        monkeypatch.setenv(settings.PROVIDERS_URL, url or "")
-        assert settings.providers_url() is None
-    monkeypatch.setenv(settings.PROVIDERS_URL, "http://127.0.0.1:8123")
+    monkeypatch.delenv("SERVICE_KEYS_PROVIDERS_URL", raising=False)
+    assert settings.providers_url() is None
+    monkeypatch.setenv("SERVICE_KEYS_PROVIDERS_URL", "")
+    assert settings.providers_url() is None
+    monkeypatch.setenv("SERVICE_KEYS_PROVIDERS_URL", "http://127.0.0.1:8123")
     assert settings.providers_url() == "http://127.0.0.1:8123"
