@@ -51,7 +51,6 @@ _WORDS: Final = {
     "dict_type": "send a JSON object",
     "string_pattern_mismatch": "use lower-case letters and digits, with single hyphens between them, such as spotify",
     "string_unicode": "give valid Unicode text",
-    "invalid_key": "give valid Unicode text",
     "string_type": "give a string",
     "bool_type": "give true or false",
 }
