@@ -82,12 +82,20 @@ def test_the_limit_may_change_between_pages() -> None:
     assert queries.parse({"cursor": [cursor], "limit": ["50"]}).after == LAST
 
 
-def test_a_cursor_that_was_given_out_stays_good() -> None:
-    of_everything = "c3BvdGlmeS4wMTIzNDU2Nzg5YWKZq7zS2iRGGYA"
-    of_some = "c3BvdGlmeS4wMTIzNDU2Nzg5YWJ1zlQMxcBMULM"
-
-    assert ListQuery().cursor(LAST) == of_everything
-    assert ListQuery(active=False, service="spotify", verification="none").cursor(LAST) == of_some
+@pytest.mark.parametrize(
+    ("query", "last", "cursor"),
+    [
+        (ListQuery(), LAST, "c3BvdGlmeS4wMTIzNDU2Nzg5YWKZq7zS2iRGGYA"),
+        (
+            ListQuery(active=False, service="spotify", verification="none"),
+            LAST,
+            "c3BvdGlmeS4wMTIzNDU2Nzg5YWJ1zlQMxcBMULM",
+        ),
+        (ListQuery(), "tidal.0123456789f3", "dGlkYWwuMDEyMzQ1Njc4OWYzIkGTK--8AOcX"),
+    ],
+)
+def test_a_cursor_that_was_given_out_stays_good(query: ListQuery, last: str, cursor: str) -> None:
+    assert query.cursor(last) == cursor
 
 
 def test_every_key_has_a_cursor_that_leads_back_to_it() -> None:
