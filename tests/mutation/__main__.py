@@ -107,10 +107,13 @@ class Plan:
         return self._in_time(set[str]().union(*self._seen.tests.get(str(self._path), {}).values()))
 
     def _in_time(self, tests: Iterable[str]) -> list[str]:
-        """Return as many as there is time for: those that are named for the module, then the fastest."""
+        """Return as many as there is time for: the module's own, those of what is made of it, then the fastest."""
         seconds, name = self._seen.seconds, self._path.stem.removeprefix("authorizer_")
         own = (f"tests/unit/test_{name}", f"tests/unit/authorizer/test_authorizer_{name}")
-        ordered = sorted(tests, key=lambda test: (not test.startswith(own), seconds[test], test))
+        near = ("tests/template/", "tests/unit/authorizer/")
+        ordered = sorted(
+            tests, key=lambda test: (not test.startswith(own), not test.startswith(near), seconds[test], test)
+        )
         spent = itertools.accumulate(seconds[test] for test in ordered)
         return [test for test, at in zip(ordered, spent, strict=True) if at <= self._tried_seconds] or ordered[:1]
 

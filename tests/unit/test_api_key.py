@@ -48,7 +48,15 @@ def test_a_key_of_parts_is_a_read_only_mapping() -> None:
         key["clientId"] = "other"  # type: ignore[index]
     with pytest.raises(KeyError, match="It has clientId, clientSecret"):
         key["secret"]
-    with pytest.raises(TypeError, match=r"Read one of them: key\['clientId'\]"):
+    with pytest.raises(TypeError, match=r"has parts \(clientId, clientSecret\)\. Read one of them: key\['clientId'\]"):
+        _ = key.value
+
+
+def test_a_key_without_parts_says_so() -> None:
+    key = api_key({})
+
+    assert (len(key), list(key), bool(key)) == (0, [], True)
+    with pytest.raises(TypeError, match=r"has parts \(\)\. Read one of them: key\[''\]"):
         _ = key.value
 
 
@@ -85,6 +93,11 @@ def test_a_traceback_that_shows_variables_does_not_show_the_secret(key: ApiKey) 
 def test_it_cannot_be_pickled(key: ApiKey, protocol: int) -> None:
     with pytest.raises(TypeError, match="not to be pickled"):
         pickle.dumps(key, protocol)
+
+
+def test_it_does_not_hand_out_its_state(key: ApiKey) -> None:
+    with pytest.raises(TypeError, match="not to be pickled"):
+        key.__getstate__()
 
 
 def test_json_does_not_take_it(key: ApiKey) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from service_keys import aws
@@ -91,6 +93,12 @@ def test_an_error_without_the_usual_members_is_let_through() -> None:
         raise ClientError({}, "Query")
 
 
+def test_a_failure_without_a_code_counts_by_its_status() -> None:
+    failure: Any = {"ResponseMetadata": {"HTTPStatusCode": 500}}
+    with pytest.raises(KeyStoreUnavailable, match=r"^KMS is busy or failing \(\)\."), aws.meaning("KMS"):
+        raise ClientError(failure, "Decrypt")
+
+
 UNREACHABLE: list[Exception] = [
     EndpointConnectionError(endpoint_url="x"),
     ConnectTimeoutError(endpoint_url="x"),
@@ -139,6 +147,23 @@ def test_a_client_gives_up_in_time(
     assert client.meta.service_model.service_name == "kms"
     assert (config.connect_timeout, config.read_timeout) == (connect, read)
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+
+
+def test_clients_are_made_without_a_list_of_all_services_and_others_still_get_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    session = botocore.session.get_session()
+    monkeypatch.setattr(botocore.session, "get_session", lambda: session)
+    others, listed = session.get_component("data_loader"), []
+    monkeypatch.setattr(Loader, "list_available_services", lambda _loader, kind: listed.append(kind))
+
+    for client in aws.clients("dynamodb", "kms"):
+        client.close()
+
+    assert listed == []
+    others.list_available_services("service-2")
+    assert listed == ["service-2"]
 
 
 def test_a_client_is_an_administrators_unless_it_is_a_readers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ def test_it_cannot_be_pickled_or_copied() -> None:
         pickle.dumps(material)
     with pytest.raises(TypeError, match="not to be pickled"):
         copy.copy(material)
+    with pytest.raises(TypeError, match="not to be pickled"):
+        material.__getstate__()
 
 
 @pytest.mark.parametrize("value", [PLAINTEXT, {"b": '2 " \\ ü\n', "a": "1"}])
@@ -35,6 +37,10 @@ def test_what_is_stored_reads_back(value: str | dict[str, str]) -> None:
 
 def test_parts_are_stored_in_the_order_of_their_names() -> None:
     assert KeyMaterial({"b": "2", "a": "1"}).to_json() == b'{"a":"1","b":"2"}'
+
+
+def test_what_is_stored_is_utf_8() -> None:
+    assert KeyMaterial("schlüssel").to_json() == '"schlüssel"'.encode()
 
 
 @pytest.mark.parametrize("stored", [b"12", b"null", b'["a"]', b'{"a": 1}', b"{", b"\xff"])

@@ -1,5 +1,7 @@
 """Names, slugs and ids."""
 
+import runpy
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +18,7 @@ def test_an_id_carries_its_service_and_its_moment() -> None:
     assert naming.service_of(key_id) == "spotify"
     assert naming.created_ms(key_id) == NOON
     assert len(key_id) == len("spotify.") + 12
+    assert naming.service_of("a" * 40 + ".0123456789ab") == "a" * 40
 
 
 def test_ids_of_one_service_sort_by_age() -> None:
@@ -31,6 +34,17 @@ def test_the_first_and_the_last_id_fit_in_twelve_digits() -> None:
     last = naming.new_id("x", at_ms=1577836800000 + 2**41 - 1, random_bits=2**19 - 1)
 
     assert (first, last) == ("x.000000000000", "x.zzzzzzzzzzzz")
+
+
+def test_an_id_means_the_same_moment_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        in_tokyo = runpy.run_path(naming.__file__)
+    time.tzset()
+
+    assert in_tokyo["new_id"]("x", at_ms=NOON, random_bits=0) == naming.new_id("x", at_ms=NOON, random_bits=0)
+    assert in_tokyo["timestamp"](NOON) == "2026-01-02T12:00:00.345Z"
 
 
 @pytest.mark.parametrize(

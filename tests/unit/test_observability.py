@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,15 @@ def test_a_count_carries_its_moment_in_milliseconds() -> None:
     assert isinstance(extra["_aws"]["Timestamp"], int)
     assert extra["_aws"]["CloudWatchMetrics"] == metric(["service"], "AccessDenied")
     assert extra["AccessDenied"] == 1
+
+
+def test_counts_go_where_the_environment_says_when_a_function_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "made-up-stack")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/made-up")
+
+    started = runpy.run_path(observability.__file__)
+
+    assert started["counted"]("AccessDenied")["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "ServiceKeys/made-up"
 
 
 def test_where_metrics_are_switched_off_nothing_is_counted(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:

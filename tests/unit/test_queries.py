@@ -2,7 +2,7 @@
 
 import pytest
 
-from service_keys import queries
+from service_keys import naming, queries
 from service_keys.errors import InvalidRequest
 from service_keys.queries import ListQuery
 
@@ -16,7 +16,8 @@ def refusal(parameters: dict[str, list[str]]) -> dict[str, str]:
 
 
 def test_without_parameters_a_page_of_twenty_of_everything() -> None:
-    assert queries.parse({}) == ListQuery(active=None, service=None, limit=20, after=None)
+    assert queries.parse({}) == ListQuery(active=None, service=None, verification=None, limit=20, after=None)
+    assert queries.parse({}).verification is None
 
 
 def test_all_parameters_are_read() -> None:
@@ -79,6 +80,29 @@ def test_the_limit_may_change_between_pages() -> None:
     cursor = ListQuery(limit=5).cursor(LAST)
 
     assert queries.parse({"cursor": [cursor], "limit": ["50"]}).after == LAST
+
+
+@pytest.mark.parametrize(
+    ("query", "last", "cursor"),
+    [
+        (ListQuery(), LAST, "c3BvdGlmeS4wMTIzNDU2Nzg5YWKZq7zS2iRGGYA"),
+        (
+            ListQuery(active=False, service="spotify", verification="none"),
+            LAST,
+            "c3BvdGlmeS4wMTIzNDU2Nzg5YWJ1zlQMxcBMULM",
+        ),
+        (ListQuery(), "tidal.0123456789f3", "dGlkYWwuMDEyMzQ1Njc4OWYzIkGTK--8AOcX"),
+    ],
+)
+def test_a_cursor_that_was_given_out_stays_good(query: ListQuery, last: str, cursor: str) -> None:
+    assert query.cursor(last) == cursor
+
+
+def test_every_key_has_a_cursor_that_leads_back_to_it() -> None:
+    for service in ("a", "ab", "abc", "abcd", "a" * 40):
+        for number in range(32):
+            last = naming.new_id(service, at_ms=1767355200345, random_bits=number)
+            assert queries.parse({"cursor": [ListQuery().cursor(last)]}).after == last
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from service_keys import naming
 from service_keys.errors import Detail, InvalidRequest
-from service_keys.requests import parse_create, parse_update
+from service_keys.models import StoredKey
+from service_keys.requests import CreateApiKey, parse_create, parse_update
 
 CLIENT_ID = "0123456789abcdef0123456789abcdef"
 CLIENT_SECRET = "fedcba9876543210fedcba9876543210"
@@ -27,6 +30,7 @@ def test_a_create_request_has_defaults() -> None:
     request = parse_create({"name": "  Spotify production ", "key": SECRET})
 
     assert request.name == "Spotify production"
+    assert request.service is None
     assert request.service_or_slug == "spotify-production"
     assert request.description is None
     assert request.active is True
@@ -49,8 +53,9 @@ def test_a_blank_description_is_none() -> None:
 @pytest.mark.parametrize("body", [None, [], "x", 1, True, [{"name": "x"}]])
 def test_only_an_object_is_taken(body: object) -> None:
     assert refusal(body) == {"(body)": "send a JSON object"}
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as refused:
         parse_update(body, service="x")
+    assert refused.value.details == (Detail("(body)", "send a JSON object"),)
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -69,11 +74,11 @@ def test_every_problem_is_told_at_once() -> None:
     [
         ("", "at least 2"),
         (" x ", "at least 2"),
-        ("x" * 101, "at most 100"),
+        ("x" * 101, "string should have at most 100 characters"),
         ("two\nlines", "printable"),
         ("zero\u200bwidth", "printable"),
         ("surrogate \ud800", "Unicode"),
-        ("\ufdfa" * 60, "shorter"),
+        ("\ufdfa" * 31 + "xy", "shorter"),
         ("\u3164\u3164", "common"),
         (7, "give a string"),
         (None, "give a string"),
@@ -82,6 +87,11 @@ def test_every_problem_is_told_at_once() -> None:
 )
 def test_a_bad_name_is_told(name: object, hint: str) -> None:
     assert hint in refusal({"name": name, "key": SECRET, "service": "x"})["name"]
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "xy", "\ufdfa" * 31 + "x"], ids=["long", "short", "long when folded"])
+def test_a_name_may_have_a_hundred_characters_and_1024_bytes_when_folded(name: str) -> None:
+    assert parse_create({"name": name, "key": SECRET, "service": "x"}).name == name
 
 
 @pytest.mark.parametrize("service", ["", "Spotify", "spo tify", "-a", "a-", "a--b", "#name", "a" * 41, "a\n", "ü", 1])
@@ -97,6 +107,10 @@ def test_a_name_without_a_slug_needs_a_service() -> None:
 @pytest.mark.parametrize("description", ["x" * 501, "bell\a", "\u202egnp.exe"])
 def test_a_bad_description_is_told(description: str) -> None:
     assert "description" in refusal({"name": "S1", "key": SECRET, "description": description})
+
+
+def test_a_description_may_have_five_hundred_characters() -> None:
+    assert parse_create({"name": "S1", "key": SECRET, "description": "x" * 500}).description == "x" * 500
 
 
 @pytest.mark.parametrize("active", ["true", 1, 0, None, "no"])
@@ -140,8 +154,22 @@ def test_a_bad_key_is_told_without_repeating_it(key: object, field: str, hint: s
     assert hint in refusal({"name": "S1", "key": key})[field]
 
 
+def test_a_part_whose_name_is_bad_is_told_of_its_name_alone() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_create({"name": "S1", "key": {"a b": " "}})
+    assert [detail.field for detail in refused.value.details] == ["key"]
+
+
+@pytest.mark.parametrize("parts", [1, 10])
+def test_a_key_has_one_to_ten_parts(parts: int) -> None:
+    key = {f"part{number}": "x" for number in range(parts)}
+
+    assert parse_create({"name": "S1", "key": key}).key.reveal() == key
+
+
 @pytest.mark.parametrize(
-    "key", ["x" * 4094, "line one\nline\ttwo", {"pem": "-----BEGIN-----\nMII\n-----END-----"}, "🔑" * 8]
+    "key",
+    ["x" * 4094, "ü" * 2047, "x" * 8, "line one\nline\ttwo", {"pem": "-----BEGIN-----\nMII\n-----END-----"}, "🔑" * 8],
 )
 def test_a_good_key_is_taken_as_it_is(key: Any) -> None:
     assert parse_create({"name": "S1", "key": key}).key.reveal() == key
@@ -211,11 +239,50 @@ def test_what_the_server_sets_cannot_be_sent_back(field: str) -> None:
 
 
 def test_a_field_name_that_may_be_a_secret_is_not_repeated() -> None:
-    assert refusal({"name": "S1", "key": SECRET, "sk-pasted-as-a-name": 1}).keys() == {"(body)"}
+    for name in ("sk-pasted-as-a-name", "x" * 25):
+        assert refusal({"name": "S1", "key": SECRET, name: 1}) == {"(body)": "there is no such field; leave it out"}
+    assert refusal({"name": "S1", "key": SECRET, "x" * 24: 1}).keys() == {"x" * 24}
+
+
+def test_a_field_name_that_is_no_text_is_told() -> None:
+    assert refusal({"name": "S1", "key": SECRET, "\ud800": 1}) == {"(body)": "give valid Unicode text"}
 
 
 def test_a_part_name_that_may_be_a_secret_is_not_repeated() -> None:
     assert refusal({"name": "S1", "key": {"sk-pasted-as-a-name": "", "x" * 30: " "}}).keys() == {"key"}
+
+
+def test_an_error_of_the_model_shows_nothing_of_the_body() -> None:
+    with pytest.raises(ValidationError) as refused:
+        CreateApiKey.model_validate({"name": SECRET * 5, "active": SECRET, "key": f" {SECRET}", "nonsense": SECRET})
+    assert SECRET not in str(refused.value)
+
+
+def test_a_request_does_not_change() -> None:
+    request = parse_create({"name": "S1", "key": SECRET})
+
+    with pytest.raises(ValidationError, match="frozen"):
+        request.active = False  # type: ignore[misc]
+
+
+def test_a_request_makes_a_key_of_its_moment_and_its_principal() -> None:
+    request = parse_create({"name": "S1", "description": "For the player", "active": False, "key": SECRET})
+    moment = "2026-01-02T12:00:00.345Z"
+
+    made = request.as_stored(naming.new_id("s1", at_ms=1767355200345, random_bits=5), principal="ada")
+
+    assert made == StoredKey(
+        id="s1.2r81d9dcg005",
+        name="S1",
+        description="For the player",
+        active=False,
+        masked_key="••••6789",
+        created_at=moment,
+        created_by="ada",
+        updated_at=moment,
+        updated_by="ada",
+        key_updated_at=moment,
+    )
 
 
 def test_line_breaks_of_windows_become_line_breaks() -> None:

@@ -27,3 +27,11 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, read: Callabl
             monkeypatch.setenv(variable, empty)
         with pytest.raises(ConfigurationError, match=f"{variable} is not set. Set it to"):
             read()
+
+
+def test_without_a_namespace_metrics_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/test")
+    assert settings.metrics_namespace() == "ServiceKeys/test"
+
+    monkeypatch.delenv("POWERTOOLS_METRICS_NAMESPACE")
+    assert settings.metrics_namespace() == ""

@@ -8,7 +8,6 @@ can list everything anyway.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass, replace
@@ -69,7 +68,7 @@ class ListQuery:
             decoded = base64.b64decode(padded, altchars=b"-_", validate=True)
             key_id = decoded[:-_DIGEST_BYTES].decode("ascii")
             service = naming.service_of(key_id)
-        except (binascii.Error, ValueError, KeyNotFound):
+        except (ValueError, KeyNotFound):  # binascii.Error and UnicodeDecodeError are ValueErrors
             return None
         ours = self.cursor(key_id) == cursor and self.service in {None, service}
         return key_id if ours else None

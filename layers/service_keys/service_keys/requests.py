@@ -51,7 +51,6 @@ _WORDS: Final = {
     "dict_type": "send a JSON object",
     "string_pattern_mismatch": "use lower-case letters and digits, with single hyphens between them, such as spotify",
     "string_unicode": "give valid Unicode text",
-    "invalid_key": "give valid Unicode text",
     "string_type": "give a string",
     "bool_type": "give true or false",
 }
@@ -199,7 +198,7 @@ class CreateApiKey(BaseModel):
         )
 
 
-@with_config(ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, json_schema_extra={"minProperties": 1}))
+@with_config(ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1}))
 class UpdateApiKey(TypedDict, total=False):
     """What to change; all that is left out stays as it is. `key` is replaced whole."""
 

@@ -84,6 +84,7 @@ class _Attempt:
         self._path = path
         self._question = question
         self._socket: socket.socket | None = None
+        self._given_up = False
         self._outcomes: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
         # A daemon: what does not end when its connection is cut, such as the look-up of a name, is left behind.
         threading.Thread(target=self._ask, name="service-keys-verification", daemon=True).start()
@@ -93,6 +94,7 @@ class _Attempt:
         try:
             return self._outcomes.get(timeout=deadline)
         except queue.Empty:
+            self._given_up = True
             if self._socket is not None:
                 with suppress(OSError):  # it may have ended by itself just now
                     self._socket.shutdown(socket.SHUT_RDWR)
@@ -104,6 +106,8 @@ class _Attempt:
             self._connection.connect()
             # Kept, for the connection lets go of it once the answer begins.
             self._socket = self._connection.sock
+            if self._given_up:  # before there was anything to cut
+                raise TimeoutError
             self._connection.request(self._question.method, self._path, self._question.body, headers)
             with self._connection.getresponse() as response:
                 body = response.read(REPLY_MAX_BYTES + 1)
