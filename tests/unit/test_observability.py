@@ -32,7 +32,7 @@ def _counting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def change(outcome: str | None = None, error: Exception | None = None) -> None:
-    with audited("update", key_id="spotify.0123456789ab", fields={"name", "active"}, change=CHANGE) as audit:
+    with audited("update", key_id="spotify.0123456789ab", fields=("name", "active"), change=CHANGE) as audit:
         if outcome:
             audit.outcome = outcome
         if error:
