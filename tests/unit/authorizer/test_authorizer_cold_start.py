@@ -159,6 +159,7 @@ def test_a_postponed_part_of_a_package_hangs_on_the_package(postponed: Postponed
 
     from made_up_package import part  # type: ignore[import-not-found]
 
+    assert importlib.import_module("made_up_package").part is part
     assert ran() == []
     assert part.answer == 42
 
