@@ -26,7 +26,11 @@ UNUSED = (
     "shutil",  # tempfile's, for removing folders
     "tokenize",  # inspect's, for source code
 )
-"""Modules that others import as a whole (``import shutil``): ``from shutil import rmtree`` would load it at once."""
+"""Modules that others import as a whole (``import shutil``): ``from shutil import rmtree`` would load it at once.
+
+And of which nothing is used by the modules that they import in turn, while those are imported: what would be a circular
+import, of which Python's own locks take care, could here make two threads wait for each other, as with `LazyLoader`.
+"""
 
 
 def postpone(name: str) -> None:

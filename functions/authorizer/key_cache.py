@@ -97,7 +97,7 @@ class KeyCache(Generic[Held]):
             self._failing, self._failure, self._failed_at = True, _without_traceback(error), self._clock()
             if isinstance(error, KeyWithdrawnError):
                 self._held = None
-            elif self._held is not None:
+            elif self._serves():
                 _logger.warning(
                     "What verifies tokens could not be fetched again. What was fetched %d s ago serves until it is "
                     "%d s old. %s",

@@ -1,19 +1,21 @@
 """Keys come back from a restored table, while readers go on."""
 
 import importlib.util
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import pytest
+from botocore.client import BaseClient
 
 from local.aws import CREDENTIALS
 from service_keys import ServiceKeys
-from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Store
 from tests.processes import ROOT
 from tests.wire import Wire
 
 SCRIPT = ROOT / "docs" / "examples" / "restore_keys.py"
 RESTORED = "restored"
+Calls = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture
@@ -31,8 +33,14 @@ def restored(store: Store, stack: Any) -> Iterator[Store]:
     store.dynamodb.delete_table(TableName=name)
 
 
+class Restore(Protocol):
+    """Runs the script with these options; returns what it asked DynamoDB for, in order."""
+
+    def __call__(self, *options: str) -> Calls: ...
+
+
 @pytest.fixture
-def restore(monkeypatch: pytest.MonkeyPatch, wire: Wire, store: Store, restored: Store) -> Any:
+def restore(monkeypatch: pytest.MonkeyPatch, wire: Wire, store: Store, restored: Store) -> Restore:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", wire.upstreams["DynamoDB"])
@@ -41,7 +49,31 @@ def restore(monkeypatch: pytest.MonkeyPatch, wire: Wire, store: Store, restored:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return lambda *options: module.main([restored.table, store.table, *options])
+
+    def restore(*options: str) -> Calls:
+        calls: Calls = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BaseClient, "_make_api_call", sparing(calls))
+            module.main([restored.table, store.table, *options])
+        return calls
+
+    return restore
+
+
+def sparing(calls: Calls) -> Callable[..., Any]:
+    """What calls DynamoDB, and gets little at a time: pages of two items, and one change of a batch is left over."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def sparing(self: BaseClient, operation: str, request: dict[str, Any]) -> Any:
+        calls.append((operation, request))
+        if operation == "Scan":
+            return call(self, operation, request | {"Limit": 2})
+        ((table, changes),) = request["RequestItems"].items()
+        kept = max(1, len(changes) - 1)
+        answer = call(self, operation, {"RequestItems": {table: changes[:kept]}})
+        return answer | {"UnprocessedItems": {table: changes[kept:]} if changes[kept:] else {}}
+
+    return sparing
 
 
 def back_up(store: Store, restored: Store) -> None:
@@ -53,54 +85,99 @@ def sorted_items(store: Store) -> list[Any]:
     return sorted(store.items(), key=lambda item: (item["service"]["S"], item["id"]["S"]))
 
 
-def test_everything_is_as_it_was(admin: Admin, store: Store, restored: Store, restore: Any) -> None:
+def test_everything_is_as_it_was(
+    admin: Admin, store: Store, restored: Store, restore: Restore, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept, renamed, deleted = (admin.create(f"Key {number}", SPOTIFY_KEY, service="spotify") for number in range(3))
+    once: dict[str, Any] = {"body": {"name": "Once", "key": SECRET}, "Idempotency_Key": "made-up-request-0"}
+    made = admin.send("POST", COLLECTION, **once).data
     back_up(store, restored)
     admin.update(renamed["id"], {"name": "Another name"})
     admin.delete(deleted["id"])
-    later = admin.create("Later", service="other")
+    admin.delete(made["id"])
+    later = admin.send("POST", COLLECTION, {"name": "Later", "key": SECRET}, Idempotency_Key="made-up-request-1").data
+    for item in store.items():
+        # As time to live does.
+        if item["service"]["S"] == "#idempotency" and item["key"]["S"] == made["id"]:
+            store.dynamodb.delete_item(TableName=store.table, Key={"service": item["service"], "id": item["id"]})
 
-    restore("--write")
+    calls = restore("--write")
 
     assert sorted_items(store) == sorted_items(restored)
-    assert {key["id"] for key in admin.listing().data} == {kept["id"], renamed["id"], deleted["id"]}
+    assert {key["id"] for key in admin.listing().data} == {kept["id"], renamed["id"], deleted["id"], made["id"]}
     assert admin.get(later["id"]).status == 404
+    assert admin.send("POST", COLLECTION, **once).data == made, "what was asked for once is not made twice"
     keys = ServiceKeys(store.table, dynamodb_client=store.dynamodb, kms_client=store.kms)
     assert keys.get("spotify", name="Key 1")["clientId"] == SPOTIFY_KEY["clientId"]
+    # Two keys and their claims and the memory, and the renamed key and its claim; Later with its claim and memory, and
+    # the other claim of the renamed one.
+    assert capsys.readouterr().out.endswith("\n7 written, 4 deleted.\n")
+    kinds = [kind for operation, request in calls if operation == "BatchWriteItem" for kind in kinds_of(request)]
+    assert kinds == sorted(kinds, reverse=True), "nothing is deleted before everything is there"
+    assert {request["ConsistentRead"] for operation, request in calls if operation == "Scan"} == {True}
 
 
-def test_without_being_told_to_it_writes_nothing(
-    admin: Admin, store: Store, restored: Store, restore: Any, capsys: pytest.CaptureFixture[str]
+def kinds_of(batch: dict[str, Any]) -> list[str]:
+    """PutRequest or DeleteRequest, of each change."""
+    return [kind for changes in batch["RequestItems"].values() for change in changes for kind in change]
+
+
+def test_without_being_told_to_it_writes_nothing_and_says_what_it_would(
+    admin: Admin, store: Store, restored: Store, restore: Restore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key = admin.create()
+    admin.create("Kept")
+    key = admin.create("Wanted")
     back_up(store, restored)
     admin.delete(key["id"])
-    before = store.items()
+    later = admin.create("Later")
+    before = sorted_items(store)
 
-    restore()
+    calls = restore()
 
-    assert store.items() == before
-    assert f"write spotify-production {key['id']}" in capsys.readouterr().out
+    assert sorted_items(store) == before
+    assert {operation for operation, _ in calls} == {"Scan"}
+    assert capsys.readouterr().out.splitlines() == [
+        "write #name wanted",
+        f"write {key['service']} {key['id']}",
+        "delete #name later",
+        f"delete {later['service']} {later['id']}",
+        "2 to write, 2 to delete. Nothing was changed; --write does it.",
+    ]
 
 
 def test_one_key_comes_back_with_its_name_and_nothing_else_moves(
-    admin: Admin, store: Store, restored: Store, restore: Any
+    admin: Admin, store: Store, restored: Store, restore: Restore
 ) -> None:
     wanted, other = admin.create("Wanted", service="one"), admin.create("Other", service="one")
     back_up(store, restored)
     admin.update(wanted["id"], {"name": "Renamed", "key": "another-made-up-secret-9876"})
     admin.update(other["id"], {"active": False})
+    later = admin.create("Later", service="one")
 
     restore("--write", "--key", wanted["id"])
 
     assert admin.get(wanted["id"]).data == wanted
     assert admin.get(other["id"]).data["active"] is False
+    assert admin.get(later["id"]).data == later
     claims = {item["id"]["S"] for item in store.items() if item["service"]["S"] == "#name"}
-    assert claims == {"wanted", "other"}
+    assert claims == {"wanted", "other", "later"}
+
+
+def test_one_key_comes_back_under_the_name_that_it_still_has(
+    admin: Admin, store: Store, restored: Store, restore: Restore
+) -> None:
+    key = admin.create()
+    back_up(store, restored)
+    admin.update(key["id"], {"active": False})
+
+    restore("--write", "--key", key["id"])
+
+    assert admin.get(key["id"]).data == key
+    assert sorted_items(store) == sorted_items(restored)
 
 
 def test_a_name_that_is_another_keys_by_now_is_not_taken_away(
-    admin: Admin, store: Store, restored: Store, restore: Any
+    admin: Admin, store: Store, restored: Store, restore: Restore
 ) -> None:
     first = admin.create("Wanted", service="one")
     back_up(store, restored)

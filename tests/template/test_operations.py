@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from local.template import Template
 from tests.template.conftest import DEPLOYMENT
 
 ROOT = Path(__file__).parents[2]
+LAYER = ROOT / "layers" / "service_keys" / "service_keys"
+DYNAMODB_CALL = r"\.(get_item|query|scan|batch_get_item|\w*(?:put|update|delete|write)_items?)\("
 EXAMPLE = ROOT / "docs" / "examples" / "spotify_token" / "template.yaml"
 NAMESPACE = "ServiceKeys/service-keys"
 ALARM = "AWS::CloudWatch::Alarm"
@@ -41,21 +44,103 @@ def test_what_alarms_watch_of_ours_is_counted_somewhere(template: Template) -> N
     watched = set()
     for name, _ in template.resources(ALARM):
         alarm = template.properties(name)
-        metrics = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query] or [
-            alarm
-        ]
-        watched |= {metric["MetricName"] for metric in metrics if metric["Namespace"] == NAMESPACE}
+        watched |= {metric["MetricName"] for metric in metrics_of(alarm) if metric["Namespace"] == NAMESPACE}
 
     assert watched == {"AccessDenied", "AuthorizerErrors", "ReaderAccessDenied", "StoreUnavailable"}
     assert watched <= counted_in(template)
 
 
-def test_throttles_of_every_function_are_watched(template: Template) -> None:
-    queries = template.properties("ThrottledAlarm")["Metrics"]
+QUIET, LOUD = (1, 1, 0), (0, 0, 1)
 
-    watched = {d["Value"] for q in queries if "MetricStat" in q for d in q["MetricStat"]["Metric"]["Dimensions"]}
-    assert watched == {*template.functions(), template.references["ApiKeysTable"]}
-    assert len(queries) <= 10, "CloudWatch takes no more in one alarm"
+
+@pytest.mark.parametrize(
+    ("name", "statistic", "metrics", "quiet", "loud"),
+    [
+        ("ApiFailsAlarm", "Sum", {("AWS/ApiGateway", "5XXError")}, QUIET, LOUD),
+        ("ApiIsSlowAlarm", "p99", {("AWS/ApiGateway", "Latency")}, (5001, 5000, 5001), (5001, 5001, 5001)),
+        ("AuthorizerFailsAlarm", "Sum", {(NAMESPACE, "AuthorizerErrors")}, QUIET, LOUD),
+        (
+            "ThrottledAlarm",
+            "Sum",
+            {
+                ("AWS/Lambda", "Throttles"),
+                ("AWS/DynamoDB", "ReadThrottleEvents"),
+                ("AWS/DynamoDB", "WriteThrottleEvents"),
+            },
+            QUIET,
+            LOUD,
+        ),
+        ("AccessDeniedAlarm", "Sum", {(NAMESPACE, "AccessDenied")}, QUIET, LOUD),
+        (
+            "ReadersOutOfReachAlarm",
+            "Sum",
+            {(NAMESPACE, "StoreUnavailable"), (NAMESPACE, "ReaderAccessDenied")},
+            QUIET,
+            LOUD,
+        ),
+        ("DynamoDbFailsAlarm", "Sum", {("AWS/DynamoDB", "SystemErrors")}, (1, 0, 0), (1, 0, 1)),
+    ],
+)
+def test_an_alarm_goes_off_when_it_should(
+    template: Template,
+    name: str,
+    statistic: str,
+    metrics: set[tuple[str, str]],
+    quiet: tuple[int, ...],
+    loud: tuple[int, ...],
+) -> None:
+    alarm = template.properties(name)
+
+    assert {(metric["Namespace"], metric["MetricName"]) for metric in metrics_of(alarm)} == metrics
+    if "Metrics" in alarm:
+        (total,) = (query for query in alarm["Metrics"] if "Expression" in query)
+        assert (total["Expression"], total.get("ReturnData", True)) == ("SUM(METRICS())", True)
+        parts = [query for query in alarm["Metrics"] if query is not total]
+        assert all(query["ReturnData"] is False for query in parts)
+        assert {(query["MetricStat"]["Stat"], query["MetricStat"]["Period"]) for query in parts} == {(statistic, 300)}
+    else:
+        assert (alarm.get("Statistic") or alarm["ExtendedStatistic"], alarm["Period"]) == (statistic, 300)
+    assert not goes_off(alarm, quiet)
+    assert goes_off(alarm, loud)
+
+
+def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    return [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query] or [alarm]
+
+
+def goes_off(alarm: dict[str, Any], values: tuple[int, ...]) -> bool:
+    """Tell what CloudWatch makes of the values of consecutive periods, the newest of them last."""
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    periods = alarm["EvaluationPeriods"]
+    assert periods <= len(values)
+    breaching = [value for value in values[-periods:] if value > alarm["Threshold"]]
+    needed: int = alarm.get("DatapointsToAlarm", periods)
+    return len(breaching) >= needed
+
+
+def test_alarms_watch_this_stack_by_the_dimensions_that_are_counted(template: Template) -> None:
+    def watched(name: str) -> list[dict[str, str]]:
+        metrics = metrics_of(template.properties(name))
+        return [{each["Name"]: each["Value"] for each in metric.get("Dimensions", [])} for metric in metrics]
+
+    stack = template.functions()["Authorizer"].environment["POWERTOOLS_SERVICE_NAME"]
+    table = template.references["ApiKeysTable"]
+    stage = template.property(template.only("AWS::ApiGateway::Stage"), "StageName")
+    for name in ("ApiFailsAlarm", "ApiIsSlowAlarm"):
+        assert watched(name) == [{"ApiName": stack, "Stage": stage}]
+    # Counted by metric filters, which know no dimension; and by `service_keys.observability.counted`, which does.
+    assert watched("AuthorizerFailsAlarm") == [{}]
+    assert watched("ReadersOutOfReachAlarm") == [{}, {}]
+    assert watched("AccessDeniedAlarm") == [{"service": stack}]
+    functions = [{"FunctionName": name} for name in sorted(template.functions())]
+    assert sorted(watched("ThrottledAlarm"), key=str) == [*functions, {"TableName": table}, {"TableName": table}]
+    calls = {"get_item", "query", "update_item", "transact_write_items"}
+    assert {call for path in LAYER.rglob("*.py") for call in re.findall(DYNAMODB_CALL, path.read_text())} == calls
+    assert watched("DynamoDbFailsAlarm") == [
+        {"TableName": table, "Operation": operation}
+        for operation in ("GetItem", "Query", "UpdateItem", "TransactWriteItems")
+    ]
+    assert len(template.properties("ThrottledAlarm")["Metrics"]) <= 10, "CloudWatch takes no more in one alarm"
 
 
 @pytest.mark.parametrize(
@@ -121,14 +206,59 @@ def test_reserved_executions_are_for_those_who_can_disable_a_leaked_key(template
     assert not [name for name in template.functions() if template.property(name, "ReservedConcurrentExecutions")]
 
 
-def test_a_refused_token_is_no_error_of_the_authorizer(template: Template) -> None:
-    pattern = template.properties("AuthorizerErrors")["FilterPattern"]
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        # Written by Lambda's runtime where the function raises or cannot be imported.
+        ({"level": "ERROR", "errorType": "KeyUnavailableError", "errorMessage": "No key.", "stackTrace": []}, True),
+        ({"level": "ERROR", "errorType": "ConfigurationError", "errorMessage": "Not set.", "stackTrace": []}, True),
+        ({"level": "ERROR", "errorType": "Runtime.ImportModuleError", "errorMessage": "No module"}, True),
+        ({"level": "ERROR", "errorType": "UnauthorizedError", "errorMessage": "Unauthorized"}, False),
+        # Written by Lambda itself.
+        ({"type": "platform.report", "record": {"requestId": "r-1", "status": "timeout"}}, True),
+        ({"type": "platform.report", "record": {"requestId": "r-1", "status": "success"}}, False),
+        # Written by the function.
+        ({"level": "WARNING", "logger": "authorizer", "message": "Not fetched.", "reason": "key_stale"}, True),
+        ({"level": "INFO", "logger": "authorizer", "message": "Token refused", "reason": "expired"}, False),
+        ({"_aws": {"Timestamp": 0}, "service": "service-keys", "reason": "expired", "RefusedTokens": 1}, False),
+    ],
+    ids=str,
+)
+def test_what_the_authorizer_fails_by_is_counted_and_refused_tokens_are_not(
+    template: Template, line: dict[str, Any], *, counts: bool
+) -> None:
+    """https://github.com/aws/aws-lambda-python-runtime-interface-client and
+    https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html have the form of the others' lines.
+    """
+    given = template.properties("AuthorizerErrors")
+    (transformation,) = given["MetricTransformations"]
 
-    assert '$.errorType != "UnauthorizedError"' in pattern
-    assert re.search(
-        r"^class UnauthorizedError\(", (ROOT / "functions/authorizer/authorizer_errors.py").read_text(), re.MULTILINE
-    )
+    assert matches(given["FilterPattern"], line) is counts
+    assert (transformation["MetricName"], transformation["MetricNamespace"]) == ("AuthorizerErrors", NAMESPACE)
+    assert (transformation["MetricValue"], transformation["Unit"]) == ("1", "Count")
+    assert given["LogGroupName"] == template.references["AuthorizerLog"]
     assert template.property("Authorizer", "LoggingConfig")["LogFormat"] == "JSON"
+
+
+def matches(pattern: str, line: dict[str, Any]) -> bool:
+    """Tell whether a metric filter counts a line; knows as much of the filters' language as the stack uses."""
+
+    def holds(term: re.Match[str]) -> str:
+        found: Any = line
+        for name in term["path"].split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+        return str((found == term["value"]) is (term["operator"] == "="))
+
+    terms = re.sub(r'\$\.(?P<path>[\w.]+) (?P<operator>!?=) "(?P<value>[^"]*)"', holds, pattern.strip("{} "))
+    assert re.fullmatch(r"(?:True|False|&&|\|\||[() ])+", terms), terms
+    return bool(eval(terms.replace("&&", "and").replace("||", "or")))
+
+
+def test_the_authorizers_names_are_those_that_the_filter_knows() -> None:
+    sources = {path.name: path.read_text() for path in (ROOT / "functions" / "authorizer").glob("*.py")}
+
+    assert "class UnauthorizedError(" in sources["authorizer_errors.py"]
+    assert 'extra={"reason": "key_stale"}' in sources["key_cache.py"]
 
 
 def overrides(environment: str) -> dict[str, str]:

@@ -85,6 +85,7 @@ def test_the_change_names_who_and_in_which_request() -> None:
         "{",
         f'{{"key": "{SECRET}"',
         f"{SECRET}",
+        f'{{"key": "{SECRET}\n"}}',
         "{'name': 'x'}",
         '{"name": NaN}',
         '{"limit": Infinity}',

@@ -75,7 +75,7 @@ def loaded(code: str, *path: str) -> tuple[int, frozenset[str]]:
         ("verify_api_key", 1.0, {"pydantic"}),
         (
             "authorizer",
-            0.5,
+            0.4,
             {"botocore", "pydantic", "aws_lambda_powertools", "service_keys", "cryptography.x509.name"},
         ),
     ],

@@ -97,6 +97,13 @@ def test_names_that_look_alike_fold_to_one(one: str, other: str) -> None:
     assert naming.fold(one) == naming.fold(other)
 
 
+def test_a_name_in_ascii_folds_as_every_other_does() -> None:
+    ignorable = "\u00ad"
+    for code in range(128):
+        name = f" A {chr(code)}{chr(code)}z{chr(code)}"
+        assert naming.fold(name) == naming.fold(name + ignorable)
+
+
 def test_folding_twice_changes_nothing() -> None:
     for name in ("ϓ key", "ΐ", "İstanbul", "ﷺ", "K\u0345", "a\u034f\u0301"):
         assert naming.fold(naming.fold(name)) == naming.fold(name)

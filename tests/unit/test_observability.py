@@ -33,7 +33,7 @@ def _counting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def change(outcome: str | None = None, error: Exception | None = None) -> None:
-    with audited("update", key_id="spotify.0123456789ab", fields={"name", "active"}, change=CHANGE) as audit:
+    with audited("update", key_id="spotify.0123456789ab", fields=("name", "active"), change=CHANGE) as audit:
         if outcome:
             audit.outcome = outcome
         if error:
@@ -51,6 +51,7 @@ def test_a_change_that_was_made_is_told_and_counted(logged: Logged) -> None:
     assert (line["level"], line["message"], line["audit"]) == ("INFO", "API key update: done", AUDIT)
     assert line["_aws"]["CloudWatchMetrics"] == metric(["service", "change"], "Changes")
     assert (line["change"], line["Changes"]) == ("update", 1)
+    assert line.keys() == {"level", "message", "timestamp", "service", "audit", "_aws", "change", "Changes"}
 
 
 def test_a_change_that_was_made_before_is_told_but_not_counted(logged: Logged) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from tests.unit.authorizer.conftest import APP, METHOD_ARN
 from tests.unit.authorizer.issuer import token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.unit.authorizer.issuer import Signers
@@ -37,20 +38,26 @@ print(json.dumps([answer["policyDocument"]["Statement"][0]["Effect"], waiting, c
 
 
 @pytest.fixture
-def postponed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postponed:
+def postponed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Postponed]:
     """Returns the name of a postponed module with these contents, which note in `ran` that they run."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
-    def make(source: str, name: str = "made_up_module") -> str:
-        path = tmp_path / f"{name.replace('.', '/')}.py"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"import sys\nsys.ran.append(__name__)\n{source}\n", encoding="utf-8")
+    def make(source: str, name: str = "made_up_module", part: str | None = None) -> str:
+        write(name if part is None else f"{name}.__init__", source)
+        if part is not None:
+            write(f"{name}.part", part)
         cold_start.postpone(name)
         return name
 
+    def write(name: str, source: str) -> None:
+        path = tmp_path / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"import sys\nsys.ran.append(__name__)\n{source}\n", encoding="utf-8")
+
     monkeypatch.setattr(sys, "ran", [], raising=False)
-    return make
+    yield make
+    for name in [name for name in sys.modules if name.startswith("made_up_")]:
+        del sys.modules[name]
 
 
 def ran() -> list[str]:
@@ -152,7 +159,27 @@ def test_a_postponed_part_of_a_package_hangs_on_the_package(postponed: Postponed
 
     from made_up_package import part  # type: ignore[import-not-found]
 
+    assert importlib.import_module("made_up_package").part is part
     assert ran() == []
+    assert part.answer == 42
+
+
+def test_a_part_of_a_postponed_package_loads_without_the_rest_and_once(postponed: Postponed) -> None:
+    name = postponed("from made_up_whole.part import answer", "made_up_whole", part="answer = object()")
+
+    part = importlib.import_module(f"{name}.part")
+
+    assert ran() == [f"{name}.part"]
+    package = importlib.import_module(name)
+    assert (package.answer, package.part) == (part.answer, part)
+    assert ran() == [f"{name}.part", name]
+
+
+def test_a_postponed_package_brings_its_parts(postponed: Postponed) -> None:
+    postponed("from made_up_whole import part", "made_up_whole", part="answer = 42")
+
+    from made_up_whole import part  # type: ignore[import-not-found]
+
     assert part.answer == 42
 
 

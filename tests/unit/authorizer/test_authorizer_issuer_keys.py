@@ -97,10 +97,10 @@ def test_a_set_is_fetched_again_after_five_minutes_of_the_wall_clock(server: Key
 
 def test_a_set_from_the_future_is_old(server: KeySetServer, clock: Clock) -> None:
     issuer_keys = IssuerKeys(server.url, clock=clock)
-    kid_of(issuer_keys)
-    clock.now -= 86_400
-    kid_of(issuer_keys)
-    assert len(server.fetches) == 2
+    for set_back in (0, 86_400, 1):
+        clock.now -= set_back
+        kid_of(issuer_keys)
+    assert len(server.fetches) == 3
 
 
 def test_an_outage_locks_nobody_out_for_a_day(
@@ -114,11 +114,14 @@ def test_an_outage_locks_nobody_out_for_a_day(
     assert kid_of(issuer_keys) == "RS256"
     (record,) = caplog.records
     assert (record.levelname, vars(record)["reason"]) == ("WARNING", "key_stale")
+    assert "fetched 86399 s ago serves until it is 86400 s old" in record.getMessage()
     assert "503" in record.getMessage()
 
-    clock.now += 1
+    caplog.clear()
+    clock.now += 30
     with pytest.raises(KeyUnavailableError, match="503"):
         kid_of(issuer_keys)
+    assert caplog.records == [], "nothing serves any longer"
 
 
 def test_after_an_outage_the_first_set_decides(server: KeySetServer, keys: Keys, clock: Clock) -> None:

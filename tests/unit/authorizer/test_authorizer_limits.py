@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -131,3 +132,31 @@ def test_once_the_last_value_serves_no_longer_the_next_is_asked_for_more_often(c
     assert tries(60) == 2, "bridged: one in thirty seconds"
     clock.now += 600
     assert tries(60) == 12, "nobody gets in: one in five seconds"
+
+
+def test_a_failure_keeps_neither_what_was_fetched_nor_what_was_asked_for(clock: Clock) -> None:
+    class Watched:
+        pass
+
+    watched = []
+
+    def watch() -> Watched:
+        made = Watched()
+        watched.append(weakref.ref(made))
+        return made
+
+    def fetch() -> str:
+        answer = watch()
+        raise KeyUnavailableError(f"made to fail by {answer}")
+
+    cache = KeyCache(fetch, lifespan=300, bridge=900, cooldown=30, pause=5, clock=clock)
+
+    def ask() -> None:
+        _token = watch()
+        with suppress(KeyUnavailableError):
+            cache.current()
+
+    ask()
+    ask()
+
+    assert [each() for each in watched] == [None] * 3
