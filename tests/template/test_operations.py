@@ -214,6 +214,9 @@ def test_reserved_executions_are_for_those_who_can_disable_a_leaked_key(template
         ({"level": "ERROR", "errorType": "ConfigurationError", "errorMessage": "Not set.", "stackTrace": []}, True),
         ({"level": "ERROR", "errorType": "Runtime.ImportModuleError", "errorMessage": "No module"}, True),
         ({"level": "ERROR", "errorType": "UnauthorizedError", "errorMessage": "Unauthorized"}, False),
+        # As the runtime called the level until September 2026.
+        ({"log_level": "ERROR", "errorType": "ConfigurationError", "errorMessage": "Not set.", "stackTrace": []}, True),
+        ({"log_level": "ERROR", "errorType": "UnauthorizedError", "errorMessage": "Unauthorized"}, False),
         # Written by Lambda itself.
         ({"type": "platform.report", "record": {"requestId": "r-1", "status": "timeout"}}, True),
         ({"type": "platform.report", "record": {"requestId": "r-1", "status": "success"}}, False),
