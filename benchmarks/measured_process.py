@@ -86,7 +86,7 @@ def _timed_calls(clock: "Callable[[], float]") -> list[float]:
     """Return the list that takes how long each call of an AWS client takes, before anything traces clients.
 
     Less what boto3's resource does meanwhile, where it is used: mapping of items, which ours does before and after.
-    And how long an exchange over HTTP takes, which is the one with the external service: AWS's calls get no so far.
+    And how long HTTP takes that is spoken: with the external service alone, for AWS's calls end before the connection.
     """
     import http.client
 
@@ -94,27 +94,7 @@ def _timed_calls(clock: "Callable[[], float]") -> list[float]:
     import botocore.client
 
     taken: list[float] = []
-    connecting = threading.local()
-
-    def exchanged(owner: type, name: str) -> None:
-        function = getattr(owner, name)
-
-        def with_clock(*arguments: Any, **named: Any) -> Any:
-            if getattr(connecting, "counted", False):  # a request connects where nobody did before
-                return function(*arguments, **named)
-            connecting.counted, began = True, clock()
-            try:
-                return function(*arguments, **named)
-            finally:
-                connecting.counted = False
-                taken.append(clock() - began)
-
-        setattr(owner, name, with_clock)
-
-    for name in ("connect", "request", "getresponse", "close"):
-        exchanged(http.client.HTTPConnection, name)
-    for name in ("read", "close"):
-        exchanged(http.client.HTTPResponse, name)
+    speaking = threading.local()
 
     def timed(owner: Any, name: str, sign: int) -> None:
         function = getattr(owner, name)
@@ -128,6 +108,27 @@ def _timed_calls(clock: "Callable[[], float]") -> list[float]:
 
         setattr(owner, name, with_clock)
 
+    def timed_once(owner: Any, name: str) -> None:
+        """Count what it calls of its kind with it: a request connects, where nobody did before."""
+        plain = getattr(owner, name)
+        timed(owner, name, 1)
+        counted = getattr(owner, name)
+
+        def outermost(*arguments: Any, **named: Any) -> Any:
+            if getattr(speaking, "now", False):
+                return plain(*arguments, **named)
+            speaking.now = True
+            try:
+                return counted(*arguments, **named)
+            finally:
+                speaking.now = False
+
+        setattr(owner, name, outermost)
+
+    for name in ("connect", "request", "getresponse", "close"):
+        timed_once(http.client.HTTPConnection, name)
+    for name in ("read", "close"):
+        timed_once(http.client.HTTPResponse, name)
     timed(botocore.client.BaseClient, "_make_api_call", 1)
     transform: Any = boto3.dynamodb.transform
     timed(transform, "copy_dynamodb_params", -1)
