@@ -19,7 +19,7 @@ BENCH_VENV := .venv-bench
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test test-integration mutants fuzz lint types format bench openapi docs lock build validate clean
+.PHONY: help run token test test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate clean
 .PHONY: docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
@@ -40,7 +40,10 @@ token: $(VENV)/ready ## Print an administrator's token for the local API
 	@$(BIN)/python -m local token
 
 test: lint types ## Everything CI checks: lint, types, tests with coverage
-	@$(BIN)/pytest --cov --cov-report=term
+	@$(BIN)/pytest -m "not slow" --cov --cov-report=term
+
+test-slow: $(VENV)/ready ## Tests that wait for deadlines, or for many processes
+	@$(BIN)/pytest -m slow tests/unit tests/functional tests/template
 
 fuzz: $(VENV)/ready ## Make 2,240 requests that openapi.yaml describes or forbids (FUZZ_SEED= for other ones)
 	@FUZZ_CALLS=320 $(BIN)/pytest -q --timeout=600 tests/functional/test_fuzz.py
