@@ -1,21 +1,18 @@
 """Asks an external service whether it takes a key.
 
-The host is fixed in `service_keys.services`, the connection is TLS, redirects are not followed, and what is read is
-bounded in size and, whatever the other side does, in time.
+The host is fixed in `service_keys.services`, the connection is TLS, redirects are not followed, and the response is
+bounded in size and, with everything before it, in time (`service_keys.bounded_http`).
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import queue
 import socket
 import ssl
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
+from service_keys.bounded_http import request
 from service_keys.errors import VerificationNotSupported
 from service_keys.services import KNOWN_SERVICES, KnownService, Question, Reply
 
@@ -23,10 +20,8 @@ if TYPE_CHECKING:
     from service_keys.material import KeyMaterial
     from service_keys.models import VerificationStatus
 
-SOCKET_TIMEOUT: Final = 3.0
-"""Seconds to connect, and between two parts of an answer."""
 DEADLINE: Final = 6.0
-"""Seconds for everything, the look-up of the host's name included."""
+"""Seconds for everything, the DNS lookup included."""
 REPLY_MAX_BYTES: Final = 256 * 1024
 
 
@@ -57,66 +52,25 @@ def verify(
         # Stored before the service was known here: it must not be sent anywhere in a shape that nobody checked.
         return "inconclusive", f"The stored key has not the shape of a key of {service.name}. Store it again."
     question = service.question(material)
-    connection, path = _connection(service, question, stand_in)
-    attempt = _Attempt(connection, path, question)
-    outcome = attempt.outcome(DEADLINE)
-    if isinstance(outcome, Reply):
-        return service.judgement(outcome)
-    return "inconclusive", f"{question.host} {_words(outcome)} Try again later."
+    try:
+        reply = _ask(service, question, stand_in)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return "inconclusive", f"{question.host} {_words(error)}"
+    return service.judgement(reply)
 
 
-def _connection(
-    service: KnownService, question: Question, stand_in: str | None
-) -> tuple[http.client.HTTPConnection, str]:
-    """Return a connection to the service, or to what stands for it, and the path there."""
-    if stand_in is None:
-        return http.client.HTTPSConnection(question.host, timeout=SOCKET_TIMEOUT), question.path
-    address = urlsplit(stand_in)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=SOCKET_TIMEOUT)
-    return connection, f"/{service.name}{question.path}"
-
-
-class _Attempt:
-    """One request, in a thread of its own: neither a name server nor a drip of bytes minds a socket's timeout."""
-
-    def __init__(self, connection: http.client.HTTPConnection, path: str, question: Question) -> None:
-        self._connection = connection
-        self._path = path
-        self._question = question
-        self._socket: socket.socket | None = None
-        self._given_up = False
-        self._outcomes: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
-        # A daemon: what does not end when its connection is cut, such as the look-up of a name, is left behind.
-        threading.Thread(target=self._ask, name="service-keys-verification", daemon=True).start()
-
-    def outcome(self, deadline: float) -> Reply | Exception:
-        """Wait for the reply, or for what came instead; cut the connection after so many seconds."""
-        try:
-            return self._outcomes.get(timeout=deadline)
-        except queue.Empty:
-            self._given_up = True
-            if self._socket is not None:
-                with suppress(OSError):  # it may have ended by itself just now
-                    self._socket.shutdown(socket.SHUT_RDWR)
-            return TimeoutError()
-
-    def _ask(self) -> None:
-        headers = {"Accept": "application/json", "User-Agent": "service-keys", **self._question.headers}
-        try:
-            self._connection.connect()
-            # Kept, for the connection lets go of it once the answer begins.
-            self._socket = self._connection.sock
-            if self._given_up:  # before there was anything to cut
-                raise TimeoutError
-            self._connection.request(self._question.method, self._path, self._question.body, headers)
-            with self._connection.getresponse() as response:
-                body = response.read(REPLY_MAX_BYTES + 1)
-            too_large = len(body) > REPLY_MAX_BYTES
-            self._outcomes.put(http.client.HTTPException() if too_large else Reply(response.status, _json_object(body)))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self._outcomes.put(error)
-        finally:
-            self._connection.close()
+def _ask(service: KnownService, question: Question, stand_in: str | None) -> Reply:
+    base = f"https://{question.host}" if stand_in is None else f"{stand_in}/{service.name}"
+    headers = {"Accept": "application/json", "User-Agent": "service-keys", **question.headers}
+    response = request(
+        question.method,
+        base + question.path,
+        headers=headers,
+        body=question.body,
+        deadline=DEADLINE,
+        max_bytes=REPLY_MAX_BYTES,
+    )
+    return Reply(response.status, _json_object(response.body))
 
 
 def _json_object(body: bytes) -> dict[str, object] | None:
@@ -131,14 +85,14 @@ def _words(error: Exception) -> str:
     """Say what went wrong by the type alone: the text of such an error can hold what was sent or received."""
     match error:
         case TimeoutError():
-            return "did not answer in time."
+            return "did not answer in time. Try again later."
         case ssl.SSLError():
-            return "could not be reached: no secure connection (TLS)."
+            return "could not be reached: no secure connection (TLS). Try again later."
         case socket.gaierror():
-            return "could not be reached: its name was not found (DNS)."
+            return "could not be reached: its name was not found (DNS). Try again later."
         case ValueError():
-            return "could not be asked: the key cannot be sent as it is."
+            return "could not be asked: the key cannot be sent as it is. Store it again."
         case OSError():
-            return "could not be reached: the connection failed."
+            return "could not be reached: the connection failed. Try again later."
         case _:
-            return "answered with too much, or with no HTTP."
+            return "answered with too much, or with no HTTP. Try again later."

@@ -272,7 +272,7 @@ def test_a_name_server_that_hangs_is_given_up_and_nothing_is_asked_once_it_answe
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     with pytest.raises(KeyUnavailableError, match="timed out"):
         kid_of(IssuerKeys(server.url, deadline=0.05))
-    (left,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "key-set-download")
+    (left,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "dns-lookup")
     answers.set()
     left.join(5)
     assert not left.is_alive()

@@ -1,0 +1,1 @@
+../../layers/service_keys/service_keys/bounded_http.py

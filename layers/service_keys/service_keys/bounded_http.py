@@ -1,0 +1,267 @@
+"""Send one HTTP request within a deadline and a bound on the response's size, whatever the server does.
+
+The verification of keys and the authorizer share this file: the authorizer has no layer, so its folder holds a symbolic
+link to it, which the build resolves (docs/decisions/22-one-bounded-http-request.md). It imports the standard library
+alone.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+HEAD_MAX_BYTES: Final = 64 * 1024
+"""Bytes of a response that are accepted beside its body: status lines, headers, and the framing of chunks."""
+
+
+class Response(NamedTuple):
+    """A complete response. The body can hold the secret that was sent, so a response must not be logged."""
+
+    status: int
+    body: bytes
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    deadline: float,
+    max_bytes: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> Response:
+    """Send a request and return the response. Redirects are not followed, and no proxy is used.
+
+    Args:
+        method: ``GET``, ``POST``.
+        url: ``https://…``, or ``http://…`` to a loopback address.
+        headers: sent beside ``Host``, ``Accept-Encoding`` and ``Content-Length``.
+        body: of the request.
+        deadline: seconds for everything, the DNS lookup included.
+        max_bytes: size of the largest accepted body.
+        clock: seconds since some moment; it must not go backwards.
+
+    Raises:
+        TimeoutError: the deadline passed.
+        OSError: the server could not be reached, or the connection broke; ``ssl.SSLError`` or ``socket.gaierror`` if
+            TLS or DNS was the reason.
+        HTTPException: the response is not HTTP, incomplete or too large.
+        ValueError: the request cannot be sent; the message holds nothing of it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http"):
+        raise ValueError("The URL must begin with https:// or http://.")
+    bounds = _Bounds(deadline, max_bytes + HEAD_MAX_BYTES, clock)
+    connection = _Connection(parts.hostname or "", parts.port, tls=parts.scheme == "https", bounds=bounds)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        with closing(connection):
+            connection.connect()
+            _send(connection, method, target, body, headers)
+            return _read(connection, max_bytes)
+    except TimeoutError as error:
+        raise bounds.exceeded() from error
+
+
+def _send(
+    connection: http.client.HTTPConnection, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
+) -> None:
+    with suppress(ValueError):
+        connection.request(method, target, body, headers)
+        return
+    # Raised out here, where the error that repeats the header is not its context.
+    raise ValueError("The request cannot be sent: its target or a header has characters that HTTP excludes.")
+
+
+def _read(connection: http.client.HTTPConnection, max_bytes: int) -> Response:
+    try:
+        with connection.getresponse() as response:
+            body = response.read(max_bytes + 1)
+            # http.client returns a body that ends before its Content-Length as if it were complete.
+            missing = response.length
+    except (OSError, http.client.HTTPException):
+        raise
+    except ValueError as error:  # http.client's own, such as for a chunk of negative size
+        raise http.client.HTTPException("malformed response") from error
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    if missing:
+        raise http.client.HTTPException("incomplete response")
+    return Response(response.status, body)
+
+
+def _too_large(max_bytes: int) -> http.client.HTTPException:
+    return http.client.HTTPException(f"more than {max_bytes // 1024} KiB")
+
+
+class _Bounds:
+    """What is left of a request's time and of its response's size."""
+
+    def __init__(self, seconds: float, max_bytes: int, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._ends_at = clock() + seconds
+        self._received = 0
+
+    def remaining(self) -> float:
+        """Return the seconds that are left, more than 0.
+
+        Raises:
+            TimeoutError: none are left.
+        """
+        left = self._ends_at - self._clock()
+        if left <= 0:
+            raise self.exceeded()
+        return left
+
+    def exceeded(self) -> TimeoutError:
+        """Return the error to raise after the deadline."""
+        return TimeoutError(f"timed out after {self._seconds:g} s")
+
+    def count(self, received: int) -> None:
+        """Count received bytes.
+
+        Raises:
+            HTTPException: they are too many in all.
+        """
+        self._received += received
+        if self._received > self._max_bytes:
+            raise _too_large(self._max_bytes)
+
+
+class _Socket(socket.socket):
+    """Gives each operation of `http.client` the time that the whole request has left, and counts received bytes.
+
+    A subclass, because `http.client` closes its socket while it still reads the response through `makefile`, which only
+    a real socket survives.
+    """
+
+    bounds: _Bounds
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self.settimeout(self.bounds.remaining())
+        return super().send(data, flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self.settimeout(self.bounds.remaining())
+        super().sendall(data, flags)
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self.settimeout(self.bounds.remaining())
+        received = super().recv_into(buffer, nbytes or 0, flags)
+        self.bounds.count(received)
+        return received
+
+
+class _TlsSocket(_Socket, ssl.SSLSocket):
+    """The same over TLS. It refuses to send or receive where `ssl.SSLSocket` falls back to clear text.
+
+    `ssl.SSLSocket` does so once it has no TLS layer: before the handshake, and after ``shutdown`` or ``unwrap``.
+    Nothing here calls these; the check holds if a later change does.
+    """
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
+        self.settimeout(self.bounds.remaining())
+        super().do_handshake(block)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self._require_tls()
+        return super().send(data, flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self._require_tls()
+        super().sendall(data, flags)
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self._require_tls()
+        return super().recv_into(buffer, nbytes, flags)
+
+    def _require_tls(self) -> None:
+        if self.version() is None:
+            raise ssl.SSLError("no TLS layer: nothing is sent or read in clear text")
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection whose sockets are bounded."""
+
+    def __init__(self, host: str, port: int | None, *, tls: bool, bounds: _Bounds) -> None:
+        self.default_port = http.client.HTTPS_PORT if tls else http.client.HTTP_PORT
+        super().__init__(host, port)
+        self._tls = tls
+        self._bounds = bounds
+
+    def connect(self) -> None:
+        """Look up the host, connect to the first address that answers, and complete the TLS handshake."""
+        plain = self._connect(_look_up(self.host, self.port, self._bounds))
+        plain.bounds = self._bounds
+        self.sock = plain
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls:
+            context = ssl.create_default_context()
+            context.set_alpn_protocols(["http/1.1"])
+            context.sslsocket_class = _TlsSocket
+            # Not at once: the new socket gets its bounds first.
+            secured = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            assert isinstance(secured, _TlsSocket)  # noqa: S101 - for the type checker
+            secured.bounds = self._bounds
+            self.sock = secured
+            secured.do_handshake()
+
+    def _connect(self, addresses: list[tuple[Any, ...]]) -> _Socket:
+        failure: OSError = OSError("no address")
+        for number, (family, kind, protocol, _, address) in enumerate(addresses):
+            # An equal share of the time for each: an address that does not answer leaves some for the others.
+            timeout = self._bounds.remaining() / (len(addresses) - number)
+            try:
+                return _connected(_Socket(family, kind, protocol), address, timeout)
+            except OSError as error:
+                failure = error
+        self._bounds.remaining()
+        raise failure
+
+
+def _connected(sock: _Socket, address: Any, timeout: float) -> _Socket:
+    sock.settimeout(timeout)
+    try:
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _look_up(host: str, port: int, bounds: _Bounds) -> list[tuple[Any, ...]]:
+    """Return the host's addresses, as `socket.getaddrinfo` orders them.
+
+    In a thread, because `socket.getaddrinfo` has no timeout and the resolver's own options (``RES_OPTIONS``) hold for
+    the whole process, count whole seconds for each name server and search domain, and bind no other source of names. A
+    daemon, because a lookup that outlives the deadline is left behind.
+    """
+    found: list[list[tuple[Any, ...]] | Exception] = []
+
+    def look_up() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:  # noqa: BLE001 - raised by the waiting thread
+            found.append(error)
+
+    thread = threading.Thread(target=look_up, name="dns-lookup", daemon=True)
+    thread.start()
+    thread.join(bounds.remaining())
+    if not found:
+        raise bounds.exceeded()
+    result = found.pop()
+    if isinstance(result, Exception):
+        raise result
+    return result

@@ -1,0 +1,170 @@
+"""A TLS server for tests that records the raw bytes which each client sends, before any decryption."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_RECORD_TYPES = range(20, 25)
+"""change_cipher_spec to heartbeat (RFC 8446, section 5.1)."""
+_RECORD_MAX_BYTES = 2**14 + 256
+_HEADER_BYTES = 5
+
+
+def certificate(folder: Path) -> Path:
+    """Write a self-signed certificate for 127.0.0.1 and localhost with its key into one PEM file; return its path."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "made-up server")])
+    now = dt.datetime.now(dt.UTC)
+    names: list[x509.GeneralName] = [
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        x509.DNSName("localhost"),
+    ]
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + built.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def is_tls(raw: bytes) -> bool:
+    """Return whether the bytes are TLS records, the last of which may be cut off."""
+    while raw:
+        header = raw[:_HEADER_BYTES]
+        if header[0] not in _RECORD_TYPES or header[1:2] not in (b"", b"\x03"):
+            return False
+        if len(header) < _HEADER_BYTES:
+            return True
+        length = int.from_bytes(header[3:])
+        if length > _RECORD_MAX_BYTES:
+            return False
+        raw = raw[_HEADER_BYTES + length :]
+    return True
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One connection: the bytes that its client sent, raw and decrypted."""
+
+    raw: bytes = b""
+    decrypted: bytes = b""
+
+
+class TlsTap:
+    """A TLS server on a loopback port; each conversation is kept until it is taken. Use it as a context manager.
+
+    Args:
+        pem: the certificate and its key, in one file.
+        response: sent once a request is complete.
+    """
+
+    def __init__(self, pem: Path, response: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(pem)
+        self._response = response
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._lock = threading.Lock()
+        self._ended: list[Conversation] = []
+        self._open: set[threading.Thread] = set()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def take(self) -> list[Conversation]:
+        """Return the conversations that ended since the last call."""
+        with self._lock:
+            ended, self._ended = self._ended, []
+        return ended
+
+    def join(self) -> None:
+        """Wait until every connection has ended."""
+        with self._lock:
+            threads = list(self._open)
+        for thread in threads:
+            thread.join(10)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # close() alone does not wake a thread that waits in accept().
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        self._listener.close()
+        self.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            with self._lock:
+                self._open.add(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        conversation = Conversation()
+        connection.settimeout(10)
+        try:
+            with connection:
+                self._converse(connection, conversation)
+        except OSError:  # the client left, which is the purpose of most tests
+            pass
+        finally:
+            with self._lock:
+                self._ended.append(conversation)
+                self._open.discard(threading.current_thread())
+
+    def _converse(self, connection: socket.socket, conversation: Conversation) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls: ssl.SSLObject | None = self._context.wrap_bio(incoming, outgoing, server_side=True)
+        answered = False
+        while raw := connection.recv(65536):
+            conversation.raw += raw
+            if tls is None:  # no longer TLS: record what else comes
+                continue
+            incoming.write(raw)
+            try:
+                tls.do_handshake()
+                conversation.decrypted += tls.read(65536)
+                if b"\r\n\r\n" in conversation.decrypted and not answered:
+                    answered = True
+                    tls.write(self._response)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                tls = None
+            if sent := outgoing.read():
+                connection.sendall(sent)
