@@ -36,6 +36,9 @@ _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
         "wrong": (401, {"error": {"message": "Incorrect API key provided: {sent}.", "code": "invalid_api_key"}}),
         "revoked": (401, {"error": {"message": "Incorrect API key provided: {sent}.", "code": "invalid_api_key"}}),
         "forbidden": (403, {"error": {"message": "Missing scopes: api.model.read", "code": None}}),
+        "restricted": (401, {"error": {"message": "Missing scopes: api.model.read", "code": None}}),
+        "deactivated": (401, {"error": {"message": "…", "code": "account_deactivated"}}),
+        "other-organization": (401, {"error": {"message": "…", "code": "mismatched_organization"}}),
         "elsewhere": (403, {"error": {"message": "…", "code": "unsupported_country_region_territory"}}),
         "rate-limited": (429, {"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}}),
         "quota": (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
@@ -47,6 +50,7 @@ _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
         "forbidden": (403, {"type": "error", "error": {"type": "permission_error", "message": "…"}}),
         "rate-limited": (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}}),
         "quota": (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}}),
+        "billing": (402, {"type": "error", "error": {"type": "billing_error", "message": "…"}}),
         "overloaded": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
     },
 }
@@ -131,6 +135,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_html(self) -> None:
         self._send(200, b"<html><body>Welcome to the hotel's network</body></html>", "text/html")
+
+    def _answer_firewall(self) -> None:
+        self._send(403, b"<html><title>403 Forbidden</title></html>", "text/html")
+
+    def _answer_gateway(self) -> None:
+        self._send(401, b"<html><title>401 Authorization Required</title></html>", "text/html")
 
     def _answer_garbage(self) -> None:
         self._send(200, b'{"access_token": ')

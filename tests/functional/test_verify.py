@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service_keys import encryption
+from service_keys import encryption, verification
 from service_keys.material import KeyMaterial
 from tests.canary import CANARY
 from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
@@ -64,7 +63,9 @@ EVERY = {
     "valid": ("valid", ""),
     "wrong": ("rejected", ""),
     "revoked": ("rejected", ""),
-    "forbidden": ("rejected", "permission"),
+    "forbidden": ("inconclusive", "permission"),
+    "firewall": ("inconclusive", "403"),
+    "gateway": ("inconclusive", "401"),
     "rate-limited": ("inconclusive", "limits the rate"),
     "quota": ("inconclusive", "429"),
     "failing": ("inconclusive", "500"),
@@ -79,11 +80,22 @@ EVERY = {
 }
 
 
+SLOW = ("hang", "drip")
+
+
 @pytest.mark.parametrize("service", KEYS)
 @pytest.mark.parametrize("answer", EVERY)
 def test_every_answer_is_judged_and_none_is_repeated(
-    stack: Any, store: Store, providers: FakeProviders, logged: Logged, service: str, answer: str
+    stack: Any,
+    store: Store,
+    providers: FakeProviders,
+    logged: Logged,
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+    answer: str,
 ) -> None:
+    if answer in SLOW:
+        monkeypatch.setattr(verification, "DEADLINE", 0.5)
     admin = Admin(stack)
     key_id = stored(admin, service)
     providers.chosen[service] = answer
@@ -99,10 +111,29 @@ def test_every_answer_is_judged_and_none_is_repeated(
     shown = verified.text + json.dumps(logged()) + str(store.items())
     assert not [secret for secret in (*SECRETS, "Incorrect API key", "made-up-id") if secret in shown]
     assert not [path for _, path, _ in providers.requests if "elsewhere" in path], "no redirect is followed"
-    for thread in threading.enumerate():
-        if thread.name == "service-keys-verification":
-            thread.join(5)
-            assert not thread.is_alive(), "nothing goes on reading after the answer"
+
+
+SPECIAL = [
+    ("openai", "restricted", "inconclusive", "restricted key"),
+    ("openai", "deactivated", "rejected", "deactivated the account"),
+    ("openai", "other-organization", "inconclusive", "organization or project"),
+    ("anthropic", "billing", "inconclusive", "billing"),
+    ("anthropic", "overloaded", "inconclusive", "529"),
+]
+
+
+@pytest.mark.parametrize(("service", "answer", "status", "words"), SPECIAL)
+def test_a_statement_about_something_else_rejects_no_key(
+    admin: Admin, providers: FakeProviders, service: str, answer: str, status: str, words: str
+) -> None:
+    """Reject a key for the service's statement on the key, and for none on its permissions or its account's money."""
+    key_id = stored(admin, service)
+    providers.chosen[service] = answer
+
+    result = admin.verify(key_id).data["verification"]
+
+    assert result["status"] == status
+    assert words in result["detail"]
 
 
 def test_a_region_that_is_not_served_says_nothing_of_the_key(admin: Admin, providers: FakeProviders) -> None:

@@ -10,6 +10,7 @@ import pytest
 from service_keys.material import KeyMaterial
 from service_keys.services import KNOWN_SERVICES, Anthropic, OpenAI, Question, Reply, Spotify, usual
 
+REFUSED = "but does not say that the key is wrong. A restricted key may lack the permission to check it."
 SECRET = "sk-made-up-0123456789"
 PARTS = {"clientId": "0123456789abcdef" * 2, "clientSecret": "fedcba9876543210" * 2}
 
@@ -75,8 +76,8 @@ def test_a_question_and_a_reply_show_nothing_of_the_key() -> None:
         (200, "inconclusive", "Who answered, but not with what it documents (200)."),
         (201, "inconclusive", "Who answered in a way that says nothing of the key (201)."),
         (400, "inconclusive", "Who answered in a way that says nothing of the key (400)."),
-        (401, "rejected", "Who refuses the key (401): it is wrong, or was revoked."),
-        (403, "rejected", "Who refuses the key (403): it lacks a permission."),
+        (401, "inconclusive", f"Who refused the check (401), {REFUSED}"),
+        (403, "inconclusive", f"Who refused the check (403), {REFUSED}"),
         (404, "inconclusive", "Who answered in a way that says nothing of the key (404)."),
         (429, "inconclusive", "Who limits the rate of requests (429). Try again later."),
         (499, "inconclusive", "Who answered in a way that says nothing of the key (499)."),
@@ -88,35 +89,103 @@ def test_a_status_means_the_same_at_every_service(status: int, result: str, word
     assert usual(Reply(status, None), "Who") == (result, words)
 
 
-@pytest.mark.parametrize(
-    ("service", "status", "reply", "result", "who"),
-    [
-        (Spotify(), 200, {"access_token": "x"}, "valid", "Spotify"),
-        (Spotify(), 200, {}, "inconclusive", "Spotify"),
-        (Spotify(), 200, None, "inconclusive", "Spotify"),
-        (Spotify(), 201, {"access_token": "x"}, "inconclusive", "Spotify"),
-        (Spotify(), 400, {"error": "invalid_client"}, "rejected", "Spotify"),
-        (Spotify(), 400, {"error": "invalid_grant"}, "inconclusive", "Spotify"),
-        (Spotify(), 400, None, "inconclusive", "Spotify"),
-        (Spotify(), 403, {"error": "invalid_client"}, "rejected", "Spotify"),
-        (OpenAI(), 200, {"data": []}, "valid", "OpenAI"),
-        (OpenAI(), 200, {}, "inconclusive", "OpenAI"),
-        (OpenAI(), 200, None, "inconclusive", "OpenAI"),
-        (OpenAI(), 401, None, "rejected", "OpenAI"),
-        (OpenAI(), 403, {"error": {"code": "unsupported_country_region_territory"}}, "inconclusive", "OpenAI"),
-        (OpenAI(), 403, {"error": "unsupported_country_region_territory"}, "rejected", "OpenAI"),
-        (OpenAI(), 429, {"error": {"code": "insufficient_quota"}}, "inconclusive", "OpenAI: the quota"),
-        (OpenAI(), 429, {"error": {"code": "rate_limit"}}, "inconclusive", "OpenAI limits"),
-        (Anthropic(), 200, {"data": []}, "valid", "Anthropic"),
-        (Anthropic(), 200, {}, "inconclusive", "Anthropic"),
-        (Anthropic(), 200, None, "inconclusive", "Anthropic"),
-        (Anthropic(), 401, None, "rejected", "Anthropic"),
-    ],
-)
-def test_what_an_answer_means_is_told_in_our_words(
-    service: Spotify | OpenAI | Anthropic, status: int, reply: dict[str, Any] | None, result: str, who: str
+def openai(code: str | None, kind: str = "invalid_request_error") -> dict[str, Any]:
+    """OpenAI's error object."""
+    return {"error": {"message": f"made up of {SECRET}", "type": kind, "param": None, "code": code}}
+
+
+def anthropic(kind: str) -> dict[str, Any]:
+    """Anthropic's error object."""
+    return {"type": "error", "error": {"type": kind, "message": f"made up of {SECRET}"}}
+
+
+def oauth(error: str) -> dict[str, Any]:
+    """An error of OAuth 2.0, as Spotify's token endpoint returns it."""
+    return {"error": error, "error_description": f"made up of {SECRET}"}
+
+
+RESPONSES: list[tuple[Spotify | OpenAI | Anthropic, int, Any, str, str]] = [
+    (Spotify(), 200, {"access_token": "x"}, "valid", "Spotify"),
+    (Spotify(), 200, {}, "inconclusive", "Spotify"),
+    (Spotify(), 200, None, "inconclusive", "Spotify"),
+    (Spotify(), 200, {"access_token": None}, "inconclusive", "Spotify"),
+    (Spotify(), 201, {"access_token": "x"}, "inconclusive", "Spotify"),
+    (Spotify(), 400, oauth("invalid_client"), "rejected", "Spotify"),
+    (Spotify(), 401, oauth("invalid_client"), "rejected", "Spotify"),
+    (Spotify(), 400, oauth("unauthorized_client"), "inconclusive", "Spotify does not let this client"),
+    (Spotify(), 400, oauth("invalid_grant"), "inconclusive", "Spotify"),
+    (Spotify(), 400, oauth("invalid_request"), "inconclusive", "Spotify"),
+    (Spotify(), 400, oauth("unsupported_grant_type"), "inconclusive", "Spotify"),
+    (Spotify(), 400, {"error": {"status": 400, "message": "invalid_client"}}, "inconclusive", "Spotify"),
+    (Spotify(), 400, {"error": ["invalid_client"]}, "inconclusive", "Spotify"),
+    (Spotify(), 400, None, "inconclusive", "Spotify"),
+    (Spotify(), 401, None, "inconclusive", "Spotify refused the check"),
+    (Spotify(), 403, None, "inconclusive", "Spotify refused the check"),
+    (Spotify(), 403, oauth("access_denied"), "inconclusive", "Spotify refused the check"),
+    (Spotify(), 403, oauth("invalid_client"), "inconclusive", "Spotify refused the check"),
+    (Spotify(), 429, None, "inconclusive", "Spotify limits"),
+    (Spotify(), 500, oauth("server_error"), "inconclusive", "Spotify is failing"),
+    (Spotify(), 503, oauth("invalid_client"), "inconclusive", "Spotify is failing"),
+    (OpenAI(), 200, {"data": []}, "valid", "OpenAI"),
+    (OpenAI(), 200, {}, "inconclusive", "OpenAI"),
+    (OpenAI(), 200, None, "inconclusive", "OpenAI"),
+    (OpenAI(), 200, {"data": None}, "inconclusive", "OpenAI"),
+    (OpenAI(), 401, openai("invalid_api_key"), "rejected", "OpenAI refuses the key (401)"),
+    (OpenAI(), 401, openai("account_deactivated"), "rejected", "OpenAI has deactivated the account"),
+    (OpenAI(), 401, None, "inconclusive", "OpenAI refused the check (401)"),
+    (OpenAI(), 401, openai(None), "inconclusive", "OpenAI refused the check (401)"),
+    (OpenAI(), 401, openai("made_up_later"), "inconclusive", "OpenAI refused the check (401)"),
+    (OpenAI(), 401, {"error": "invalid_api_key"}, "inconclusive", "OpenAI refused the check (401)"),
+    (OpenAI(), 401, {"error": {"code": ["invalid_api_key"]}}, "inconclusive", "OpenAI refused the check (401)"),
+    (OpenAI(), 401, openai("no_organization"), "inconclusive", "OpenAI does not accept the key for the organization"),
+    (OpenAI(), 401, openai("invalid_organization"), "inconclusive", "OpenAI does not accept the key for the organi"),
+    (OpenAI(), 401, openai("mismatched_organization"), "inconclusive", "OpenAI does not accept the key for the organi"),
+    (OpenAI(), 401, openai("mismatched_project"), "inconclusive", "OpenAI does not accept the key for the organi"),
+    (OpenAI(), 401, openai("ip_not_authorized"), "inconclusive", "OpenAI's allowlist"),
+    (OpenAI(), 403, openai("ip_not_authorized"), "inconclusive", "OpenAI refused the check (403)"),
+    (OpenAI(), 403, openai("unsupported_country_region_territory"), "inconclusive", "OpenAI does not serve the region"),
+    (OpenAI(), 403, openai(None), "inconclusive", "OpenAI refused the check (403)"),
+    (OpenAI(), 403, openai("invalid_api_key"), "inconclusive", "OpenAI refused the check (403)"),
+    (OpenAI(), 403, None, "inconclusive", "OpenAI refused the check (403)"),
+    (
+        OpenAI(),
+        403,
+        {"error": "unsupported_country_region_territory"},
+        "inconclusive",
+        "OpenAI refused the check (403)",
+    ),
+    (OpenAI(), 404, openai("invalid_api_key"), "inconclusive", "OpenAI"),
+    (OpenAI(), 429, openai("insufficient_quota"), "inconclusive", "OpenAI: the quota"),
+    (OpenAI(), 429, openai("credit_balance_exhausted", "insufficient_quota"), "inconclusive", "OpenAI: the quota"),
+    (OpenAI(), 429, openai("rate_limit_exceeded"), "inconclusive", "OpenAI limits"),
+    (OpenAI(), 503, openai("server_is_overloaded"), "inconclusive", "OpenAI is failing"),
+    (Anthropic(), 200, {"data": []}, "valid", "Anthropic"),
+    (Anthropic(), 200, {}, "inconclusive", "Anthropic"),
+    (Anthropic(), 200, None, "inconclusive", "Anthropic"),
+    (Anthropic(), 401, anthropic("authentication_error"), "rejected", "Anthropic refuses the key (401)"),
+    (Anthropic(), 401, None, "inconclusive", "Anthropic refused the check (401)"),
+    (Anthropic(), 401, {"error": "authentication_error"}, "inconclusive", "Anthropic refused the check (401)"),
+    (Anthropic(), 401, anthropic("permission_error"), "inconclusive", "Anthropic refused the check (401)"),
+    (Anthropic(), 403, anthropic("permission_error"), "inconclusive", "Anthropic refused the check (403)"),
+    (Anthropic(), 403, anthropic("forbidden"), "inconclusive", "Anthropic refused the check (403)"),
+    (Anthropic(), 403, anthropic("authentication_error"), "inconclusive", "Anthropic refused the check (403)"),
+    (Anthropic(), 403, None, "inconclusive", "Anthropic refused the check (403)"),
+    (Anthropic(), 400, anthropic("invalid_request_error"), "inconclusive", "Anthropic"),
+    (Anthropic(), 402, anthropic("billing_error"), "inconclusive", "Anthropic: a problem with billing"),
+    (Anthropic(), 404, anthropic("not_found_error"), "inconclusive", "Anthropic"),
+    (Anthropic(), 429, anthropic("rate_limit_error"), "inconclusive", "Anthropic limits"),
+    (Anthropic(), 500, anthropic("api_error"), "inconclusive", "Anthropic is failing"),
+    (Anthropic(), 529, anthropic("overloaded_error"), "inconclusive", "Anthropic is failing"),
+]
+
+
+@pytest.mark.parametrize(("service", "status", "reply", "result", "words"), RESPONSES)
+def test_only_the_services_statement_rejects_a_key(
+    service: Spotify | OpenAI | Anthropic, status: int, reply: dict[str, Any] | None, result: str, words: str
 ) -> None:
-    judged, words = service.judgement(Reply(status, reply))
+    """Judge each documented response, and responses that others send; repeat nothing of them."""
+    judged, detail = service.judgement(Reply(status, reply))
 
     assert judged == result
-    assert words.startswith(who)
+    assert detail.startswith(words)
+    assert SECRET not in detail

@@ -128,7 +128,7 @@ class ShownVerification(TypedDict):
     """The result of the last check with the external service."""
 
     status: VerificationStatus
-    """`rejected`: the service refuses the key. `inconclusive`: the service could not be asked."""
+    """`rejected`: the service states that the key is wrong or revoked. `inconclusive`: any other outcome."""
     checkedAt: str
     """When the service was asked, UTC."""
     detail: str

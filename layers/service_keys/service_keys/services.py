@@ -93,11 +93,24 @@ class Spotify:
         return Question("POST", "accounts.spotify.com", "/api/token", headers, b"grant_type=client_credentials")
 
     def judgement(self, reply: Reply) -> Judgement:
-        """Spotify answers 400 ``invalid_client`` to a wrong id or secret."""
-        if reply.status == OK and reply.json is not None and "access_token" in reply.json:
+        """Interpret the token endpoint's errors, which are those of OAuth 2.0 (RFC 6749, section 5.2).
+
+        - 400 or 401 ``invalid_client`` is the statement that the id or the secret is wrong ("Invalid client", "Invalid
+          client secret"): rejected.
+        - ``unauthorized_client`` (this client may not use this grant), ``access_denied``, ``server_error`` and the
+          others say nothing of the secret: inconclusive. So does a page in HTML, such as the 403 of the service's load
+          balancer (https://github.com/kraxarn/spotify-qt/issues/247).
+        """
+        if reply.status == OK and reply.json is not None and isinstance(reply.json.get("access_token"), str):
             return "valid", "Spotify gave a token for the key."
-        if reply.status == BAD_REQUEST and (reply.json or {}).get("error") == "invalid_client":
+        error = _member(reply, "error")
+        if reply.status in (BAD_REQUEST, UNAUTHORIZED) and error == "invalid_client":
             return "rejected", "Spotify does not know this client, or its secret is another one by now."
+        if reply.status in (BAD_REQUEST, UNAUTHORIZED, FORBIDDEN) and error == "unauthorized_client":
+            return (
+                "inconclusive",
+                f"Spotify does not let this client ask for a token ({reply.status}). See its dashboard.",
+            )
         return usual(reply, "Spotify")
 
 
@@ -111,6 +124,26 @@ class OpenAI:
     name: ClassVar[str] = "openai"
     _KEY = re.compile(r"sk-[!-~]+")
     _OPTIONS: ClassVar[dict[str, str]] = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
+    _ORGANIZATION: ClassVar[Judgement] = (
+        "inconclusive",
+        "OpenAI does not accept the key for the organization or project that is stored with it (401).",
+    )
+    _STATEMENTS: ClassVar[dict[tuple[int, str], Judgement]] = {
+        (401, "invalid_api_key"): ("rejected", "OpenAI refuses the key (401): it is wrong, or was revoked."),
+        (401, "account_deactivated"): ("rejected", "OpenAI has deactivated the account of the key (401)."),
+        (401, "no_organization"): _ORGANIZATION,
+        (401, "invalid_organization"): _ORGANIZATION,
+        (401, "mismatched_organization"): _ORGANIZATION,
+        (401, "mismatched_project"): _ORGANIZATION,
+        (401, "ip_not_authorized"): (
+            "inconclusive",
+            "OpenAI's allowlist does not have this function's address (401).",
+        ),
+        (403, "unsupported_country_region_territory"): (
+            "inconclusive",
+            "OpenAI does not serve the region that this function runs in (403).",
+        ),
+    }
 
     def problems(self, material: KeyMaterial) -> tuple[Detail, ...]:
         """Expect a string that begins ``sk-``, or an object with it as ``apiKey`` and no more than the options."""
@@ -142,14 +175,26 @@ class OpenAI:
         return Question("GET", "api.openai.com", "/v1/models", headers)
 
     def judgement(self, reply: Reply) -> Judgement:
-        """A 403 is about the key, but for the country that the request comes from."""
-        if reply.status == OK and reply.json is not None and "data" in reply.json:
+        """Interpret ``error.code``; the status alone says too little.
+
+        - 401 ``invalid_api_key`` ("Incorrect API key provided") is the statement that the key is wrong or revoked:
+          rejected. So is 401 ``account_deactivated``, which ends all keys of the account
+          (https://github.com/songquanpeng/one-api/issues/271).
+        - 401 ``no_organization``, ``invalid_organization``, ``mismatched_organization`` and ``mismatched_project`` are
+          about the organization or project that the request names (https://github.com/openai/codex/issues/1000), 401
+          ``ip_not_authorized`` is about this function's address: inconclusive.
+        - "Missing scopes: api.model.read" comes with 403 or 401 and without a code: the key is a restricted one, which
+          works for its own purpose (https://github.com/bytedance/trae-agent/issues/162): inconclusive, as is every
+          other response without a known code, a proxy's page in HTML included.
+        - 403 ``unsupported_country_region_territory`` and 429: inconclusive.
+        """
+        if reply.status == OK and reply.json is not None and isinstance(reply.json.get("data"), list):
             return "valid", "OpenAI listed its models for the key."
         code = _member(reply, "error", "code")
-        if reply.status == TOO_MANY_REQUESTS and code == "insufficient_quota":
+        if isinstance(code, str) and (reply.status, code) in self._STATEMENTS:
+            return self._STATEMENTS[reply.status, code]
+        if reply.status == TOO_MANY_REQUESTS and "insufficient_quota" in (code, _member(reply, "error", "type")):
             return "inconclusive", "OpenAI: the quota is exhausted (429). See the plan and billing details."
-        if reply.status == FORBIDDEN and code == "unsupported_country_region_territory":
-            return "inconclusive", "OpenAI does not serve the region that this function runs in (403)."
         return usual(reply, "OpenAI")
 
 
@@ -177,22 +222,38 @@ class Anthropic:
         return Question("GET", "api.anthropic.com", "/v1/models", headers)
 
     def judgement(self, reply: Reply) -> Judgement:
-        """Say what the usual statuses mean: Anthropic adds none of its own but 529, which is its overload."""
-        if reply.status == OK and reply.json is not None and "data" in reply.json:
+        """Interpret ``error.type`` (https://platform.claude.com/docs/en/api/errors).
+
+        - 401 ``authentication_error`` is the statement that the key is malformed, revoked or expired: rejected.
+        - 403 ``permission_error`` is about the resource, 403 ``forbidden`` about the region, 402 ``billing_error`` and
+          400 ``invalid_request_error`` about payment and limits: inconclusive. So are 429, 5xx, and 529, the overload.
+        """
+        if reply.status == OK and reply.json is not None and isinstance(reply.json.get("data"), list):
             return "valid", "Anthropic listed its models for the key."
+        kind = _member(reply, "error", "type")
+        if reply.status == UNAUTHORIZED and kind == "authentication_error":
+            return "rejected", "Anthropic refuses the key (401): it is wrong, or was revoked."
+        if reply.status in (BAD_REQUEST, PAYMENT_REQUIRED) and kind == "billing_error":
+            return "inconclusive", f"Anthropic: a problem with billing ({reply.status}). See the billing details."
         return usual(reply, "Anthropic")
 
 
+PAYMENT_REQUIRED: Final = 402
 OK, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_MANY_REQUESTS, SERVER_ERROR = 200, 400, 401, 403, 429, 500
 VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 
 
 def usual(reply: Reply, who: str) -> Judgement:
-    """Say what an answer means that has no meaning of its own at the service ``who``."""
-    if reply.status == UNAUTHORIZED:
-        return "rejected", f"{who} refuses the key (401): it is wrong, or was revoked."
-    if reply.status == FORBIDDEN:
-        return "rejected", f"{who} refuses the key (403): it lacks a permission."
+    """Say what a status means without a statement of the service ``who`` on the key.
+
+    Never ``rejected``: a proxy or a firewall answers with such a status, too.
+    """
+    if reply.status in (UNAUTHORIZED, FORBIDDEN):
+        detail = (
+            f"{who} refused the check ({reply.status}), but does not say that the key is wrong. A restricted key may "
+            "lack the permission to check it."
+        )
+        return "inconclusive", detail
     if reply.status == TOO_MANY_REQUESTS:
         return "inconclusive", f"{who} limits the rate of requests (429). Try again later."
     if reply.status >= SERVER_ERROR:
