@@ -25,8 +25,20 @@ class Reason(StrEnum):
     WRONG_ISSUER = "wrong_issuer"
 
 
+LONGEST_MESSAGE = 600
+"""Characters of an error's message, so that no log line grows with the response of an issuer or of SSM."""
+
+
+def bounded(text: str, characters: int) -> str:
+    """Return the text, cut to so many characters if it is longer."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
 class ConfigurationError(Exception):
     """What the deployer gave is missing or wrong; the message names it and says what is expected."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bounded(message, LONGEST_MESSAGE))
 
 
 class TokenRefusedError(Exception):
@@ -47,6 +59,9 @@ class KeyUnavailableError(Exception):
 
     The message says what was tried and what to look at.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(bounded(message, LONGEST_MESSAGE))
 
 
 class KeyWithdrawnError(KeyUnavailableError):

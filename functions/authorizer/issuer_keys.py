@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jwt import PyJWK, PyJWKSet, PyJWKSetError
 
-from authorizer_errors import KeyUnavailableError, Reason, TokenRefusedError
+from authorizer_errors import KeyUnavailableError, Reason, TokenRefusedError, bounded
 from bounded_download import download
 from key_cache import KeyCache
 
@@ -83,9 +83,11 @@ class IssuerKeys:
             document = json.loads(download(self._url, deadline=self._deadline, max_bytes=_LARGEST_KEY_SET_BYTES))
             return _usable_keys(document)
         except (OSError, HTTPException, ValueError, RecursionError, PyJWKSetError) as error:
+            # Not repr(): that of a UnicodeDecodeError, for one, holds the whole response.
+            reason = bounded(f"{type(error).__name__}: {error}", 200)
             message = (
-                f"{self._url} gave no usable key set: {error!r}. See that JWKS_URL is right, that it answers, and that "
-                "this function can reach it."
+                f"{bounded(self._url, 200)} gave no usable key set ({reason}). See that JWKS_URL is right, that it "
+                "answers, and that this function can reach it."
             )
             raise KeyUnavailableError(message) from error
 

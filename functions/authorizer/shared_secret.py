@@ -19,7 +19,7 @@ from botocore.config import Config
 from jwt import InvalidKeyError
 from jwt.algorithms import HMACAlgorithm
 
-from authorizer_errors import ConfigurationError, KeyUnavailableError, KeyWithdrawnError
+from authorizer_errors import ConfigurationError, KeyUnavailableError, KeyWithdrawnError, bounded
 from key_cache import KeyCache
 
 if TYPE_CHECKING:
@@ -177,11 +177,12 @@ class SharedSecret:
 
     def _refusal(self, error: botocore.exceptions.ClientError) -> KeyUnavailableError:
         code = error.response.get("Error", {}).get("Code", "")
+        shown = bounded(str(code), 64)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in _PASSING or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return KeyUnavailableError(f"SSM is busy or failing ({code}), so {self._parameter} could not be read.")
+            return KeyUnavailableError(f"SSM is busy or failing ({shown}), so {self._parameter} could not be read.")
         return KeyWithdrawnError(
-            f"SSM refused to give {self._parameter} ({code}). See that the parameter exists in this region, and that "
+            f"SSM refused to give {self._parameter} ({shown}). See that the parameter exists in this region, and that "
             "this function may read it: ssm:GetParameter on it, and kms:Decrypt where its key is not aws/ssm "
             "(JwtSecretKmsKeyArn)."
         )

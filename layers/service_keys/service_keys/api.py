@@ -41,6 +41,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[!-~]{16,128}")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[!\x23-\x7e]*"')
 _VERSION_TAG = re.compile(r'"([1-9][0-9]{0,14})"')
 _ENTITY_TAGS_MAX = 10
+_FRAMES_MAX = 12
 
 ERRORS: Final[dict[type[errors.ServiceKeysError], tuple[int, str]]] = {
     errors.InvalidRequest: (400, "VALIDATION_ERROR"),
@@ -247,6 +248,8 @@ def _log_unexpected(error: Exception, extra: dict[str, object]) -> None:
     """
     known = isinstance(error, errors.ServiceKeysError)
     frames = traceback.extract_tb(error.__traceback__)
+    if len(frames) > _FRAMES_MAX:  # a recursion on the request, for one
+        frames[_FRAMES_MAX // 2 : -_FRAMES_MAX // 2] = []
     logger.error(
         str(error) if known else "Unexpected error",
         extra=extra

@@ -6,10 +6,17 @@ Messages reach administrators and consumers word for word, so each says what to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+LONGEST_MESSAGE: Final = 600
+"""Characters of a message, so that no log line and no response grows with input or with a response of AWS."""
 
 
 class ServiceKeysError(Exception):
-    """Every error that this package raises on purpose."""
+    """Every error that this package raises on purpose. A message of more than `LONGEST_MESSAGE` characters is cut."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 1]}…")
 
 
 class ConfigurationError(ServiceKeysError):

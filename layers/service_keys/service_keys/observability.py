@@ -6,16 +6,17 @@ dimension whose values somebody outside could choose.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aws_lambda_powertools import Logger
 
 from service_keys import settings
-from service_keys.errors import KeyStoreUnavailable, ServiceKeysError
+from service_keys.errors import LONGEST_MESSAGE, KeyStoreUnavailable, ServiceKeysError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,41 @@ if TYPE_CHECKING:
 logging._srcfile = None  # noqa: SLF001 - as documented there
 logger = Logger(location=None)
 """Service name and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL."""
+STRING_MAX_LENGTH: Final = 256
+"""Characters of a string in a log line, other than its message."""
+ITEMS_MAX: Final = 20
+"""Entries of a list or an object in a log line."""
+
+
+class _Bounds(logging.Filter):
+    """Cuts the fields of a log line, so that none grows with a request or with a response of AWS."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if len(message) > LONGEST_MESSAGE:
+            record.msg, record.args = f"{message[: LONGEST_MESSAGE - 1]}…", None
+        for name, value in record.__dict__.items():
+            if name not in _OWN_ATTRIBUTES:
+                record.__dict__[name] = bounded(value)
+        return True
+
+
+_OWN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({})))
+
+
+def bounded(value: object) -> object:
+    """Return the value of a log line's field without the excess of a long string, list or object."""
+    match value:
+        case str():
+            return value if len(value) <= STRING_MAX_LENGTH else f"{value[: STRING_MAX_LENGTH - 1]}…"
+        case dict():
+            return {bounded(key): bounded(each) for key, each in itertools.islice(value.items(), ITEMS_MAX)}
+        case list() | tuple():
+            return [bounded(each) for each in value[:ITEMS_MAX]]
+    return value
+
+
+logger.registered_handler.addFilter(_Bounds())
 metrics_namespace = settings.metrics_namespace()
 """Where counts go; empty where they are switched off."""
 
