@@ -6,6 +6,7 @@ import http.client
 import itertools
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -365,6 +366,39 @@ def test_a_name_that_does_not_exist_is_a_dns_error() -> None:
     """Pass on the resolver's error."""
     with pytest.raises(socket.gaierror):
         request("GET", "https://no-such-host.invalid/", headers={}, deadline=10, max_bytes=1)
+
+
+def test_a_process_without_free_threads_gets_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise an error of a documented class, so that callers treat it as an outage."""
+
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    with pytest.raises(OSError, match="no thread"):
+        request("GET", "https://127.0.0.1:9/", headers={}, deadline=5, max_bytes=1)
+
+
+def test_a_connection_that_is_reset_before_tls_is_closed(trusted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send nothing and leave no socket open if the server resets the connection before the handshake."""
+
+    create, was_reset = ssl.create_default_context, threading.Event()
+
+    def reset(connection: socket.socket) -> None:
+        # No linger: the other end sees a reset, not an end.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        was_reset.set()
+
+    def create_late() -> ssl.SSLContext:
+        assert was_reset.wait(10)  # wrap_socket() then finds no connection
+        return create()
+
+    with server(reset) as port:
+        monkeypatch.setattr(ssl, "create_default_context", create_late)
+        with pytest.raises(OSError):  # noqa: PT011 - which one depends on the moment of the reset
+            get(port, scheme="https")
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])

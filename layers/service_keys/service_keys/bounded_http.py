@@ -205,18 +205,27 @@ class _Connection(http.client.HTTPConnection):
         """Look up the host, connect to the first address that answers, and complete the TLS handshake."""
         plain = self._connect(_look_up(self.host, self.port, self._bounds))
         plain.bounds = self._bounds
-        self.sock = plain
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls:
-            context = ssl.create_default_context()
-            context.set_alpn_protocols(["http/1.1"])
-            context.sslsocket_class = _TlsSocket
-            # Not at once: the new socket gets its bounds first.
-            secured = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
-            assert isinstance(secured, _TlsSocket)  # noqa: S101 - for the type checker
-            secured.bounds = self._bounds
-            self.sock = secured
-            secured.do_handshake()
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                self._secure(plain)
+            else:
+                self.sock = plain
+        except BaseException:
+            plain.close()
+            raise
+
+    def _secure(self, plain: _Socket) -> None:
+        """Let the connection have the socket over TLS alone, and complete the handshake."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        context.sslsocket_class = _TlsSocket
+        # The handshake comes later, because the new socket needs its bounds first.
+        secured = context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
+        assert isinstance(secured, _TlsSocket)  # noqa: S101 - for the type checker
+        secured.bounds = self._bounds
+        self.sock = secured
+        secured.do_handshake()
 
     def _connect(self, addresses: list[tuple[Any, ...]]) -> _Socket:
         failure: OSError = OSError("no address")
@@ -244,9 +253,13 @@ def _connected(sock: _Socket, address: Any, timeout: float) -> _Socket:
 def _look_up(host: str, port: int, bounds: _Bounds) -> list[tuple[Any, ...]]:
     """Return the host's addresses, as `socket.getaddrinfo` orders them.
 
-    In a thread, because `socket.getaddrinfo` has no timeout and the resolver's own options (``RES_OPTIONS``) hold for
-    the whole process, count whole seconds for each name server and search domain, and bind no other source of names. A
+    In a thread, because `socket.getaddrinfo` has no timeout, and the resolver's own options (``RES_OPTIONS``) hold for
+    the whole process, count whole seconds for each name server and search domain, and bound no other source of names. A
     daemon, because a lookup that outlives the deadline is left behind.
+
+    Raises:
+        TimeoutError: the deadline passed.
+        OSError: the lookup failed, or no thread can be started.
     """
     found: list[list[tuple[Any, ...]] | Exception] = []
 
@@ -257,7 +270,10 @@ def _look_up(host: str, port: int, bounds: _Bounds) -> list[tuple[Any, ...]]:
             found.append(error)
 
     thread = threading.Thread(target=look_up, name="dns-lookup", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError("no thread can be started for the DNS lookup") from error
     thread.join(bounds.remaining())
     if not found:
         raise bounds.exceeded()
