@@ -114,7 +114,7 @@ def test_every_answer_is_judged_and_none_is_repeated(
 
 
 SPECIAL = [
-    ("openai", "restricted", "inconclusive", "restricted key"),
+    ("openai", "restricted", "inconclusive", "may be restricted"),
     ("openai", "deactivated", "rejected", "deactivated the account"),
     ("openai", "other-organization", "inconclusive", "organization or project"),
     ("anthropic", "billing", "inconclusive", "billing"),

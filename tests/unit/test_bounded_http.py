@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import http.client
 import itertools
 import socket
@@ -34,6 +35,7 @@ DEADLINE = 0.3
 LATEST = 2.0
 """Seconds after which a request with that deadline has ended, on a busy machine too."""
 SOURCE = Path(bounded_http.__file__)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -579,6 +581,20 @@ def test_throttled_attempts_send_nothing_in_clear_text(capsys: pytest.CaptureFix
     assert tls_deadline.main(["--attempts", "300"]) == 0
 
     assert "300 attempts" in capsys.readouterr().out
+
+
+def test_no_source_file_shuts_a_socket_down() -> None:
+    """Refuse calls that drop a TLS layer, in everything that is deployed."""
+    sources = [path for folder in ("layers", "functions") for path in (ROOT / folder).rglob("*.py")]
+    calls = [
+        f"{path}:{node.lineno}"
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("shutdown", "unwrap")
+    ]
+
+    assert len(sources) > 20
+    assert calls == []
 
 
 # --- one source file ----------------------------------------------------------------------------------------------

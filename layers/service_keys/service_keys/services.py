@@ -132,13 +132,7 @@ class OpenAI:
         (401, "invalid_api_key"): ("rejected", "OpenAI refuses the key (401): it is wrong, or was revoked."),
         (401, "account_deactivated"): ("rejected", "OpenAI has deactivated the account of the key (401)."),
         (401, "no_organization"): _ORGANIZATION,
-        (401, "invalid_organization"): _ORGANIZATION,
         (401, "mismatched_organization"): _ORGANIZATION,
-        (401, "mismatched_project"): _ORGANIZATION,
-        (401, "ip_not_authorized"): (
-            "inconclusive",
-            "OpenAI's allowlist does not have this function's address (401).",
-        ),
         (403, "unsupported_country_region_territory"): (
             "inconclusive",
             "OpenAI does not serve the region that this function runs in (403).",
@@ -180,9 +174,9 @@ class OpenAI:
         - 401 ``invalid_api_key`` ("Incorrect API key provided") is the statement that the key is wrong or revoked:
           rejected. So is 401 ``account_deactivated``, which ends all keys of the account
           (https://github.com/songquanpeng/one-api/issues/271).
-        - 401 ``no_organization``, ``invalid_organization``, ``mismatched_organization`` and ``mismatched_project`` are
-          about the organization or project that the request names (https://github.com/openai/codex/issues/1000), 401
-          ``ip_not_authorized`` is about this function's address: inconclusive.
+        - 401 ``no_organization`` (https://github.com/abi/screenshot-to-code/issues/9) and ``mismatched_organization``
+          (https://github.com/openai/codex/issues/1000) are about the organization that the request names: inconclusive.
+          So is 401 "IP not authorized", which is about this function's address.
         - "Missing scopes: api.model.read" comes with 403 or 401 and without a code: the key is a restricted one, which
           works for its own purpose (https://github.com/bytedance/trae-agent/issues/162): inconclusive, as is every
           other response without a known code, a proxy's page in HTML included.
@@ -225,7 +219,8 @@ class Anthropic:
         """Interpret ``error.type`` (https://platform.claude.com/docs/en/api/errors).
 
         - 401 ``authentication_error`` is the statement that the key is malformed, revoked or expired: rejected.
-        - 403 ``permission_error`` is about the resource, 403 ``forbidden`` about the region, 402 ``billing_error`` and
+        - 403 ``permission_error`` is about the resource, 403 ``forbidden`` about the region
+          (https://github.com/corbt/agent.exe/issues/15), 402 ``billing_error`` and
           400 ``invalid_request_error`` about payment and limits: inconclusive. So are 429, 5xx, and 529, the overload.
         """
         if reply.status == OK and reply.json is not None and isinstance(reply.json.get("data"), list):
@@ -250,8 +245,8 @@ def usual(reply: Reply, who: str) -> Judgement:
     """
     if reply.status in (UNAUTHORIZED, FORBIDDEN):
         detail = (
-            f"{who} refused the check ({reply.status}), but does not say that the key is wrong. A restricted key may "
-            "lack the permission to check it."
+            f"{who} refused the check ({reply.status}), but does not say that the key is wrong. The key may be "
+            "restricted to other permissions, addresses or organizations."
         )
         return "inconclusive", detail
     if reply.status == TOO_MANY_REQUESTS:
