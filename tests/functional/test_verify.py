@@ -15,6 +15,7 @@ from service_keys import encryption, verification
 from service_keys.material import KeyMaterial
 from tests.canary import CANARY
 from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
+from tests.slow import with_slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ SLOW = ("hang", "drip")
 
 
 @pytest.mark.parametrize("service", KEYS)
-@pytest.mark.parametrize("answer", EVERY)
+@pytest.mark.parametrize("answer", with_slow(EVERY, "drip", "hang"))
 def test_every_answer_is_judged_and_none_is_repeated(
     stack: Any,
     store: Store,
