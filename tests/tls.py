@@ -90,6 +90,8 @@ class TlsTap:
         self._response = response
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._lock = threading.Lock()
+        self._accepted: set[int] = set()
+        self._has_accepted = threading.Condition(self._lock)
         self._ended: list[Conversation] = []
         self._open: set[threading.Thread] = set()
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -100,13 +102,22 @@ class TlsTap:
         return port
 
     def take(self) -> list[Conversation]:
-        """Return the conversations that ended since the last call."""
+        """Return the conversations that ended since the last call, without those in which the client sent nothing."""
         with self._lock:
             ended, self._ended = self._ended, []
         return ended
 
     def join(self) -> None:
-        """Wait until every connection has ended."""
+        """Wait until every connection that a client has opened is accepted and has ended."""
+        # Connections are accepted in the order in which they were opened: this one is the last.
+        with socket.create_connection(("127.0.0.1", self.port)) as marker:
+            port = marker.getsockname()[1]
+            with self._has_accepted:
+                assert self._has_accepted.wait_for(lambda: port in self._accepted, 10)
+                self._accepted.clear()
+        self._join_threads()
+
+    def _join_threads(self) -> None:
         with self._lock:
             threads = list(self._open)
         for thread in threads:
@@ -121,18 +132,20 @@ class TlsTap:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(10)
         self._listener.close()
-        self.join()
+        self._join_threads()
 
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, address = self._listener.accept()
             except OSError:
                 return
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            with self._lock:
+            with self._has_accepted:
                 self._open.add(thread)
-            thread.start()
+                thread.start()
+                self._accepted.add(address[1])
+                self._has_accepted.notify_all()
 
     def _serve(self, connection: socket.socket) -> None:
         conversation = Conversation()
@@ -144,7 +157,8 @@ class TlsTap:
             pass
         finally:
             with self._lock:
-                self._ended.append(conversation)
+                if conversation.raw:
+                    self._ended.append(conversation)
                 self._open.discard(threading.current_thread())
 
     def _converse(self, connection: socket.socket, conversation: Conversation) -> None:
