@@ -36,9 +36,19 @@ GRANTED = {
 }
 
 
-def statements(template: Template, function: str) -> list[dict[str, Any]]:
-    policies = template.property(f"{function}Role", "Policies", [])
-    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+EXECUTION = {"Logs", "Traces"}
+"""The policies that Lambda needs to run a function, by name."""
+
+
+def statements(template: Template, function: str, *, execution: bool = False) -> list[dict[str, Any]]:
+    """Return the statements of a function's role: those that let Lambda run it, or all others."""
+    policies = template.property(f"{function}Role", "Policies")
+    return [
+        statement
+        for policy in policies
+        if (policy["PolicyName"] in EXECUTION) == execution
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -132,10 +142,33 @@ def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:
                 assert readable == ({"service", "id", "name", "version"} if function == "DeleteApiKey" else set(_SHOWN))
 
 
-def test_the_managed_policy_beside_them_writes_logs_and_no_more(template: Template) -> None:
-    for function in GRANTED:
-        (managed,) = template.property(f"{function}Role", "ManagedPolicyArns")
-        assert managed.endswith(":policy/service-role/AWSLambdaBasicExecutionRole")
+@pytest.mark.parametrize("function", GRANTED)
+def test_a_function_writes_to_its_own_log_group_only(template: Template, function: str) -> None:
+    """Grant two actions on one log group, and no managed policy, which would grant them on all."""
+    (logs,) = statements(template, function, execution=True)
+
+    assert template.cloudformation["Resources"][f"{function}Role"]["Properties"].keys() == {
+        "AssumeRolePolicyDocument",
+        "Policies",
+    }
+    assert (logs["Effect"], logs["Action"]) == ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"])
+    assert logs["Resource"] == f"arn:{function}Log:*"
+    assert template.property(function, "LoggingConfig")["LogGroup"] == function, "the log group of that name"
+
+
+@pytest.mark.parametrize("function", GRANTED)
+def test_lambda_alone_assumes_a_functions_role(template: Template, function: str) -> None:
+    """Trust the Lambda service, and no account or user."""
+    (trust,) = template.property(f"{function}Role", "AssumeRolePolicyDocument")["Statement"]
+
+    assert trust == {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def test_roles_have_no_names(template: Template) -> None:
+    """Deploy with CAPABILITY_IAM: a named role would need CAPABILITY_NAMED_IAM."""
+    for _, properties in template.resources("AWS::IAM::Role"):
+        assert "RoleName" not in properties
+    assert 'capabilities = "CAPABILITY_IAM"' in (ROOT / "samconfig.toml").read_text()
 
 
 def reader_statements(template: Template, service: str) -> dict[str, dict[str, Any]]:
