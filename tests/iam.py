@@ -25,7 +25,10 @@ _COMPARISONS: Final[dict[str, Callable[[str, tuple[str, ...]], bool]]] = {
     "StringLike": lambda value, given: any(_is_like(value, pattern) for pattern in given),
     "StringNotLike": lambda value, given: not any(_is_like(value, pattern) for pattern in given),
 }
+_LEGACY_MAPS: Final = ("AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter")
+"""Parameters of DynamoDB's API before it had expressions: maps by attribute name."""
 _TRANSACTED: Final = {
+    "Get": "GetItem",
     "Put": "PutItem",
     "Update": "UpdateItem",
     "Delete": "DeleteItem",
@@ -137,7 +140,7 @@ class Policies:
         if operation == "SSM.GetParameter":
             parameter = f"arn:aws:ssm:{self.region}:{self.account}:parameter/{request['Name'].removeprefix('/')}"
             return [Access("ssm:GetParameter", parameter)]
-        if service == "DynamoDB" and name == "TransactWriteItems":
+        if service == "DynamoDB" and name in {"TransactWriteItems", "TransactGetItems"}:
             return [
                 self._dynamodb(_TRANSACTED[kind], element, within=name)
                 for item in request["TransactItems"]
@@ -174,8 +177,8 @@ class Policies:
             all_of_it = "ALL_PROJECTED_ATTRIBUTES" if index else "ALL_ATTRIBUTES"
             named = "SPECIFIC_ATTRIBUTES" if "ProjectionExpression" in request else all_of_it
             context["dynamodb:Select"] = (request.get("Select", named),)
-        elif not within and "ReturnValues" in request:
-            context["dynamodb:ReturnValues"] = (request["ReturnValues"],)
+        elif name != "ConditionCheckItem":
+            context["dynamodb:ReturnValues"] = (_returned(request),)
         return Access(f"dynamodb:{name}", f"{table}/index/{index}" if index else table, context)
 
 
@@ -205,8 +208,21 @@ def _leading_keys(request: Mapping[str, Any], key: Mapping[str, Any]) -> tuple[s
     return (request["ExpressionAttributeValues"][match[1]]["S"],)
 
 
+def _returned(request: Mapping[str, Any]) -> str:
+    """Return the values that a write may return, whether it is made or its condition fails.
+
+    The first of the two is documented as ``dynamodb:ReturnValues``, with ``NONE`` if it is not given. That the second
+    is not judged is not documented either, so that a policy must not allow to ask for it.
+    """
+    asked = (request.get("ReturnValues", "NONE"), request.get("ReturnValuesOnConditionCheckFailure", "NONE"))
+    return next((value for value in asked if value != "NONE"), "NONE")
+
+
 def _attributes(request: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the top-level attributes that a request's expressions name."""
+    """Yield the top-level attributes that a request reads, writes or evaluates."""
+    yield from request.get("AttributesToGet", ())
+    for parameter in _LEGACY_MAPS:
+        yield from request.get(parameter, {})
     names = request.get("ExpressionAttributeNames", {})
     for parameter, expression in request.items():
         if parameter.endswith("Expression"):
@@ -237,6 +253,8 @@ def _grants(principal: str, statement: Mapping[str, Any]) -> Iterator[Grant]:
 
 def _parsed(operator: str) -> tuple[bool, str, bool]:
     """Take an operator apart: whether it is about each value, the comparison, and whether a missing key passes."""
+    if operator == "Null":
+        return False, operator, False
     bare = operator.removeprefix("ForAllValues:")
     comparison = bare.removesuffix("IfExists")
     if comparison not in _COMPARISONS:
@@ -246,6 +264,9 @@ def _parsed(operator: str) -> tuple[bool, str, bool]:
 
 def _holds(operator: str, values: tuple[str, ...] | None, given: tuple[str, ...]) -> bool:
     for_all, name, if_exists = _parsed(operator)
+    if name == "Null":
+        # "true": the key must not be there; "false": it must, and not be empty.
+        return given == (str(not values).lower(),)
     compare = _COMPARISONS[name]
     if for_all:
         # Also where there is no value at all: https://docs.aws.amazon.com/IAM/latest/UserGuide/
