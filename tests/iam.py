@@ -211,8 +211,9 @@ def _leading_keys(request: Mapping[str, Any], key: Mapping[str, Any]) -> tuple[s
 def _returned(request: Mapping[str, Any]) -> str:
     """Return the values that a write may return, whether it is made or its condition fails.
 
-    The first of the two is documented as ``dynamodb:ReturnValues``, with ``NONE`` if it is not given. That the second
-    is not judged is not documented either, so that a policy must not allow to ask for it.
+    ``dynamodb:ReturnValues`` is documented for the first of the two parameters, with ``NONE`` if it is not given. For
+    the second, which returns whole items too, nothing is documented: both are judged alike, so that no code of ours
+    depends on a policy that forbids the one and allows the other.
     """
     asked = (request.get("ReturnValues", "NONE"), request.get("ReturnValuesOnConditionCheckFailure", "NONE"))
     return next((value for value in asked if value != "NONE"), "NONE")

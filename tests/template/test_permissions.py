@@ -6,35 +6,43 @@ import pytest
 
 from local.template import Template
 from service_keys.services import KNOWN_SERVICES
-from service_keys.table import _SHOWN, NAME_PARTITION
+from service_keys.table import _DELETED, _READ, _SHOWN, IDEMPOTENCY_PARTITION, NAME_PARTITION
 from tests import permissions
 from tests.processes import ROOT
 
-WITHOUT_CIPHERTEXT = "attributes"
-ANY_ITEM = "any item"
-VERIFICATION = "verification"
-NAMES = "names"
+EVERY_SERVICE, KNOWN, NAMES, REQUESTS = "every service", "known services", "names", "requests"
+INDEX, ALL = "the index", "all"
 
 GRANTED = {
     "Authorizer": set(),
-    "CreateApiKey": {("dynamodb:PutItem", ANY_ITEM), ("kms:Encrypt", ANY_ITEM)},
-    "ListApiKeys": {("dynamodb:Query", ANY_ITEM), ("dynamodb:Query", WITHOUT_CIPHERTEXT)},
-    "GetApiKey": {("dynamodb:GetItem", WITHOUT_CIPHERTEXT)},
+    "CreateApiKey": {
+        ("dynamodb:PutItem", EVERY_SERVICE),
+        ("dynamodb:PutItem", NAMES),
+        ("dynamodb:PutItem", REQUESTS),
+        ("kms:Encrypt", ALL),
+    },
+    "ListApiKeys": {("dynamodb:Query", INDEX), ("dynamodb:Query", EVERY_SERVICE)},
+    "GetApiKey": {("dynamodb:GetItem", EVERY_SERVICE)},
     "UpdateApiKey": {
-        ("dynamodb:UpdateItem", ANY_ITEM),
-        ("dynamodb:GetItem", WITHOUT_CIPHERTEXT),
+        ("dynamodb:UpdateItem", EVERY_SERVICE),
+        ("dynamodb:GetItem", EVERY_SERVICE),
         ("dynamodb:PutItem", NAMES),
         ("dynamodb:DeleteItem", NAMES),
-        ("kms:Encrypt", ANY_ITEM),
+        ("kms:Encrypt", ALL),
     },
     "VerifyApiKey": {
-        ("dynamodb:GetItem", ANY_ITEM),
-        ("dynamodb:UpdateItem", VERIFICATION),
-        ("kms:Decrypt", ANY_ITEM),
+        ("dynamodb:GetItem", EVERY_SERVICE),
+        ("dynamodb:GetItem", KNOWN),
+        ("dynamodb:UpdateItem", KNOWN),
+        ("kms:Decrypt", KNOWN),
     },
-    "DeleteApiKey": {("dynamodb:GetItem", WITHOUT_CIPHERTEXT), ("dynamodb:DeleteItem", ANY_ITEM)},
+    "DeleteApiKey": {
+        ("dynamodb:GetItem", EVERY_SERVICE),
+        ("dynamodb:DeleteItem", EVERY_SERVICE),
+        ("dynamodb:DeleteItem", NAMES),
+    },
 }
-
+"""The actions of each role and the items that they are allowed on, beside writing logs."""
 
 EXECUTION = {"Logs", "Traces"}
 """The policies that Lambda needs to run a function, by name."""
@@ -56,16 +64,45 @@ def actions(statement: dict[str, Any]) -> list[str]:
     return [action] if isinstance(action, str) else list(action)
 
 
-def scope(statement: dict[str, Any]) -> str:
+def leading_keys(statement: dict[str, Any]) -> str:
+    """Return the items that a statement is about."""
+    if statement["Resource"].endswith("/index/newest"):
+        return INDEX
     condition = statement.get("Condition", {})
-    for_all = condition.get("ForAllValues:StringEquals", {})
-    attributes = set(for_all.get("dynamodb:Attributes", ()))
-    if attributes == {"service", "id", "ciphertext", "verification"}:
-        assert condition["StringEqualsIfExists"] == {"dynamodb:ReturnValues": "NONE"}
-        return VERIFICATION
-    if attributes:
-        return WITHOUT_CIPHERTEXT
-    return NAMES if for_all.get("dynamodb:LeadingKeys") == [NAME_PARTITION] else ANY_ITEM
+    if statement["Resource"] == "arn:key":
+        given = condition.get("StringEquals", {}).get("kms:EncryptionContext:service")
+        return {None: ALL, tuple(KNOWN_SERVICES): KNOWN}[given and tuple(given)]
+    if condition.get("ForAllValues:StringNotLike") == {"dynamodb:LeadingKeys": ["#*"]}:
+        return EVERY_SERVICE
+    given = condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+    words = {(NAME_PARTITION,): NAMES, (IDEMPOTENCY_PARTITION,): REQUESTS, tuple(KNOWN_SERVICES): KNOWN}
+    return words[tuple(given)]
+
+
+def every_statement(template: Template) -> list[tuple[str, dict[str, Any]]]:
+    """Return the statements about the table itself: of all roles and of all policies for consumers."""
+    found = [(name, one) for name in GRANTED for one in statements(template, name)]
+    for name, _ in template.resources("AWS::IAM::ManagedPolicy"):
+        found += [(name, one) for one in template.property(name, "PolicyDocument")["Statement"]]
+    return [(name, one) for name, one in found if one["Resource"] == "arn:table"]
+
+
+def test_every_statement_names_partitions_and_attributes(template: Template) -> None:
+    """Refuse a request in which one of the two is missing: IAM's ForAllValues alone would allow it."""
+    for name, statement in every_statement(template):
+        condition = statement["Condition"]
+        assert condition["Null"] == {"dynamodb:LeadingKeys": "false", "dynamodb:Attributes": "false"}, name
+        for_all = {key for operator in condition if "ForAll" in operator for key in condition[operator]}
+        assert for_all == {"dynamodb:LeadingKeys", "dynamodb:Attributes"}, name
+
+
+def test_no_write_to_a_key_returns_what_was_there(template: Template) -> None:
+    """Allow ReturnValues NONE only, but for the requests that are remembered, which hold no ciphertext."""
+    for name, statement in every_statement(template):
+        if not {action.partition(":")[2] for action in actions(statement)} & {"GetItem", "Query"}:
+            returned = statement["Condition"].get("StringEqualsIfExists")
+            remembers = statement["Sid"] == "RememberTheRequest"
+            assert returned == (None if remembers else {"dynamodb:ReturnValues": "NONE"}), name
 
 
 def test_there_is_a_role_for_each_function_and_none_beside(template: Template) -> None:
@@ -79,7 +116,7 @@ def test_there_is_a_role_for_each_function_and_none_beside(template: Template) -
 
 @pytest.mark.parametrize("function", GRANTED)
 def test_a_function_may_do_exactly_this(template: Template, function: str) -> None:
-    granted = {(action, scope(one)) for one in statements(template, function) for action in actions(one)}
+    granted = {(action, leading_keys(one)) for one in statements(template, function) for action in actions(one)}
 
     assert granted == GRANTED[function]
 
@@ -130,16 +167,22 @@ def test_verify_alone_decrypts(template: Template) -> None:
 
 
 def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:
-    for function in ("GetApiKey", "ListApiKeys", "DeleteApiKey", "UpdateApiKey"):
-        for statement in statements(template, function):
-            if (
-                set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}
-                and "index" not in statement["Resource"]
-            ):
-                condition = statement["Condition"]
-                assert condition["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
-                readable = set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
-                assert readable == ({"service", "id", "name", "version"} if function == "DeleteApiKey" else set(_SHOWN))
+    """Name the attributes of each read; those of the one with the ciphertext are for VerifyApiKey and consumers."""
+    with_ciphertext = set()
+    for name, statement in every_statement(template):
+        if set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}:
+            condition = statement["Condition"]
+            assert condition["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+            readable = set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
+            if "ciphertext" in readable:
+                with_ciphertext.add(name)
+                expected = {"service", *_READ}
+                if name == "VerifyApiKey":
+                    expected = {"service", "id", "ciphertext", "keyUpdatedAt"}
+                assert readable == expected
+            else:
+                assert readable == ({"service", *_DELETED} if name == "DeleteApiKey" else set(_SHOWN))
+    assert with_ciphertext == {"VerifyApiKey", *(f"Read{name.title()}Keys" for name in (*KNOWN_SERVICES, "all"))}
 
 
 @pytest.mark.parametrize("function", GRANTED)

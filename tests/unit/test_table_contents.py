@@ -222,6 +222,58 @@ def test_a_new_secret_replaces_all_that_belongs_to_the_old_one(table: Table) -> 
     assert table.secret(key.id).ciphertext == b"new"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (AT, BOB.at_ms),
+        (BOB.at_ms - 1, BOB.at_ms),
+        (BOB.at_ms, BOB.at_ms + 1),
+        (BOB.at_ms + 86_400_000, BOB.at_ms + 86_400_001),
+    ],
+)
+def test_each_secret_has_a_moment_of_its_own(dynamodb: Any, table: Table, before: int, after: int) -> None:
+    """Set keyUpdatedAt later than before, also in the same millisecond and with a clock that was set back."""
+    key = a_key()
+    stored(table, key)
+    change_item(dynamodb, key, keyUpdatedAt={"S": timestamp(before)})
+
+    updated = table.update(key.id, BOB, {}, secret=NewSecret(b"new", "••••"))
+
+    assert updated.key_updated_at == timestamp(after)
+    assert table.secret(key.id).key_updated_at == timestamp(after)
+
+
+@pytest.mark.parametrize("before", ["zzz", "", "9999-12-31T23:59:59.999Z"])
+def test_a_moment_that_nothing_can_follow_is_replaced_by_now(dynamodb: Any, table: Table, before: str) -> None:
+    """Replace the secret all the same: a compromised VerifyApiKey can write keyUpdatedAt."""
+    key = a_key()
+    stored(table, key)
+    change_item(dynamodb, key, keyUpdatedAt={"S": before})
+
+    assert table.update(key.id, BOB, {}, secret=NewSecret(b"new", "••••")).key_updated_at == timestamp(BOB.at_ms)
+
+
+def test_other_changes_leave_the_moment_of_the_secret(table: Table) -> None:
+    """Change keyUpdatedAt with the secret only."""
+    key = a_key()
+    stored(table, key)
+
+    assert table.update(key.id, BOB, {"name": "New", "active": False}).key_updated_at == key.key_updated_at
+
+
+def test_a_check_in_the_same_millisecond_as_a_change_is_refused(table: Table) -> None:
+    """Store no result of a secret that was replaced, however close the moments are."""
+    key = a_key()
+    stored(table, key)
+    checked = table.secret(key.id).key_updated_at
+    table.update(key.id, replace(BOB, at_ms=AT), {}, secret=NewSecret(b"new", "••••"))
+
+    with pytest.raises(VersionConflict, match="Check it again"):
+        table.note_verification(key.id, RESULT, of=checked)
+
+    assert table.get(key.id).verification is None
+
+
 def test_several_attributes_can_be_removed_at_once(table: Table) -> None:
     key = a_key()
     stored(table, key)
