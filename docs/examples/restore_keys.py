@@ -66,8 +66,8 @@ def main(arguments: list[str] | None = None, *, clock: Callable[[], float] = tim
 def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int) -> dict[str, Any]:
     """Return the item to write in the place of ``there``; ``there`` itself if they differ in the last use only.
 
-    A key that is gone may have had more versions than the backup knows. The seconds since 1970 are above all of them, if
-    the key changed less than once a second.
+    A key that is gone may have had more versions than the backup knows. The seconds since 1970 are above all of them,
+    if the key changed less than once a second.
     """
     if "version" not in item:
         return item

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from service_keys import ServiceKeys
 from service_keys.errors import KeyAccessDenied
 from service_keys.services import KNOWN_SERVICES
-from service_keys.table import _SHOWN, IDEMPOTENCY_PARTITION, NAME_PARTITION
+from service_keys.table import _READ, _SHOWN, IDEMPOTENCY_PARTITION, NAME_PARTITION
 from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, ClientsOf, Store
 from tests.wire import Call
 
@@ -412,6 +412,35 @@ def test_a_consumer_writes_nothing_but_the_stamp(
     assert refused(wire, dynamodb.scan, TableName=store.table)
     assert refused(wire, kms.encrypt, KeyId=store.kms_key, Plaintext=b"x", EncryptionContext={"service": service})
     assert store.items() == before
+
+
+@pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
+def test_a_consumer_reads_only_what_the_reader_asks_for(
+    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, principal: str
+) -> None:
+    """Refuse every other attribute, and a Query that names none: descriptions and administrators are not for it."""
+    service = next((service for service, reader in READERS.items() if reader == principal), "spotify")
+    admin.create(f"Key of {service}", KEYS[service], service=service)
+    dynamodb, _ = clients_of(principal)
+    query: dict[str, Any] = {
+        "TableName": store.table,
+        "KeyConditionExpression": "#service = :service",
+        "ExpressionAttributeValues": {":service": {"S": service}},
+    }
+    names = {"#service": "service"}
+    may = set()
+    for attribute in ATTRIBUTES:
+        one = {"ProjectionExpression": "#a", "ExpressionAttributeNames": names | {"#a": attribute}}
+        if not refused(wire, dynamodb.query, **query, **one):
+            may.add(attribute)
+        filtered = {"ProjectionExpression": "id", "FilterExpression": "attribute_exists(#a)"} | {
+            "ExpressionAttributeNames": names | {"#a": attribute}
+        }
+        assert refused(wire, dynamodb.query, **query, **filtered) == (attribute not in may)
+    assert may == set(_READ) - {"id"}
+    for select in ({}, {"Select": "ALL_ATTRIBUTES"}, {"Select": "COUNT"}):
+        assert refused(wire, dynamodb.query, **query, **select, ExpressionAttributeNames=names)
+    assert refused(wire, dynamodb.query, **query, IndexName="newest", ExpressionAttributeNames=names)
 
 
 @pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])

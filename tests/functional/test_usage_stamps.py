@@ -30,7 +30,7 @@ LAMBDA_RESPONSE_MAX_BYTES = 6 * 1024 * 1024
 FALSE_STAMPS: dict[str, dict[str, Any]] = {
     "year 9999": {"S": "9999-12-31T23:59:59.999Z"},
     "tomorrow": {"S": naming.timestamp(NOW_MS + 86_400_000)},
-    "beyond the clock skew": {"S": naming.timestamp(NOW_MS + CLOCK_SKEW_MS + 60_000)},
+    "beyond the clock skew": {"S": naming.timestamp(NOW_MS + CLOCK_SKEW_MS + 3_600_000)},
     "empty": {"S": ""},
     "letters": {"S": "zzz"},
     "capital letter": {"S": "A"},
@@ -325,3 +325,18 @@ def test_a_false_result_is_replaced_by_the_next_check(admin: Admin, store: Store
     assert admin.verify(key["id"]).data["verification"]["status"] == "valid"
 
     assert json.loads(admin.get(key["id"]).text)["data"]["verification"]["detail"] != "x"
+
+
+@pytest.mark.parametrize("name", ["letters", "empty", "number", "map", "null", "380 KB"])
+def test_a_false_moment_of_the_secret_keeps_no_administrator_out(admin: Admin, store: Store, name: str) -> None:
+    """Show the key, list it and disable it; with the moment of its creation for that of its secret."""
+    key = admin.create(key=f"sk-{SECRET}", service="openai")
+    store.put(store.item(key["id"]) | {"keyUpdatedAt": FALSE_STAMPS[name]})
+    assert admin.get(key["id"]).data == key | {"keyUpdatedAt": key["createdAt"]}
+    assert len(admin.listing().data) == 1
+
+    updated = admin.update(key["id"], {"active": False})
+
+    assert updated.data["keyUpdatedAt"] == key["createdAt"]
+    assert store.item(key["id"])["keyUpdatedAt"] == {"S": key["createdAt"]}
+    assert admin.verify(key["id"]).data["verification"]["status"] == "valid"

@@ -368,6 +368,8 @@ class Table:
             update.put(attribute, value)
         if "ciphertext" in changes:
             update.put("keyUpdatedAt", _next_moment(key.key_updated_at, change.at_ms))
+        elif there.get("keyUpdatedAt") != {"S": key.key_updated_at}:
+            update.put("keyUpdatedAt", key.key_updated_at)
         # A false value may be as large as an item can be, and leave no room for the change.
         if "lastUsed" in there and key.last_used is None:
             update.put("lastUsed", None)
@@ -634,7 +636,7 @@ def _to_key(item: Item, at_ms: int) -> StoredKey:
     Raises:
         KeyCorrupted: The item is not one that this module wrote.
     """
-    last_used = item.get("lastUsed", {}).get("S")
+    last_used, key_updated_at = (item.get(name, {}).get("S") for name in ("lastUsed", "keyUpdatedAt"))
     try:
         return StoredKey(
             id=item["id"]["S"],
@@ -646,7 +648,8 @@ def _to_key(item: Item, at_ms: int) -> StoredKey:
             created_by=item["createdBy"]["S"],
             updated_at=item["updatedAt"]["S"],
             updated_by=item["updatedBy"]["S"],
-            key_updated_at=item["keyUpdatedAt"]["S"],
+            # VerifyApiKey may write it too: a false one must not keep an administrator from the key.
+            key_updated_at=item["createdAt"]["S"] if milliseconds(key_updated_at) is None else key_updated_at,
             last_used=last_used if is_past(last_used, at_ms=at_ms) else None,
             version=int(item["version"]["N"]),
             verification=_to_verification(item.get("verification", {}).get("M", {}), at_ms),
