@@ -587,7 +587,8 @@ class _Update:
     def expression(self) -> str:
         sets = [*(f"#{attribute} = :{attribute}" for attribute in self._sets), "version = version + :one"]
         removes = [f"#{attribute}" for attribute in sorted(self._removes)]
-        return f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
+        # First, because moto adds the sizes of new values before it takes those of removed ones away.
+        return (f"REMOVE {', '.join(removes)} " if removes else "") + f"SET {', '.join(sets)}"
 
     @property
     def names(self) -> dict[str, str]:
