@@ -28,8 +28,8 @@ _HEAD: Final = """\
 <!-- Made by `make docs` from template.yaml. Change that, then make it again. -->
 # Permissions
 
-What each function's role, and each policy for readers, grants: all is `Allow`. Beside that, each role lets Lambda write
-to the function's own log group (`logs:CreateLogStream`, `logs:PutLogEvents`) and, with `Tracing`, send traces. A
+The grants of each function's role and of each policy for readers. All are `Allow`. Beside that, each role lets Lambda
+write to the function's own log group (`logs:CreateLogStream`, `logs:PutLogEvents`) and, with `Tracing`, send traces. A
 transaction needs the action of each of its elements.
 
 Every statement about the table also requires, by `Null`, that the request has `dynamodb:LeadingKeys` and
@@ -38,7 +38,7 @@ Every statement about the table also requires, by `Null`, that the request has `
 `dynamodb:Attributes` covers the attributes that a request reads, writes or evaluates in a condition. **IAM does not
 tell them apart: a role that may evaluate an attribute may write it.** So VerifyApiKey may write `keyUpdatedAt`, which
 the condition of its write evaluates, and UpdateApiKey `version`. `dynamodb:PutItem` replaces a whole item and
-`dynamodb:DeleteItem` removes one, whatever their attributes. No policy can require a condition, so that the rules which
+`dynamodb:DeleteItem` removes one, with all its attributes. No policy can require a condition, so that the rules which
 the code keeps by conditions (a name belongs to one key, a version grows) hold as long as the code is ours.
 
 The functional tests enforce these policies: the stand-in for AWS refuses every call that its caller's policy does not

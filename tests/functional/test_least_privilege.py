@@ -215,7 +215,7 @@ def add_reach(reach: Reach, partition: str, action: str, access: Access) -> None
 
 
 def made(wire: Wire, policies: Policies, principal: str) -> Reach:
-    """Return what a principal wrote or evaluated, with all services as one partition, named ``service``."""
+    """Return the reach that a principal used, with all services as one partition, named ``service``."""
     reach: Reach = {}
     for call in wire.calls:
         if call.caller == principal and call.operation.startswith("DynamoDB."):
@@ -258,7 +258,7 @@ def attempts(table: str, partition: str, attribute: str) -> Iterator[tuple[str, 
 
 
 def possible(wire: Wire, table: str, principal: str) -> Reach:
-    """Return what a principal can write or evaluate, by attempt."""
+    """Return the reach that a principal has, by attempt."""
     reach: Reach = {}
     for partition in PARTITIONS:
         for attribute in ATTRIBUTES:
@@ -281,7 +281,7 @@ def services_of(principal: str) -> set[str]:
 def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     admin: Admin, store: Store, wire: Wire, policies: Policies, clients_of: ClientsOf
 ) -> None:
-    """Compare what each role can write with what it writes or its conditions evaluate, in every partition.
+    """Compare the attributes that each role can write with those that it writes or evaluates, in every partition.
 
     Evaluated attributes are among those that can be written, for IAM does not tell them apart.
     """
@@ -320,7 +320,7 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
 def test_a_refused_write_changes_nothing(
     admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, principal: str
 ) -> None:
-    """Send one write of each attribute of a key, a reservation and a remembered request; change what may be changed."""
+    """Send one write of each attribute of a key, a reservation and a remembered request; change those allowed."""
     body = {"name": "There", "key": KEYS[SERVICE], "service": SERVICE}
     key = admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).data
     before = {(item["service"]["S"], item["id"]["S"]): item for item in store.items()}

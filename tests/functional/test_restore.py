@@ -214,7 +214,7 @@ def test_no_etag_of_before_matches_a_restored_key(
 
     for _ in range(2):
         restore("--write")
-        assert admin.get(same["id"]).data == same, "what did not change keeps its version"
+        assert admin.get(same["id"]).data == same, "an unchanged key keeps its version"
         for key_id, before in etags.items():
             for etag in before:
                 assert admin.update(key_id, {"description": "Late"}, If_Match=etag).code == "VERSION_CONFLICT"

@@ -160,7 +160,7 @@ def test_a_delayed_stamp_does_not_move_a_later_one_back(admin: Admin, store: Sto
 
 
 def test_a_false_stamp_brings_no_deleted_key_back(admin: Admin, store: Store) -> None:
-    """Write nothing where the item is gone, whatever was read before."""
+    """Write nothing where the item is gone, although it was read before."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], {"S": "zzz"})
     table = Table(store.dynamodb, store.table)

@@ -127,7 +127,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class ReadableKey:
-    """What a reader sees of a stored key.
+    """A stored key, with the attributes that a reader needs.
 
     Attributes:
         last_used: The start of the stored string, at most 25 characters, which may be malformed: a consumer wrote it.

@@ -466,7 +466,7 @@ class Table:
                         },
                     )
             except self._client.exceptions.ConditionalCheckFailedException:
-                # Read what failed: DynamoDB would return the whole item, ciphertext included.
+                # Read the reason: DynamoDB would return the whole item, ciphertext included.
                 if self.get(key_id).key_updated_at != of:
                     raise VersionConflict("The key was replaced while it was checked. Check it again.") from None
             except self._client.exceptions.TransactionConflictException as error:
@@ -671,7 +671,7 @@ def _to_verification(attributes: Item, at_ms: int) -> Verification | None:
 
 
 def _next_moment(before: str, at_ms: int) -> str:
-    """Return when a secret is replaced that was last replaced at ``before``: later than that, whatever the clock."""
+    """Return the moment of a secret that replaces the one of ``before``: a later one, even if the clock is not."""
     before_ms = milliseconds(before)
     if before_ms is None or before_ms >= _LAST_MS:
         return naming.timestamp(at_ms)
