@@ -140,7 +140,7 @@ def _measured(at: Stores, size: int, times: int) -> Iterator[tuple[str, float, S
             spent[name].append(time.perf_counter() - began)
         yield name, once, Spread.of(spent[name])
     for key in [*table.readable("measured")]:
-        table.delete(key.id)
+        table.delete(key.id, CHANGE)
 
 
 class _Units:

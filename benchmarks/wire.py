@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 KEY_ID = "openai.0r5dc7v8k3mn"
@@ -35,8 +36,9 @@ _PAGE = 20
 
 def answers() -> dict[str, Any]:
     """Return what each operation is answered: a page of twenty keys, the key, a ciphertext, a plaintext."""
-    # Stamped a moment ago for as long as anybody measures, so a read writes no stamp.
-    whole = {**STORED, "ciphertext": {"B": _BASE64}, "lastUsed": {"S": "2999-01-01T00:00:00.000Z"}}
+    # By a reader whose clock is ahead: for the next minutes no stamp is due, so that a read writes none.
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 300))
+    whole = {**STORED, "ciphertext": {"B": _BASE64}, "lastUsed": {"S": stamp}}
     return {
         "GetItem": {"Item": whole},
         "Query": {"Items": [STORED] * _PAGE, "Count": _PAGE, "ScannedCount": _PAGE},

@@ -32,7 +32,7 @@ _PLACEHOLDERS: Final = {
     "AllowedOrigin": "https://admin.example.com",
 }
 _REF: Final = "#/components/schemas/{model}"
-_TIMES: Final = ("createdAt", "updatedAt", "keyUpdatedAt", "lastUsed", "checkedAt")
+_TIMES: Final = ("createdAt", "updatedAt", "keyUpdatedAt", "lastUsed", "checkedAt", "deletedAt", "recoverableUntil")
 
 _DESCRIPTIONS: Final = {
     400: "The request cannot be taken as it is; `details` say why, field by field.",
@@ -138,16 +138,17 @@ class _Schemas:
 
     def __post_init__(self) -> None:
         documented = with_config(ConfigDict(use_attribute_docstrings=True))
-        for shown in (models.ShownVerification, models.MaskedApiKey):
+        for shown in (models.ShownVerification, models.MaskedApiKey, models.DeletedApiKey):
             documented(shown)
         adapters = [
             ("Create", "validation", TypeAdapter(requests.CreateApiKey)),
             ("Update", "validation", TypeAdapter(requests.UpdateApiKey)),
             ("Shown", "serialization", TypeAdapter(models.MaskedApiKey)),
+            ("Deleted", "serialization", TypeAdapter(models.DeletedApiKey)),
         ]
         _, made = TypeAdapter.json_schemas(adapters, ref_template=_REF)  # type: ignore[arg-type]
         self.known = {name: _without_titles(schema) for name, schema in made["$defs"].items()}
-        for model in ("MaskedApiKey", "ShownVerification"):
+        for model in ("MaskedApiKey", "ShownVerification", "DeletedApiKey"):
             properties = self.known[model]["properties"]
             self.known[model]["additionalProperties"] = False
             for name in properties.keys() & set(_TIMES):
@@ -171,7 +172,15 @@ class _Schemas:
             "ApiKeyAnswer": _success(data=key),
             "ApiKeyChanged": _success(("effectiveBy",), data=key, effectiveBy=effective_by),
             "ApiKeyList": _success(data={"type": "array", "items": key}, pagination=pagination),
-            "ApiKeyDeleted": _success(message={"const": "API key deleted successfully"}),
+            "ApiKeyDeleted": _success(
+                message={"const": "API key deleted successfully"},
+                data={"$ref": _REF.format(model="DeletedApiKey")},
+                effectiveBy={
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "When the last reader treats the key as absent.",
+                },
+            ),
         }
 
     def add_error(self, codes: Iterable[str]) -> None:

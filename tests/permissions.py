@@ -28,15 +28,27 @@ _HEAD: Final = """\
 <!-- Made by `make docs` from template.yaml. Change that, then make it again. -->
 # Permissions
 
-What each function's role, and each policy for readers, grants: all is `Allow`, and there is nothing else but writing
-logs. A transaction needs the action of each of its elements.
+The grants of each function's role and of each policy for readers. All are `Allow`. Beside that, each role lets Lambda
+write to the function's own log group (`logs:CreateLogStream`, `logs:PutLogEvents`) and, with `Tracing`, send traces. A
+transaction needs the action of each of its elements.
 
-The functional tests enforce these policies: what stands for AWS refuses every call that its caller's policy does not
-allow ([tests/iam.py](../tests/iam.py) evaluates them), so nothing is missing. That nothing is spare, not one action,
-resource, partition or attribute, is what
-[test_least_privilege.py](../tests/functional/test_least_privilege.py) shows: it takes every path that calls AWS, and
-compares. It also tries, with each function's own permissions, what must not be possible. IAM itself is not there in
-these tests: they know its rules as its documentation gives them.
+Every statement about the table also requires, by `Null`, that the request has `dynamodb:LeadingKeys` and
+`dynamodb:Attributes`: without that, IAM's `ForAllValues` allows a request in which they are missing.
+
+`dynamodb:Attributes` covers the attributes that a request reads, writes or evaluates in a condition. **IAM does not
+tell them apart: a role that may evaluate an attribute may write it.** So VerifyApiKey may write `keyUpdatedAt`, which
+the condition of its write evaluates, and UpdateApiKey `version`. `dynamodb:PutItem` replaces a whole item and
+`dynamodb:DeleteItem` removes one, with all its attributes. No policy can require a condition, so that the rules which
+the code keeps by conditions (a name belongs to one key, a version grows) hold as long as the code is ours.
+
+The functional tests enforce these policies: the stand-in for AWS refuses every call that its caller's policy does not
+allow ([tests/iam.py](../tests/iam.py) evaluates them), so nothing is missing.
+[test_least_privilege.py](../tests/functional/test_least_privilege.py) shows that nothing is spare: it takes every path
+that calls AWS, and compares actions, resources, partitions and attributes. It tries, with each role, to write every
+attribute in every partition; the attributes that a role can write are those that it writes or that its conditions
+evaluate (`test_a_role_can_write_the_attributes_it_writes_and_no_other`). IAM itself takes no part in these tests: they
+follow its documentation. It does not say whether `dynamodb:ReturnValues` covers `ReturnValuesOnConditionCheckFailure`:
+the tests judge both alike, and only remembered requests, which hold no secret, are returned in this way.
 """
 
 
@@ -73,11 +85,16 @@ def _section(name: str, description: str, grants: list[Grant], *, level: int = 2
 
 
 def _conditions(grant: Grant) -> str:
-    return "<br>".join(f"`{key}` {_words(operator)} {_listed(values)}" for operator, key, values in grant.conditions)
+    return "<br>".join(
+        f"`{key}` {_words(operator)}{' one of' * (operator == 'StringEquals' and len(values) > 1)} {_listed(values)}"
+        for operator, key, values in grant.conditions
+        # On every statement about the table alike: the page says so once.
+        if operator != "Null"
+    )
 
 
 def _words(operator: str) -> str:
-    words = {"StringEquals": "is", "StringEqualsIfExists": "is, where there is one,", "StringLike": "is like"}
+    words = {"StringEquals": "is", "StringEqualsIfExists": "is, if the request has one,", "StringLike": "is like"}
     each = {"ForAllValues:StringEquals": "are all among", "ForAllValues:StringNotLike": "are none like"}
     return (words | each)[operator]
 

@@ -1,8 +1,11 @@
 """Copy keys from a table that was restored from a backup into the stack's table. See docs/operations.md.
 
     python restore_keys.py RESTORED TABLE                 what would change; nothing does
-    python restore_keys.py RESTORED TABLE --write         everything, as it was
+    python restore_keys.py RESTORED TABLE --write         everything, as it was, but for versions
     python restore_keys.py RESTORED TABLE --write --key spotify.0123456789ab    that key, and the claim on its name
+
+A key that is written gets a version above the one that it had and the one that it has, so that no `ETag` of before
+matches it. Its last use stays the one that is known now.
 
 Items are written first and the others deleted afterwards, so that readers always find their keys. Whatever was
 disabled, replaced or deleted since the backup is active again as it was: see to that in RESTORED first.
@@ -11,14 +14,18 @@ disabled, replaced or deleted since the backup is active again as it was: see to
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import boto3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAMES = "#name"
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None, *, clock: Callable[[], float] = time.time) -> None:
     """Copy what the command line says."""
     options = _parser().parse_args(arguments)
     resource: Any = boto3.resource("dynamodb")
@@ -37,7 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise SystemExit(f"Another key has the name {taken[0][1]!r} by now. Rename it first, or restore by hand.")
         # Of this key alone, such as the claim on a name that it has got since.
         is_now = {place: item for place, item in is_now.items() if options.key in {item["id"], item.get("key")}}
-    put = [item for place, item in was.items() if is_now.get(place) != item]
+    copies = {place: _restored(item, is_now.get(place), at=int(clock())) for place, item in was.items()}
+    put = [item for place, item in copies.items() if is_now.get(place) != item]
     delete = [place for place in is_now if place not in was]
     for word, places in (("write", [(item["service"], item["id"]) for item in put]), ("delete", delete)):
         for service, name in sorted(places):
@@ -53,6 +61,22 @@ def main(arguments: list[str] | None = None) -> None:
         for service, name in delete:
             batch.delete_item(Key={"service": service, "id": name})
     print(f"{len(put)} written, {len(delete)} deleted.")
+
+
+def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int) -> dict[str, Any]:
+    """Return the item to write in the place of ``there``; ``there`` itself if they differ in the last use only.
+
+    A key that is gone may have had more versions than the backup knows. The seconds since 1970 are above all of them,
+    if the key changed less than once a second.
+    """
+    if "version" not in item:
+        return item
+    if there is None or "version" not in there:
+        return item | {"version": max(item["version"] + 1, at)}
+    kept = {name: value for name, value in item.items() if name != "lastUsed"}
+    if "lastUsed" in there:
+        kept["lastUsed"] = there["lastUsed"]
+    return there if kept == there else kept | {"version": max(item["version"], there["version"]) + 1}
 
 
 def _items(table: Any) -> dict[tuple[str, str], dict[str, Any]]:

@@ -12,5 +12,5 @@ def handler(request: api.Request) -> api.Response:
     """Delete the key, if it is in the version that the request expects."""
     key_id, if_match = request.key_id, request.if_match
     with audited("delete", key_id=key_id, fields=(), change=request.change):
-        table.delete(key_id, if_match=if_match)
-    return api.deleted()
+        key = table.delete(key_id, request.change, if_match=if_match)
+    return api.deleted(key)

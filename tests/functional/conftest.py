@@ -180,9 +180,18 @@ class Store:
     def put(self, item: dict[str, Any]) -> None:
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
+    def put_all(self, items: list[dict[str, Any]]) -> None:
+        """Write many items with few calls."""
+        self._write([{"PutRequest": {"Item": item}} for item in items])
+
     def empty(self) -> None:
-        for item in self.items():
-            self.dynamodb.delete_item(TableName=self.table, Key={"service": item["service"], "id": item["id"]})
+        keys = [{name: item[name] for name in ("service", "id")} for item in self.items()]
+        self._write([{"DeleteRequest": {"Key": key}} for key in keys])
+
+    def _write(self, writes: list[Any]) -> None:
+        for start in range(0, len(writes), 25):
+            answer = self.dynamodb.batch_write_item(RequestItems={self.table: writes[start : start + 25]})
+            assert not answer["UnprocessedItems"]
 
 
 @pytest.fixture(scope="session")

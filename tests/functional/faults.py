@@ -93,9 +93,10 @@ CALLS: Final = (
     Call("UpdateApiKey", "update", "DynamoDB.GetItem", audited=True),
     Call("UpdateApiKey", "update", "DynamoDB.TransactWriteItems", audited=True, writes=True),
     Call("VerifyApiKey", "verify", "DynamoDB.GetItem"),
+    Call("VerifyApiKey", "verify", "DynamoDB.GetItem", nth=2),
     Call("VerifyApiKey", "verify", "KMS.Decrypt"),
     Call("VerifyApiKey", "verify", "DynamoDB.UpdateItem", audited=True, writes=True),
-    Call("VerifyApiKey", "verify", "DynamoDB.GetItem", nth=2, made_before=True),
+    Call("VerifyApiKey", "verify", "DynamoDB.GetItem", nth=3, made_before=True),
     Call("DeleteApiKey", "delete", "DynamoDB.GetItem", audited=True),
     Call("DeleteApiKey", "delete", "DynamoDB.TransactWriteItems", audited=True, writes=True),
 )

@@ -1,5 +1,7 @@
 """Deleting a key."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from tests.functional.conftest import COLLECTION, Admin, Store
@@ -11,8 +13,11 @@ def test_a_deleted_key_is_gone_at_once_and_its_name_free(admin: Admin, store: St
     answer = admin.delete(key["id"])
 
     assert answer.status == 200
-    request_id = answer.body["requestId"]
-    assert answer.body == {"success": True, "message": "API key deleted successfully", "requestId": request_id}
+    deleted = {"id": key["id"], "name": "First", "service": key["service"], "recoverableUntil": None}
+    assert answer.data == deleted | {"deletedAt": answer.data["deletedAt"]}
+    assert answer.body["message"] == "API key deleted successfully"
+    at, by = (datetime.fromisoformat(text) for text in (answer.data["deletedAt"], answer.body["effectiveBy"]))
+    assert timedelta(seconds=59) < by - at < timedelta(seconds=90)
     assert store.items() == []
     assert admin.get(key["id"]).code == "API_KEY_NOT_FOUND"
     assert admin.delete(key["id"]).code == "API_KEY_NOT_FOUND"

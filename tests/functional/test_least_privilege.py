@@ -15,12 +15,15 @@ from botocore.exceptions import ClientError
 from service_keys import ServiceKeys
 from service_keys.errors import KeyAccessDenied
 from service_keys.services import KNOWN_SERVICES
-from service_keys.table import _SHOWN, IDEMPOTENCY_PARTITION, NAME_PARTITION
+from service_keys.table import _READ, _SHOWN, IDEMPOTENCY_PARTITION, NAME_PARTITION
 from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, ClientsOf, Store
+from tests.wire import Call
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from local.stack import LocalStack
-    from tests.iam import Grant, Policies
+    from tests.iam import Access, Grant, Policies
     from tests.wire import Wire
 
 KEYS = {"spotify": SPOTIFY_KEY, "openai": f"sk-{SECRET}", "anthropic": f"sk-ant-{SECRET}"}
@@ -39,9 +42,9 @@ def policies(wire: Wire) -> Policies:
     return wire.policies
 
 
-def administer(admin: Admin) -> None:
+def administer(admin: Admin, store: Store) -> None:
     """Take every path of the admin functions that makes another kind of call."""
-    body = {"name": "Idempotent", "key": SECRET}
+    body = {"name": "Idempotent", "key": SECRET, "description": "Described"}
     for _ in range(2):
         assert admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).status == 201
     ids = [admin.create(f"Key of {service}", key, service=service)["id"] for service, key in KEYS.items()]
@@ -51,6 +54,8 @@ def administer(admin: Admin) -> None:
     everything = {"name": "Renamed", "description": "Described", "active": True, "key": SPOTIFY_KEY}
     assert admin.update(ids[0], everything).status == 200
     assert admin.update(ids[0], {"description": None}, If_Match='"2"').status == 200
+    store.put(store.item(ids[0]) | {"lastUsed": {"S": "no moment"}})
+    assert admin.update(ids[0], {"active": True}).status == 200
     for key_id in ids:
         assert admin.get(key_id).status == 200
         assert admin.verify(key_id).status == 200
@@ -67,7 +72,7 @@ def spare_values(grant: Grant, wire: Wire) -> set[str]:
     listed = {
         (key, value)
         for operator, key, values in grant.conditions
-        if operator == "ForAllValues:StringEquals"
+        if operator in {"ForAllValues:StringEquals", "StringEquals"}
         for value in values
     }
     seen = {(key, value) for access in wire.used[grant] for key, values in access.context.items() for value in values}
@@ -78,7 +83,7 @@ def test_every_grant_is_used_down_to_each_attribute(
     admin: Admin, store: Store, wire: Wire, policies: Policies, clients_of: ClientsOf
 ) -> None:
     wire.used.clear()
-    administer(admin)
+    administer(admin, store)
     for service, principal in READERS.items():
         read(clients_of, store, principal, service)
         # A key that was just used is not stamped again.
@@ -113,17 +118,36 @@ def key_of(key_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("function", ADMIN_FUNCTIONS)
+@pytest.mark.parametrize("service", [*KEYS, "lastfm"])
 def test_no_admin_function_but_verify_decrypts(
-    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, function: str
+    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, function: str, service: str
 ) -> None:
-    key = admin.create(service="one")
+    """Decrypt keys of services that can be asked, as VerifyApiKey, and no others."""
+    key = admin.create(key=KEYS.get(service, SECRET), service=service)
     _, kms = clients_of(function)
     ciphertext = store.item(key["id"])["ciphertext"]["B"]
-    context = {"service": "one", "id": key["id"]}
+    context = {"service": service, "id": key["id"]}
 
     may = not refused(wire, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=context)
 
-    assert may == (function == "VerifyApiKey")
+    assert may == (function == "VerifyApiKey" and service in KEYS)
+    # Nor under a context that the key was not encrypted under.
+    for wrong in ({}, {"id": key["id"]}, {"Service": "openai", "id": key["id"]}):
+        assert refused(wire, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=wrong)
+
+
+def test_verify_reads_ciphertexts_of_verifiable_services_only(
+    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf
+) -> None:
+    """Read everything but the ciphertext of a key whose service cannot be asked."""
+    dynamodb, _ = clients_of("VerifyApiKey")
+    for service in (*KEYS, "lastfm"):
+        key = admin.create(f"Key of {service}", KEYS.get(service, SECRET), service=service)
+        address = {"TableName": store.table, "Key": key_of(key["id"])}
+        may = not refused(wire, dynamodb.get_item, **address, ProjectionExpression="ciphertext")
+        assert may == (service in KEYS)
+        assert refused(wire, dynamodb.get_item, **address)
+        assert not refused(wire, dynamodb.get_item, **address, ProjectionExpression="verification")
 
 
 @pytest.mark.parametrize("function", ["ListApiKeys", "GetApiKey", "UpdateApiKey", "DeleteApiKey", "CreateApiKey"])
@@ -170,6 +194,163 @@ def test_the_index_that_a_list_reads_holds_no_ciphertext(
     assert item.keys() <= {*_SHOWN, "listed"}
 
 
+# --- the attributes that a role can write, by attempt ---------------------------------------------------------------
+
+SERVICE, OTHER_SERVICE = "openai", "lastfm"
+PARTITIONS = (*KNOWN_SERVICES, OTHER_SERVICE, NAME_PARTITION, IDEMPOTENCY_PARTITION, "#history", "#x", "#")
+ATTRIBUTES = (
+    *_SHOWN[2:],
+    *("listed", "ciphertext", "previousCiphertext", "deletedCiphertext", "deletedAt", "deletedBy", "expiresAt", "key"),
+    *("unheard-of", "Active", "verification2", "keyUpdatedA"),
+)
+"""Of every kind of item, the index and time to live; of later versions; of none."""
+WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+Reach = dict[tuple[str, str], set[str]]
+"""By partition and action: the attributes that a call of it names, without the primary key."""
+
+
+def add_reach(reach: Reach, partition: str, action: str, access: Access) -> None:
+    named = set(access.context["dynamodb:Attributes"]) - {"service", "id"}
+    reach.setdefault((partition, action), set()).update(named)
+
+
+def made(wire: Wire, policies: Policies, principal: str) -> Reach:
+    """Return the reach that a principal used, with all services as one partition, named ``service``."""
+    reach: Reach = {}
+    for call in wire.calls:
+        if call.caller == principal and call.operation.startswith("DynamoDB."):
+            for access in policies.accesses(call.operation, call.request):
+                action = access.action.partition(":")[2]
+                if action in WRITES.values():
+                    (leading,) = access.context["dynamodb:LeadingKeys"]
+                    add_reach(reach, leading if leading.startswith("#") else "service", action, access)
+    return reach
+
+
+def attempts(table: str, partition: str, attribute: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield every way to write an attribute, or to evaluate it in a write: action, operation and request."""
+    key = {"service": {"S": partition}, "id": {"S": f"{partition}.0123456789ab"}}
+    names: dict[str, Any] = {"ExpressionAttributeNames": {"#a": attribute}}
+    value: dict[str, Any] = {"ExpressionAttributeValues": {":x": {"S": "x"}}}
+    address = {"TableName": table, "Key": key}
+    exists = {"ConditionExpression": "attribute_exists(#a)"} | names
+    put = {"TableName": table, "Item": key | {attribute: {"S": "x"}}}
+    updates: list[dict[str, Any]] = [
+        {"UpdateExpression": "SET #a = :x"} | names | value,
+        {"UpdateExpression": "REMOVE #a"} | names,
+        {"UpdateExpression": "ADD #a :x"} | names | {"ExpressionAttributeValues": {":x": {"N": "1"}}},
+        {"UpdateExpression": "DELETE #a :x"} | names | {"ExpressionAttributeValues": {":x": {"SS": ["x"]}}},
+        {"UpdateExpression": "SET #a.#b = :x"} | value | {"ExpressionAttributeNames": {"#a": attribute, "#b": "b"}},
+        {"UpdateExpression": "SET #a[0] = :x"} | names | value,
+        exists,
+    ]
+    yield "PutItem", "DynamoDB.PutItem", put
+    yield "PutItem", "DynamoDB.PutItem", {"TableName": table, "Item": key} | exists
+    yield "PutItem", "DynamoDB.TransactWriteItems", {"TransactItems": [{"Put": put}]}
+    for update in updates:
+        yield "UpdateItem", "DynamoDB.UpdateItem", address | update
+        yield "UpdateItem", "DynamoDB.TransactWriteItems", {"TransactItems": [{"Update": address | update}]}
+    legacy = {"AttributeUpdates": {attribute: {"Action": "PUT", "Value": {"S": "x"}}}}
+    yield "UpdateItem", "DynamoDB.UpdateItem", address | legacy
+    yield "DeleteItem", "DynamoDB.DeleteItem", address | exists
+    yield "DeleteItem", "DynamoDB.DeleteItem", address | {"Expected": {attribute: {"Exists": False}}}
+    yield "DeleteItem", "DynamoDB.TransactWriteItems", {"TransactItems": [{"Delete": address | exists}]}
+
+
+def possible(wire: Wire, table: str, principal: str) -> Reach:
+    """Return the reach that a principal has, by attempt."""
+    reach: Reach = {}
+    for partition in PARTITIONS:
+        for attribute in ATTRIBUTES:
+            for action, operation, request in attempts(table, partition, attribute):
+                if wire.refusal_of(Call(operation, request, principal)) is None:
+                    reach.setdefault((partition, action), set()).add(attribute)
+                else:
+                    wire.refused.pop()
+    return reach
+
+
+def services_of(principal: str) -> set[str]:
+    """Return the services of which a principal has keys to write, of those in `PARTITIONS`."""
+    if principal == "VerifyApiKey":
+        return set(KNOWN_SERVICES)
+    own = {reader: {service} for service, reader in READERS.items()}
+    return own.get(principal, {*KNOWN_SERVICES, OTHER_SERVICE})
+
+
+def test_a_role_can_write_the_attributes_it_writes_and_no_other(
+    admin: Admin, store: Store, wire: Wire, policies: Policies, clients_of: ClientsOf
+) -> None:
+    """Compare the attributes that each role can write with those that it writes or evaluates, in every partition.
+
+    Evaluated attributes are among those that can be written, for IAM does not tell them apart.
+    """
+    wire.clear()
+    administer(admin, store)
+    for service, principal in READERS.items():
+        read(clients_of, store, principal, service)
+    for item in store.items():
+        if item.pop("lastUsed", None):
+            store.put(item)
+    read(clients_of, store, "ReadAllKeys", "openai")
+    principals = ("Authorizer", *ADMIN_FUNCTIONS, *READERS.values(), "ReadAllKeys")
+    used = {grant: list(accesses) for grant, accesses in wire.used.items()}
+
+    can = {principal: possible(wire, store.table, principal) for principal in principals}
+
+    wire.used = used
+    for principal in principals:
+        does = made(wire, policies, principal)
+        expected = {
+            (partition, action): attributes
+            for partition in PARTITIONS
+            for action in WRITES.values()
+            if partition.startswith("#") or partition in services_of(principal)
+            if (attributes := does.get((partition if partition.startswith("#") else "service", action)))
+        }
+        assert can[principal] == expected, principal
+    everywhere = {principal: set().union(*reach.values()) for principal, reach in can.items()}
+    assert everywhere["VerifyApiKey"] == {"verification", "keyUpdatedAt"}
+    assert {everywhere[reader] == {"lastUsed"} for reader in (*READERS.values(), "ReadAllKeys")} == {True}
+    assert [name for name in principals if not can[name]] == ["Authorizer", "ListApiKeys", "GetApiKey"]
+    assert not [name for name in principals if {"expiresAt", "listed"} & everywhere[name] and name != "CreateApiKey"]
+
+
+@pytest.mark.parametrize("principal", ["Authorizer", *ADMIN_FUNCTIONS, *READERS.values(), "ReadAllKeys"])
+def test_a_refused_write_changes_nothing(
+    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, principal: str
+) -> None:
+    """Send one write of each attribute of a key, a reservation and a remembered request; change those allowed."""
+    body = {"name": "There", "key": KEYS[SERVICE], "service": SERVICE}
+    key = admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).data
+    before = {(item["service"]["S"], item["id"]["S"]): item for item in store.items()}
+    dynamodb, _ = clients_of(principal)
+    allowed: set[tuple[str, str]] = set()
+    for (partition, sort), item in before.items():
+        address = {"TableName": store.table, "Key": {"service": {"S": partition}, "id": {"S": sort}}}
+        for attribute in ATTRIBUTES:
+            change = {"UpdateExpression": "REMOVE #a", "ExpressionAttributeNames": {"#a": attribute}}
+            if not refused(wire, dynamodb.update_item, **address, **change):
+                allowed.add((partition, attribute))
+        for extra in ({"ReturnValues": "ALL_OLD"}, {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}):
+            never = {"ConditionExpression": "attribute_not_exists(id)"}
+            assert refused(wire, dynamodb.update_item, **address, **never, **extra)
+            assert refused(wire, dynamodb.delete_item, **address, **never, **extra)
+            if (principal, partition) != ("CreateApiKey", IDEMPOTENCY_PARTITION):
+                assert refused(wire, dynamodb.put_item, TableName=store.table, Item=item, **never, **extra)
+
+    update = {*_SHOWN[2:], "ciphertext"} - {"createdAt", "createdBy"}
+    expected = {"UpdateApiKey": update, "VerifyApiKey": {"verification", "keyUpdatedAt"}}
+    readers = {READERS[SERVICE]: {"lastUsed"}, "ReadAllKeys": {"lastUsed"}}
+    assert allowed == {(SERVICE, attribute) for attribute in (expected | readers).get(principal, ())}
+    for place, item in before.items():
+        now = store.item(place[1])
+        assert {name for name in item if now.get(name) != item[name]} <= {
+            name for part, name in allowed if part == place[0]
+        }
+    assert key["id"] in {sort for _, sort in before}
+
+
 @pytest.mark.parametrize("function", ["ListApiKeys", "GetApiKey"])
 def test_who_shows_keys_cannot_write(
     admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, function: str
@@ -190,20 +371,6 @@ def test_who_shows_keys_cannot_write(
     )
     assert refused(wire, dynamodb.transact_write_items, TransactItems=[{"Delete": address}])
     assert store.item(key["id"]) == item
-
-
-def test_a_check_of_a_key_changes_nothing_but_its_result(
-    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf
-) -> None:
-    key = admin.create(service="one")
-    dynamodb, _ = clients_of("VerifyApiKey")
-    address = {"TableName": store.table, "Key": key_of(key["id"])}
-
-    for attribute in ("active", "ciphertext = ciphertext, lastUsed", "version"):
-        change = {"UpdateExpression": f"SET {attribute} = :x", "ExpressionAttributeValues": {":x": {"S": "x"}}}
-        assert refused(wire, dynamodb.update_item, **address, **change)
-    assert refused(wire, dynamodb.update_item, **address, ReturnValues="ALL_NEW")
-    assert refused(wire, dynamodb.delete_item, **address)
 
 
 @pytest.mark.parametrize("service", KNOWN_SERVICES)
@@ -245,6 +412,35 @@ def test_a_consumer_writes_nothing_but_the_stamp(
     assert refused(wire, dynamodb.scan, TableName=store.table)
     assert refused(wire, kms.encrypt, KeyId=store.kms_key, Plaintext=b"x", EncryptionContext={"service": service})
     assert store.items() == before
+
+
+@pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
+def test_a_consumer_reads_only_what_the_reader_asks_for(
+    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, principal: str
+) -> None:
+    """Refuse every other attribute, and a Query that names none: descriptions and administrators are not for it."""
+    service = next((service for service, reader in READERS.items() if reader == principal), "spotify")
+    admin.create(f"Key of {service}", KEYS[service], service=service)
+    dynamodb, _ = clients_of(principal)
+    query: dict[str, Any] = {
+        "TableName": store.table,
+        "KeyConditionExpression": "#service = :service",
+        "ExpressionAttributeValues": {":service": {"S": service}},
+    }
+    names = {"#service": "service"}
+    may = set()
+    for attribute in ATTRIBUTES:
+        one = {"ProjectionExpression": "#a", "ExpressionAttributeNames": names | {"#a": attribute}}
+        if not refused(wire, dynamodb.query, **query, **one):
+            may.add(attribute)
+        filtered = {"ProjectionExpression": "id", "FilterExpression": "attribute_exists(#a)"} | {
+            "ExpressionAttributeNames": names | {"#a": attribute}
+        }
+        assert refused(wire, dynamodb.query, **query, **filtered) == (attribute not in may)
+    assert may == set(_READ) - {"id"}
+    for select in ({}, {"Select": "ALL_ATTRIBUTES"}, {"Select": "COUNT"}):
+        assert refused(wire, dynamodb.query, **query, **select, ExpressionAttributeNames=names)
+    assert refused(wire, dynamodb.query, **query, IndexName="newest", ExpressionAttributeNames=names)
 
 
 @pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])

@@ -15,6 +15,7 @@ from tests.wire import Wire
 
 SCRIPT = ROOT / "docs" / "examples" / "restore_keys.py"
 RESTORED = "restored"
+RESTORED_AT = 1_900_000_000
 Calls = list[tuple[str, dict[str, Any]]]
 
 
@@ -54,7 +55,7 @@ def restore(monkeypatch: pytest.MonkeyPatch, wire: Wire, store: Store, restored:
         calls: Calls = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(BaseClient, "_make_api_call", sparing(calls))
-            module.main([restored.table, store.table, *options])
+            module.main([restored.table, store.table, *options], clock=lambda: RESTORED_AT)
         return calls
 
     return restore
@@ -85,6 +86,10 @@ def sorted_items(store: Store) -> list[Any]:
     return sorted(store.items(), key=lambda item: (item["service"]["S"], item["id"]["S"]))
 
 
+def but_for_versions(store: Store) -> list[Any]:
+    return [item | {"version": None} if "version" in item else item for item in sorted_items(store)]
+
+
 def test_everything_is_as_it_was(
     admin: Admin, store: Store, restored: Store, restore: Restore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,7 +108,7 @@ def test_everything_is_as_it_was(
 
     calls = restore("--write")
 
-    assert sorted_items(store) == sorted_items(restored)
+    assert but_for_versions(store) == but_for_versions(restored)
     assert {key["id"] for key in admin.listing().data} == {kept["id"], renamed["id"], deleted["id"], made["id"]}
     assert admin.get(later["id"]).status == 404
     assert admin.send("POST", COLLECTION, **once).data == made, "what was asked for once is not made twice"
@@ -156,7 +161,7 @@ def test_one_key_comes_back_with_its_name_and_nothing_else_moves(
 
     restore("--write", "--key", wanted["id"])
 
-    assert admin.get(wanted["id"]).data == wanted
+    assert admin.get(wanted["id"]).data == wanted | {"version": 3}
     assert admin.get(other["id"]).data["active"] is False
     assert admin.get(later["id"]).data == later
     claims = {item["id"]["S"] for item in store.items() if item["service"]["S"] == "#name"}
@@ -172,8 +177,8 @@ def test_one_key_comes_back_under_the_name_that_it_still_has(
 
     restore("--write", "--key", key["id"])
 
-    assert admin.get(key["id"]).data == key
-    assert sorted_items(store) == sorted_items(restored)
+    assert admin.get(key["id"]).data == key | {"version": 3}
+    assert but_for_versions(store) == but_for_versions(restored)
 
 
 def test_a_name_that_is_another_keys_by_now_is_not_taken_away(
@@ -191,3 +196,61 @@ def test_a_name_that_is_another_keys_by_now_is_not_taken_away(
         restore("--write", "--key", "one.000000000000")
 
     assert sorted_items(store) == before
+
+
+def test_no_etag_of_before_matches_a_restored_key(
+    admin: Admin, store: Store, restored: Store, restore: Restore
+) -> None:
+    """Refuse a change that expects any version from before, of a key that is there and of one that was deleted."""
+    changed, deleted, same = (admin.create(f"Key {number}", service="one") for number in range(3))
+    admin.update(changed["id"], {"description": "Backed up"})
+    back_up(store, restored)
+    etags = {}
+    for key in (changed, deleted):
+        etags[key["id"]] = [admin.get(key["id"]).headers["ETag"]]
+        for number in range(3):
+            etags[key["id"]].append(admin.update(key["id"], {"description": f"{number}"}).headers["ETag"])
+    admin.delete(deleted["id"])
+
+    for _ in range(2):
+        restore("--write")
+        assert admin.get(same["id"]).data == same, "an unchanged key keeps its version"
+        for key_id, before in etags.items():
+            for etag in before:
+                assert admin.update(key_id, {"description": "Late"}, If_Match=etag).code == "VERSION_CONFLICT"
+            now = admin.get(key_id)
+            before.append(now.headers["ETag"])
+            assert admin.update(key_id, {"description": "In time"}, If_Match=now.headers["ETag"]).status == 200
+    assert admin.get(deleted["id"]).data["version"] >= RESTORED_AT
+
+
+def test_a_restored_key_keeps_its_last_use(admin: Admin, store: Store, restored: Store, restore: Restore) -> None:
+    """Move no stamp back, and write nothing for the sake of a stamp."""
+    changed, same = (admin.create(f"Key {number}", service="one") for number in range(2))
+    for key in (changed, same):
+        store.put(store.item(key["id"]) | {"lastUsed": {"S": "2026-01-01T00:00:00.000Z"}})
+    back_up(store, restored)
+    admin.update(changed["id"], {"active": False})
+    later = {"lastUsed": {"S": "2026-01-02T00:00:00.000Z"}}
+    for key in (changed, same):
+        store.put(store.item(key["id"]) | later)
+
+    restore("--write")
+
+    for key, version in ((changed, 3), (same, 1)):
+        expected = key | {"lastUsed": "2026-01-02T00:00:00.000Z", "version": version}
+        assert admin.get(key["id"]).data == expected
+
+
+def test_a_key_replaces_an_item_with_only_a_stamp(
+    admin: Admin, store: Store, restored: Store, restore: Restore
+) -> None:
+    """Restore a deleted key although a consumer wrote a stamp to its id since."""
+    key = admin.create("Key", service="one")
+    back_up(store, restored)
+    admin.delete(key["id"])
+    store.put({"service": {"S": "one"}, "id": {"S": key["id"]}, "lastUsed": {"S": "zzz"}})
+
+    restore("--write", "--key", key["id"])
+
+    assert admin.get(key["id"]).data == key | {"version": RESTORED_AT}

@@ -178,7 +178,7 @@ def test_checking_takes_one_decryption_and_writes_the_result_alone(admin: Admin,
 
     admin.verify(key_id)
 
-    assert wire.counts() == {"DynamoDB.GetItem": 2, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
+    assert wire.counts() == {"DynamoDB.GetItem": 3, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
     (write,) = (call.request for call in wire.calls if call.operation == "DynamoDB.UpdateItem")
     assert write["UpdateExpression"] == "SET verification = :result"
 

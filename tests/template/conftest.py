@@ -24,5 +24,8 @@ def template() -> Template:
         "AlarmTopic": "arn:aws:sns:eu-west-1:123456789012:alarms",
         "Api": "api",
     }
-    logs = {f"{name}Log": name for name in Template.load(DEPLOYMENT, references).functions()}
+    functions = Template.load(DEPLOYMENT, references).functions()
+    logs = {f"{name}Log": name for name in functions}
+    # AWS's ARN of a log group ends with the wildcard for its streams.
+    logs |= {f"{name}Log.Arn": f"arn:{name}Log:*" for name in functions}
     return Template.load(DEPLOYMENT, references | logs)

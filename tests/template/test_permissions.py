@@ -6,39 +6,57 @@ import pytest
 
 from local.template import Template
 from service_keys.services import KNOWN_SERVICES
-from service_keys.table import _SHOWN, NAME_PARTITION
+from service_keys.table import _DELETED, _READ, _SHOWN, IDEMPOTENCY_PARTITION, NAME_PARTITION
 from tests import permissions
 from tests.processes import ROOT
 
-WITHOUT_CIPHERTEXT = "attributes"
-ANY_ITEM = "any item"
-VERIFICATION = "verification"
-NAMES = "names"
+EVERY_SERVICE, KNOWN, NAMES, REQUESTS = "every service", "known services", "names", "requests"
+INDEX, ALL = "the index", "all"
 
 GRANTED = {
     "Authorizer": set(),
-    "CreateApiKey": {("dynamodb:PutItem", ANY_ITEM), ("kms:Encrypt", ANY_ITEM)},
-    "ListApiKeys": {("dynamodb:Query", ANY_ITEM), ("dynamodb:Query", WITHOUT_CIPHERTEXT)},
-    "GetApiKey": {("dynamodb:GetItem", WITHOUT_CIPHERTEXT)},
+    "CreateApiKey": {
+        ("dynamodb:PutItem", EVERY_SERVICE),
+        ("dynamodb:PutItem", NAMES),
+        ("dynamodb:PutItem", REQUESTS),
+        ("kms:Encrypt", ALL),
+    },
+    "ListApiKeys": {("dynamodb:Query", INDEX), ("dynamodb:Query", EVERY_SERVICE)},
+    "GetApiKey": {("dynamodb:GetItem", EVERY_SERVICE)},
     "UpdateApiKey": {
-        ("dynamodb:UpdateItem", ANY_ITEM),
-        ("dynamodb:GetItem", WITHOUT_CIPHERTEXT),
+        ("dynamodb:UpdateItem", EVERY_SERVICE),
+        ("dynamodb:GetItem", EVERY_SERVICE),
         ("dynamodb:PutItem", NAMES),
         ("dynamodb:DeleteItem", NAMES),
-        ("kms:Encrypt", ANY_ITEM),
+        ("kms:Encrypt", ALL),
     },
     "VerifyApiKey": {
-        ("dynamodb:GetItem", ANY_ITEM),
-        ("dynamodb:UpdateItem", VERIFICATION),
-        ("kms:Decrypt", ANY_ITEM),
+        ("dynamodb:GetItem", EVERY_SERVICE),
+        ("dynamodb:GetItem", KNOWN),
+        ("dynamodb:UpdateItem", KNOWN),
+        ("kms:Decrypt", KNOWN),
     },
-    "DeleteApiKey": {("dynamodb:GetItem", WITHOUT_CIPHERTEXT), ("dynamodb:DeleteItem", ANY_ITEM)},
+    "DeleteApiKey": {
+        ("dynamodb:GetItem", EVERY_SERVICE),
+        ("dynamodb:DeleteItem", EVERY_SERVICE),
+        ("dynamodb:DeleteItem", NAMES),
+    },
 }
+"""The actions of each role and the items that they are allowed on, beside writing logs."""
+
+EXECUTION = {"Logs", "Traces"}
+"""The policies that Lambda needs to run a function, by name."""
 
 
-def statements(template: Template, function: str) -> list[dict[str, Any]]:
-    policies = template.property(f"{function}Role", "Policies", [])
-    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+def statements(template: Template, function: str, *, execution: bool = False) -> list[dict[str, Any]]:
+    """Return the statements of a function's role: those that let Lambda run it, or all others."""
+    policies = template.property(f"{function}Role", "Policies")
+    return [
+        statement
+        for policy in policies
+        if (policy["PolicyName"] in EXECUTION) == execution
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -46,16 +64,45 @@ def actions(statement: dict[str, Any]) -> list[str]:
     return [action] if isinstance(action, str) else list(action)
 
 
-def scope(statement: dict[str, Any]) -> str:
+def leading_keys(statement: dict[str, Any]) -> str:
+    """Return the items that a statement is about."""
+    if statement["Resource"].endswith("/index/newest"):
+        return INDEX
     condition = statement.get("Condition", {})
-    for_all = condition.get("ForAllValues:StringEquals", {})
-    attributes = set(for_all.get("dynamodb:Attributes", ()))
-    if attributes == {"service", "id", "ciphertext", "verification"}:
-        assert condition["StringEqualsIfExists"] == {"dynamodb:ReturnValues": "NONE"}
-        return VERIFICATION
-    if attributes:
-        return WITHOUT_CIPHERTEXT
-    return NAMES if for_all.get("dynamodb:LeadingKeys") == [NAME_PARTITION] else ANY_ITEM
+    if statement["Resource"] == "arn:key":
+        given = condition.get("StringEquals", {}).get("kms:EncryptionContext:service")
+        return {None: ALL, tuple(KNOWN_SERVICES): KNOWN}[given and tuple(given)]
+    if condition.get("ForAllValues:StringNotLike") == {"dynamodb:LeadingKeys": ["#*"]}:
+        return EVERY_SERVICE
+    given = condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+    words = {(NAME_PARTITION,): NAMES, (IDEMPOTENCY_PARTITION,): REQUESTS, tuple(KNOWN_SERVICES): KNOWN}
+    return words[tuple(given)]
+
+
+def every_statement(template: Template) -> list[tuple[str, dict[str, Any]]]:
+    """Return the statements about the table itself: of all roles and of all policies for consumers."""
+    found = [(name, one) for name in GRANTED for one in statements(template, name)]
+    for name, _ in template.resources("AWS::IAM::ManagedPolicy"):
+        found += [(name, one) for one in template.property(name, "PolicyDocument")["Statement"]]
+    return [(name, one) for name, one in found if one["Resource"] == "arn:table"]
+
+
+def test_every_statement_names_partitions_and_attributes(template: Template) -> None:
+    """Refuse a request in which one of the two is missing: IAM's ForAllValues alone would allow it."""
+    for name, statement in every_statement(template):
+        condition = statement["Condition"]
+        assert condition["Null"] == {"dynamodb:LeadingKeys": "false", "dynamodb:Attributes": "false"}, name
+        for_all = {key for operator in condition if "ForAll" in operator for key in condition[operator]}
+        assert for_all == {"dynamodb:LeadingKeys", "dynamodb:Attributes"}, name
+
+
+def test_no_write_to_a_key_returns_what_was_there(template: Template) -> None:
+    """Allow ReturnValues NONE only, but for the requests that are remembered, which hold no ciphertext."""
+    for name, statement in every_statement(template):
+        if not {action.partition(":")[2] for action in actions(statement)} & {"GetItem", "Query"}:
+            returned = statement["Condition"].get("StringEqualsIfExists")
+            remembers = statement["Sid"] == "RememberTheRequest"
+            assert returned == (None if remembers else {"dynamodb:ReturnValues": "NONE"}), name
 
 
 def test_there_is_a_role_for_each_function_and_none_beside(template: Template) -> None:
@@ -69,7 +116,7 @@ def test_there_is_a_role_for_each_function_and_none_beside(template: Template) -
 
 @pytest.mark.parametrize("function", GRANTED)
 def test_a_function_may_do_exactly_this(template: Template, function: str) -> None:
-    granted = {(action, scope(one)) for one in statements(template, function) for action in actions(one)}
+    granted = {(action, leading_keys(one)) for one in statements(template, function) for action in actions(one)}
 
     assert granted == GRANTED[function]
 
@@ -120,22 +167,51 @@ def test_verify_alone_decrypts(template: Template) -> None:
 
 
 def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:
-    for function in ("GetApiKey", "ListApiKeys", "DeleteApiKey", "UpdateApiKey"):
-        for statement in statements(template, function):
-            if (
-                set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}
-                and "index" not in statement["Resource"]
-            ):
-                condition = statement["Condition"]
-                assert condition["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
-                readable = set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
-                assert readable == ({"service", "id", "name", "version"} if function == "DeleteApiKey" else set(_SHOWN))
+    """Name the attributes of each read; those of the one with the ciphertext are for VerifyApiKey and consumers."""
+    with_ciphertext = set()
+    for name, statement in every_statement(template):
+        if set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}:
+            condition = statement["Condition"]
+            assert condition["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
+            readable = set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
+            if "ciphertext" in readable:
+                with_ciphertext.add(name)
+                expected = {"service", *_READ}
+                if name == "VerifyApiKey":
+                    expected = {"service", "id", "ciphertext", "keyUpdatedAt"}
+                assert readable == expected
+            else:
+                assert readable == ({"service", *_DELETED} if name == "DeleteApiKey" else set(_SHOWN))
+    assert with_ciphertext == {"VerifyApiKey", *(f"Read{name.title()}Keys" for name in (*KNOWN_SERVICES, "all"))}
 
 
-def test_the_managed_policy_beside_them_writes_logs_and_no_more(template: Template) -> None:
-    for function in GRANTED:
-        (managed,) = template.property(f"{function}Role", "ManagedPolicyArns")
-        assert managed.endswith(":policy/service-role/AWSLambdaBasicExecutionRole")
+@pytest.mark.parametrize("function", GRANTED)
+def test_a_function_writes_to_its_own_log_group_only(template: Template, function: str) -> None:
+    """Grant two actions on one log group, and no managed policy, which would grant them on all."""
+    (logs,) = statements(template, function, execution=True)
+
+    assert template.cloudformation["Resources"][f"{function}Role"]["Properties"].keys() == {
+        "AssumeRolePolicyDocument",
+        "Policies",
+    }
+    assert (logs["Effect"], logs["Action"]) == ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"])
+    assert logs["Resource"] == f"arn:{function}Log:*"
+    assert template.property(function, "LoggingConfig")["LogGroup"] == function, "the log group of that name"
+
+
+@pytest.mark.parametrize("function", GRANTED)
+def test_lambda_alone_assumes_a_functions_role(template: Template, function: str) -> None:
+    """Trust the Lambda service, and no account or user."""
+    (trust,) = template.property(f"{function}Role", "AssumeRolePolicyDocument")["Statement"]
+
+    assert trust == {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def test_roles_have_no_names(template: Template) -> None:
+    """Deploy with CAPABILITY_IAM: a named role would need CAPABILITY_NAMED_IAM."""
+    for _, properties in template.resources("AWS::IAM::Role"):
+        assert "RoleName" not in properties
+    assert 'capabilities = "CAPABILITY_IAM"' in (ROOT / "samconfig.toml").read_text()
 
 
 def reader_statements(template: Template, service: str) -> dict[str, dict[str, Any]]:

@@ -57,7 +57,11 @@ class Aws:
     def _updateitem(self, request: dict[str, Any]) -> dict[str, Any] | str:
         values = request["ExpressionAttributeValues"]
         item = self.items[request["Key"]["service"]["S"]].get(request["Key"]["id"]["S"])
-        if item is None or ("lastUsed" in item and item["lastUsed"]["S"] > values[":since"]["S"]):
+        if item is None or (
+            "lastUsed" in item
+            and item["lastUsed"]["S"] > values[":since"]["S"]
+            and item["lastUsed"] != values.get(":false")
+        ):
             return "ConditionalCheckFailedException"
         item["lastUsed"] = values[":usedAt"]
         return {}

@@ -14,6 +14,7 @@ import pytest
 
 from local.events import rest_event
 from service_keys import api, errors
+from service_keys.models import DeletedKey
 from service_keys.queries import ListQuery
 from service_keys.table import Page
 from tests.unit.test_models import KEY
@@ -72,7 +73,7 @@ def test_success_is_any_status_below_400(status: int, *, success: bool) -> None:
 def test_a_handler_keeps_its_name() -> None:
     def create(_: api.Request) -> api.Response:
         """Create a key."""
-        return api.deleted()
+        return api.Response(201, {})
 
     assert api.endpoint(create).__name__ == "create"
 
@@ -117,7 +118,25 @@ def test_a_page_says_how_to_go_on() -> None:
 
 
 def test_a_deletion_is_confirmed() -> None:
-    assert api.deleted() == api.Response(200, {"message": "API key deleted successfully"})
+    """Name the key that is gone, and say when the last reader treats it as absent."""
+    before = int(time.time() * 1000)
+    response = api.deleted(DeletedKey(KEY.id, "Key", "2026-01-01T00:00:00.000Z"))
+
+    by = datetime.fromisoformat(str(response.body["effectiveBy"])).timestamp() * 1000
+    assert before <= round(by) - 60_000 <= time.time() * 1000
+    assert response.status == 200
+    assert response.headers == {}
+    assert response.body == {
+        "message": "API key deleted successfully",
+        "data": {
+            "id": KEY.id,
+            "name": "Key",
+            "service": KEY.service,
+            "deletedAt": "2026-01-01T00:00:00.000Z",
+            "recoverableUntil": None,
+        },
+        "effectiveBy": response.body["effectiveBy"],
+    }
 
 
 def test_now_is_now() -> None:

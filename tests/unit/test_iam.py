@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.iam import Access, Grant, Policies, UnknownToIamError, _grants
+from local.template import Template
+from tests.iam import Access, Grant, Policies, UnknownToIamError, _grants, role_of
 
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/keys"
 POLICIES = Policies((), "eu-west-1", "123456789012")
@@ -88,6 +90,15 @@ def test_what_it_does_not_know_is_an_error(statement: dict[str, Any]) -> None:
         list(_grants("Example", statement))
 
 
+@pytest.mark.parametrize("role", ["arn:aws:iam::123456789012:role/made-up", {"Ref": "Role"}, {"Fn::GetAtt": ["Role"]}])
+def test_a_role_of_another_template_is_an_error(role: object) -> None:
+    """Judge no function whose policies are not in the template."""
+    resources = {"Resources": {"Function": {"Properties": {"Role": role}}}}
+
+    with pytest.raises(UnknownToIamError, match="role of Function"):
+        role_of(Template(Path(), resources, {}), "Function")
+
+
 def test_several_values_of_a_condition_on_one_are_an_error() -> None:
     with pytest.raises(UnknownToIamError, match="ForAllValues"):
         grant(StringEquals={"key": "a"}).allows(query("a", "b"))
@@ -137,6 +148,68 @@ def test_a_query_of_an_index_is_of_the_index() -> None:
         "dynamodb:Attributes": ("description", "listed", "name", "verification"),
         "dynamodb:Select": ("ALL_PROJECTED_ATTRIBUTES",),
     }
+
+
+@pytest.mark.parametrize("values", [None, ()])
+def test_null_refuses_a_request_without_the_key(values: tuple[str, ...] | None) -> None:
+    """Close the gap of ForAllValues, which allows a request in which the key is missing or empty."""
+    context = {} if values is None else {"key": values}
+    without = Access("dynamodb:Query", TABLE, context)
+    named = {"ForAllValues:StringEquals": {"key": "a"}}
+
+    assert grant(**named).allows(without)
+    assert not grant(**named, Null={"key": "false"}).allows(without)
+    assert grant(**named, Null={"key": "false"}).allows(query("a"))
+    assert grant(Null={"key": "true"}).allows(without)
+
+
+@pytest.mark.parametrize("parameter", ["ReturnValues", "ReturnValuesOnConditionCheckFailure"])
+@pytest.mark.parametrize("other", [{}, {"ReturnValues": "NONE"}, {"ReturnValuesOnConditionCheckFailure": "NONE"}])
+def test_values_returned_by_a_failure_are_returned_values(parameter: str, other: dict[str, str]) -> None:
+    """Judge both parameters alike, in a call and in an element of a transaction."""
+    request = {"TableName": "keys", "Key": KEY} | other | {parameter: "ALL_OLD"}
+
+    for kind, name in (("Update", "UpdateItem"), ("Delete", "DeleteItem"), ("Put", "PutItem")):
+        element = request if kind != "Put" else {**request, "Item": KEY}
+        (within,) = POLICIES.accesses("DynamoDB.TransactWriteItems", {"TransactItems": [{kind: element}]})
+        for access in (within, only(f"DynamoDB.{name}", **element)):
+            assert access.context["dynamodb:ReturnValues"] == ("ALL_OLD",)
+
+
+def test_a_write_that_returns_nothing_says_so() -> None:
+    """Take NONE for a parameter that is not given, as DynamoDB does."""
+    access = only("DynamoDB.DeleteItem", TableName="keys", Key=KEY)
+
+    assert access.context["dynamodb:ReturnValues"] == ("NONE",)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"AttributeUpdates": {"active": {"Action": "DELETE"}}},
+        {"Expected": {"active": {"Exists": False}}},
+        {"AttributesToGet": ["active"]},
+        {"KeyConditions": {"active": {}}},
+        {"QueryFilter": {"active": {}}},
+        {"ScanFilter": {"active": {}}},
+    ],
+)
+def test_parameters_older_than_expressions_name_attributes_too(request_: dict[str, Any]) -> None:
+    """Leave no way to write or read an attribute that the policies do not see."""
+    access = only("DynamoDB.UpdateItem", TableName="keys", Key=KEY, **request_)
+
+    assert access.context["dynamodb:Attributes"] == ("active", "id", "service")
+
+
+def test_a_transaction_of_reads_needs_each_of_them() -> None:
+    """Judge its elements as GetItem calls."""
+    elements = [{"Get": {"TableName": "keys", "Key": KEY, "ProjectionExpression": "ciphertext"}}]
+
+    (access,) = POLICIES.accesses("DynamoDB.TransactGetItems", {"TransactItems": elements})
+
+    assert access.action == "dynamodb:GetItem"
+    assert access.context["dynamodb:Attributes"] == ("ciphertext", "id", "service")
+    assert access.context["dynamodb:Select"] == ("SPECIFIC_ATTRIBUTES",)
 
 
 def test_a_query_whose_partition_cannot_be_told_is_an_error() -> None:

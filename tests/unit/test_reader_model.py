@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from service_keys import ServiceKeys, naming
+from service_keys import ServiceKeys, models, naming
 from service_keys.errors import (
     KeyAccessDenied,
     KeyCorrupted,
@@ -104,8 +104,14 @@ class Witness:
         assert ages[0] <= values[":since"]["S"] <= ages[1]
         assert key_id not in seen.stamped, "one stamp for each look"
         (shown,) = [item for item in seen.look or [] if item["id"]["S"] == key_id]
-        assert shown.get("lastUsed", {"S": ""})["S"] <= values[":since"]["S"], "only what is due is stamped"
+        last_used = shown.get("lastUsed", {"S": ""})["S"]
+        assert last_used <= values[":since"]["S"] or self._is_false(last_used), "only what is due is stamped"
+        assert values.get(":false") == ({"S": last_used} if self._is_false(last_used) else None)
         seen.stamped.add(key_id)
+
+    def _is_false(self, stamp: str) -> bool:
+        """Return whether no reader whose clock is right can have stamped this moment by now."""
+        return stamp > naming.timestamp(int(self._aws.now * 1000) + models.CLOCK_SKEW_MS)
 
     def served(self, service: str, name: str | None, key: ApiKey, *, quiet: bool) -> None:
         """Check a key that was served; ``quiet``: without any call."""
@@ -128,7 +134,11 @@ class Witness:
             )
             assert now - seen.seen_at[key.id, key.value] < STALE
         last_used = item.get("lastUsed", {"S": ""})["S"]
-        if not quiet and seen.outcome == "up" and last_used <= naming.timestamp(int((now - 60) * 1000)):
+        if (
+            not quiet
+            and seen.outcome == "up"
+            and (last_used <= naming.timestamp(int((now - 60) * 1000)) or self._is_false(last_used))
+        ):
             assert key.id in seen.stamped, "the first use after a look is noted"
 
     def refused(self, service: str, name: str | None, error: ServiceKeysError) -> None:

@@ -109,7 +109,7 @@ def test_the_result_of_a_check_waits_for_another_change(stub: Stubber, table: Ta
     stub.add_client_error("update_item", "TransactionConflictException")
     stub.add_response("update_item", {})
 
-    table.note_verification(KEY_ID, RESULT, of=b"ciphertext")
+    table.note_verification(KEY_ID, RESULT, of="x")
 
     stub.assert_no_pending_responses()
     assert len(pauses) == 1
@@ -121,7 +121,7 @@ def test_a_transaction_that_was_throttled_changed_nothing(stub: Stubber, table: 
     cancel(stub, "None", code)
 
     with pytest.raises(KeyStoreUnavailable, match=r"DynamoDB is busy\. Nothing was changed"):
-        table.delete(KEY_ID)
+        table.delete(KEY_ID, CHANGE)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_transaction_that_was_cancelled_for_an_unknown_reason_is_told_as_it_is
         stub.add_client_error("transact_write_items", "TransactionCanceledException")
 
     with pytest.raises(ClientError, match="TransactionCanceledException"):
-        table.delete(KEY_ID)
+        table.delete(KEY_ID, CHANGE)
 
 
 def test_a_name_that_is_taken_is_told_at_once_even_where_the_old_claim_is_lost(stub: Stubber, table: Table) -> None:
@@ -162,11 +162,11 @@ CALLS: dict[str, list[Callable[[Table], object]]] = {
     "get_item": [
         lambda table: table.get(KEY_ID),
         lambda table: table.secret(KEY_ID),
-        lambda table: table.delete(KEY_ID),
+        lambda table: table.delete(KEY_ID, CHANGE),
     ],
     "query": [lambda table: table.page(ListQuery()), lambda table: table.readable("spotify")],
     "transact_write_items": [lambda table: table.create(KEY, b"ciphertext", CHANGE)],
-    "update_item": [lambda table: table.note_verification(KEY_ID, RESULT, of=b"ciphertext")],
+    "update_item": [lambda table: table.note_verification(KEY_ID, RESULT, of="x")],
 }
 
 

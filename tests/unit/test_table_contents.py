@@ -56,7 +56,7 @@ def dynamodb(client: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def table(dynamodb: Any) -> Table:
-    return Table(dynamodb, "table", pause=lambda _: None)
+    return Table(dynamodb, "table", pause=lambda _: None, clock=lambda: AT / 1000 + 3600)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_what_was_created_is_read_as_it_was(table: Table, fields: dict[str, Any]
     stored(table, key)
 
     assert table.get(key.id) == key
-    assert table.secret(key.id) == StoredSecret("one", CIPHERTEXT)
+    assert table.secret(key.id) == StoredSecret("one", CIPHERTEXT, key.key_updated_at)
 
 
 def test_a_name_is_claimed_once_whatever_its_case(dynamodb: Any, table: Table) -> None:
@@ -209,7 +209,7 @@ def test_an_update_changes_what_it_names(table: Table, fields: dict[str, Any]) -
 def test_a_new_secret_replaces_all_that_belongs_to_the_old_one(table: Table) -> None:
     key = a_key()
     stored(table, key)
-    table.note_verification(key.id, RESULT, of=CIPHERTEXT)
+    table.note_verification(key.id, RESULT, of=key.key_updated_at)
 
     updated = table.update(key.id, BOB, {}, secret=NewSecret(b"new", {"a": "••••"}))
 
@@ -222,10 +222,62 @@ def test_a_new_secret_replaces_all_that_belongs_to_the_old_one(table: Table) -> 
     assert table.secret(key.id).ciphertext == b"new"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (AT, BOB.at_ms),
+        (BOB.at_ms - 1, BOB.at_ms),
+        (BOB.at_ms, BOB.at_ms + 1),
+        (BOB.at_ms + 86_400_000, BOB.at_ms + 86_400_001),
+    ],
+)
+def test_each_secret_has_a_moment_of_its_own(dynamodb: Any, table: Table, before: int, after: int) -> None:
+    """Set keyUpdatedAt later than before, also in the same millisecond and with a clock that was set back."""
+    key = a_key()
+    stored(table, key)
+    change_item(dynamodb, key, keyUpdatedAt={"S": timestamp(before)})
+
+    updated = table.update(key.id, BOB, {}, secret=NewSecret(b"new", "••••"))
+
+    assert updated.key_updated_at == timestamp(after)
+    assert table.secret(key.id).key_updated_at == timestamp(after)
+
+
+@pytest.mark.parametrize("before", ["zzz", "", "9999-12-31T23:59:59.999Z"])
+def test_a_moment_that_nothing_can_follow_is_replaced_by_now(dynamodb: Any, table: Table, before: str) -> None:
+    """Replace the secret all the same: a compromised VerifyApiKey can write keyUpdatedAt."""
+    key = a_key()
+    stored(table, key)
+    change_item(dynamodb, key, keyUpdatedAt={"S": before})
+
+    assert table.update(key.id, BOB, {}, secret=NewSecret(b"new", "••••")).key_updated_at == timestamp(BOB.at_ms)
+
+
+def test_other_changes_leave_the_moment_of_the_secret(table: Table) -> None:
+    """Change keyUpdatedAt with the secret only."""
+    key = a_key()
+    stored(table, key)
+
+    assert table.update(key.id, BOB, {"name": "New", "active": False}).key_updated_at == key.key_updated_at
+
+
+def test_a_check_in_the_same_millisecond_as_a_change_is_refused(table: Table) -> None:
+    """Store no result of a secret that was replaced, however close the moments are."""
+    key = a_key()
+    stored(table, key)
+    checked = table.secret(key.id).key_updated_at
+    table.update(key.id, replace(BOB, at_ms=AT), {}, secret=NewSecret(b"new", "••••"))
+
+    with pytest.raises(VersionConflict, match="Check it again"):
+        table.note_verification(key.id, RESULT, of=checked)
+
+    assert table.get(key.id).verification is None
+
+
 def test_several_attributes_can_be_removed_at_once(table: Table) -> None:
     key = a_key()
     stored(table, key)
-    table.note_verification(key.id, RESULT, of=CIPHERTEXT)
+    table.note_verification(key.id, RESULT, of=key.key_updated_at)
 
     updated = table.update(key.id, BOB, {"description": None}, secret=NewSecret(b"new", "••••"))
 
@@ -257,7 +309,7 @@ def test_a_claim_that_belongs_to_another_key_stays(dynamodb: Any, table: Table) 
     assert items(dynamodb)["#name", "new"]["key"]["S"] == key.id
 
     dynamodb.put_item(TableName="table", Item=claim | {"id": {"S": "new"}})
-    table.delete(key.id)
+    table.delete(key.id, BOB)
     assert set(items(dynamodb)) == {("#name", "key 0"), ("#name", "new")}
 
 
@@ -276,7 +328,7 @@ def test_another_version_is_not_changed(dynamodb: Any, table: Table, if_match: f
     with pytest.raises(VersionConflict, match="in version 1 now"):
         table.update(a_key().id, BOB, {"active": False}, if_match=if_match)
     with pytest.raises(VersionConflict, match="in version 1 now"):
-        table.delete(a_key().id, if_match=if_match)
+        table.delete(a_key().id, BOB, if_match=if_match)
 
     assert items(dynamodb) == before
 
@@ -287,8 +339,8 @@ def test_what_is_not_there_is_not_changed(dynamodb: Any, table: Table) -> None:
         lambda: table.get(key_id),
         lambda: table.secret(key_id),
         lambda: table.update(key_id, BOB, {"active": False}),
-        lambda: table.delete(key_id),
-        lambda: table.note_verification(key_id, RESULT, of=CIPHERTEXT),
+        lambda: table.delete(key_id, BOB),
+        lambda: table.note_verification(key_id, RESULT, of=a_key().key_updated_at),
     ):
         with pytest.raises(KeyNotFound, match="List the keys"):
             act()
@@ -303,7 +355,7 @@ def test_what_is_not_there_is_not_changed(dynamodb: Any, table: Table) -> None:
 def test_a_deleted_key_leaves_nothing(dynamodb: Any, table: Table) -> None:
     stored(table, a_key(), a_key(1))
 
-    table.delete(a_key().id, if_match=frozenset({1}))
+    table.delete(a_key().id, BOB, if_match=frozenset({1}))
 
     assert set(items(dynamodb)) == {("one", a_key(1).id), ("#name", "key 1")}
 
@@ -314,7 +366,7 @@ def test_a_damaged_key_can_be_deleted(dynamodb: Any, table: Table, lost: str) ->
     stored(table, key)
     change_item(dynamodb, key, without=lost)
 
-    table.delete(key.id)
+    table.delete(key.id, BOB)
 
     assert ("one", key.id) not in items(dynamodb)
 
@@ -325,7 +377,7 @@ def test_a_key_without_a_version_is_in_none_that_anybody_names(dynamodb: Any, ta
     change_item(dynamodb, key, without="version")
 
     with pytest.raises(VersionConflict):
-        table.delete(key.id, if_match=frozenset({1}))
+        table.delete(key.id, BOB, if_match=frozenset({1}))
 
     assert ("one", key.id) in items(dynamodb)
 
@@ -336,15 +388,15 @@ def test_a_key_without_a_version_is_in_none_that_anybody_names(dynamodb: Any, ta
 def test_the_result_of_a_check_is_noted_and_a_later_one_stays(table: Table) -> None:
     key = a_key()
     stored(table, key)
-    table.note_verification(key.id, RESULT, of=CIPHERTEXT)
+    table.note_verification(key.id, RESULT, of=key.key_updated_at)
     assert table.get(key.id) == replace(key, verification=RESULT)
 
     same_moment = replace(RESULT, status="rejected", detail="It does not.")
-    table.note_verification(key.id, same_moment, of=CIPHERTEXT)
+    table.note_verification(key.id, same_moment, of=key.key_updated_at)
     assert table.get(key.id).verification == same_moment
 
     earlier = replace(RESULT, checked_at=timestamp(AT + 99))
-    table.note_verification(key.id, earlier, of=CIPHERTEXT)
+    table.note_verification(key.id, earlier, of=key.key_updated_at)
     assert table.get(key.id).verification == same_moment
 
 
@@ -353,7 +405,7 @@ def test_the_result_of_a_check_of_what_was_replaced_is_not_noted(table: Table) -
     stored(table, key)
 
     with pytest.raises(VersionConflict, match="Check it again"):
-        table.note_verification(key.id, RESULT, of=b"what was there before")
+        table.note_verification(key.id, RESULT, of=timestamp(AT - 1))
 
     assert table.get(key.id).verification is None
 
@@ -403,8 +455,8 @@ def test_services_are_listed_apart_and_together(table: Table) -> None:
 def test_filters_leave_the_others_out(table: Table, service: str | None) -> None:
     keys = [a_key(number, active=number % 2 == 0) for number in range(4)]
     stored(table, *keys)
-    table.note_verification(keys[0].id, RESULT, of=CIPHERTEXT)
-    table.note_verification(keys[1].id, replace(RESULT, status="rejected"), of=CIPHERTEXT)
+    table.note_verification(keys[0].id, RESULT, of=keys[0].key_updated_at)
+    table.note_verification(keys[1].id, replace(RESULT, status="rejected"), of=keys[1].key_updated_at)
 
     def listed(**filters: Any) -> list[int]:
         (page,) = pages(table, ListQuery(service=service, **filters))
@@ -547,7 +599,7 @@ def test_reads_are_strong_and_of_named_attributes(table: Table, requests: list[t
     table.readable("one")
 
     read = {"id", "name", "active", "ciphertext", "version", "lastUsed"}
-    assert [attributes(request) for _, request in requests] == [SHOWN, {"ciphertext"}, SHOWN, read]
+    assert [attributes(request) for _, request in requests] == [SHOWN, {"ciphertext", "keyUpdatedAt"}, SHOWN, read]
     assert all(request["ConsistentRead"] is True for _, request in requests)
     assert [request.get("Select") for _, request in requests] == [None, None, *["SPECIFIC_ATTRIBUTES"] * 2]
 
@@ -578,5 +630,5 @@ def test_a_refused_write_costs_one_call_that_brings_what_was_there(
     ((operation, request),) = requests
     assert operation == "TransactWriteItems"
     puts = [write["Put"] for write in request["TransactItems"]]
-    assert {put["ReturnValuesOnConditionCheckFailure"] for put in puts} == {"ALL_OLD"}
+    assert [put.get("ReturnValuesOnConditionCheckFailure") for put in puts] == [None, None, "ALL_OLD"]
     assert {put["TableName"] for put in puts} == {"table"}

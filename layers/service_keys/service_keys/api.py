@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
-    from service_keys.models import StoredKey
+    from service_keys.models import DeletedKey, StoredKey
     from service_keys.queries import ListQuery
     from service_keys.table import Page
 
@@ -175,9 +175,11 @@ def listed(page: Page, query: ListQuery) -> Response:
     return Response(200, {"data": [key.to_response() for key in page.keys], "pagination": pagination})
 
 
-def deleted() -> Response:
-    """Answer a delete request."""
-    return Response(200, {"message": "API key deleted successfully"})
+def deleted(key: DeletedKey) -> Response:
+    """Answer a delete request that is carried out by now."""
+    effective_by = naming.timestamp(_now_ms() + READERS_ACT_WITHIN_MS)
+    body = {"message": "API key deleted successfully", "data": key.to_response(), "effectiveBy": effective_by}
+    return Response(200, body)
 
 
 def now() -> str:

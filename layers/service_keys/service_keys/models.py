@@ -5,9 +5,11 @@ The third kind of model, what an administrator may send, is in `service_keys.req
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Literal
 
 from service_keys import naming
 
@@ -23,6 +25,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VerificationStatus = Literal["valid", "rejected", "inconclusive"]
+
+CLOCK_SKEW_MS: Final = 6 * 60_000
+"""The most by which the clock of another function is taken to be ahead: AWS refuses a request whose signature is 5
+minutes off, so that no stamp of a true clock is later."""
+
+_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z")
+
+
+def milliseconds(timestamp: object) -> int | None:
+    """Read a moment as `service_keys.naming.timestamp` writes it; None for every other value."""
+    if not isinstance(timestamp, str) or not _TIMESTAMP.fullmatch(timestamp):
+        return None
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except ValueError:  # such as February 30
+        return None
+    return round(moment.timestamp() * 1000)
+
+
+def is_past(timestamp: object, *, at_ms: int) -> bool:
+    """Return whether a value is a moment, and not in the future. Functions that may be compromised write such values.
+
+    Args:
+        timestamp: The value.
+        at_ms: Now, in milliseconds since the Unix epoch.
+    """
+    moment = milliseconds(timestamp)
+    return moment is not None and moment <= at_ms + CLOCK_SKEW_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +127,11 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class ReadableKey:
-    """What a reader sees of a stored key."""
+    """A stored key, with the attributes that a reader needs.
+
+    Attributes:
+        last_used: The start of the stored string, at most 25 characters, which may be malformed: a consumer wrote it.
+    """
 
     id: str
     name: str
@@ -109,10 +143,30 @@ class ReadableKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """The ciphertext of a stored key, and whose it is."""
+    """The ciphertext of a stored key, and whose it is. No other secret of the key has the same ``key_updated_at``."""
 
     service: str
     ciphertext: bytes
+    key_updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedKey:
+    """A key that was just deleted, or an item with only a usage stamp, which has no name."""
+
+    id: str
+    name: str | None
+    deleted_at: str
+
+    def to_response(self) -> DeletedApiKey:
+        """Return the fields that a response shows."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "service": naming.service_of(self.id),
+            "deletedAt": self.deleted_at,
+            "recoverableUntil": None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +215,21 @@ class MaskedApiKey(TypedDict):
     keyUpdatedAt: str
     """When the key itself was last replaced, UTC."""
     lastUsed: str | None
-    """When a function last read the key, UTC, to within two minutes; null if none has."""
+    """When a function last read the key, UTC, to within two minutes; null if none has reported a true moment."""
     version: int
     """Grows by 1 with every change that an administrator makes; also the `ETag`."""
     verification: ShownVerification | None
     """Null until the key is checked with its service, and again when `key` is replaced."""
+
+
+class DeletedApiKey(TypedDict):
+    """A key that was deleted."""
+
+    id: str
+    name: str | None
+    """Null if the item was no key, but only the usage stamp of one."""
+    service: str
+    deletedAt: str
+    """UTC."""
+    recoverableUntil: str | None
+    """Until when the key can be restored, UTC; null if it cannot be."""

@@ -20,12 +20,23 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, get_args
 
 from service_keys import naming
 from service_keys.aws import meaning
 from service_keys.errors import DuplicateKeyName, KeyCorrupted, KeyNotFound, KeyStoreUnavailable, VersionConflict
-from service_keys.models import DamagedKey, ReadableKey, StoredKey, StoredSecret, Verification
+from service_keys.models import (
+    CLOCK_SKEW_MS,
+    DamagedKey,
+    DeletedKey,
+    ReadableKey,
+    StoredKey,
+    StoredSecret,
+    Verification,
+    VerificationStatus,
+    is_past,
+    milliseconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,6 +79,12 @@ _SHOWN: Final = (
 """The attributes that a key's response needs: never the ciphertext, which the readers of these may not read."""
 _READ: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed")
 """The attributes that a reader needs."""
+_DELETED: Final = ("id", "name", "version")
+"""The attributes that deleting needs: a damaged item can be deleted too, and one with only a usage stamp."""
+_STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
+_DETAIL_MAX_LENGTH: Final = 1000
+_LAST_MS: Final = 253_402_300_799_999
+"""The last millisecond that a timestamp can express, 9999-12-31T23:59:59.999Z."""
 _CONFLICT_ATTEMPTS: Final = 25
 _CONFLICT_PAUSE: Final = 0.05
 """Seconds, at most and before the pauses grow."""
@@ -108,12 +125,21 @@ class Table:
         client: A DynamoDB client.
         name: The table's name.
         pause: Waits for so many seconds between attempts on an item that others are changing too.
+        clock: Seconds since the Unix epoch. Stored moments that are later are false.
     """
 
-    def __init__(self, client: DynamoDBClient, name: str, *, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        name: str,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._client = client
         self._name = name
         self._pause = pause
+        self._clock = clock
 
     # --- reads -------------------------------------------------------------------------------------------------------
 
@@ -123,7 +149,7 @@ class Table:
         Raises:
             KeyNotFound: There is no such key.
         """
-        return _to_key(self._read(key_id, _SHOWN))
+        return _to_key(self._existing_key(key_id), self._now_ms())
 
     def secret(self, key_id: str) -> StoredSecret:
         """Read a key's ciphertext.
@@ -132,14 +158,16 @@ class Table:
             KeyNotFound: There is no such key.
             KeyCorrupted: The item has no ciphertext.
         """
-        item = self._read(key_id, ("ciphertext",))
-        if "ciphertext" not in item:
-            raise KeyCorrupted(f"The item of {key_id} is damaged. Delete the key and store it again.")
-        return StoredSecret(naming.service_of(key_id), item["ciphertext"]["B"])
+        item = self._read(key_id, ("ciphertext", "keyUpdatedAt"))
+        try:
+            return StoredSecret(naming.service_of(key_id), item["ciphertext"]["B"], item["keyUpdatedAt"]["S"])
+        except KeyError as error:
+            raise KeyCorrupted(f"The item of {key_id} is damaged. Delete the key and store it again.") from error
 
     def page(self, query: ListQuery) -> Page:
         """Read a page of keys, newest first. A filtered page is filled up as far as there are such keys."""
         request = self._page_request(query)
+        at_ms = self._now_ms()
         found: list[StoredKey] = []
         start = query.after and _position(query.after, query)
         while len(found) <= query.limit:
@@ -147,12 +175,16 @@ class Table:
                 request["ExclusiveStartKey"] = start
             with meaning("DynamoDB"):
                 answer = self._client.query(**request)
-            found.extend(_whole(answer["Items"]))
+            keys = list(_whole(answer["Items"], at_ms))
+            found.extend(keys)
             start = answer.get("LastEvaluatedKey")
             if not start:
                 break
-        keys = tuple(found[: query.limit])
-        return Page(keys, query.cursor(keys[-1].id) if len(found) > len(keys) else None)
+            if query.service is not None or len(keys) < len(answer["Items"]):
+                # Items that are no keys may fill the partition: read up to DynamoDB's 1 MB with each further call.
+                request.pop("Limit", None)
+        shown = tuple(found[: query.limit])
+        return Page(shown, query.cursor(shown[-1].id) if len(found) > len(shown) else None)
 
     def readable(self, service: str) -> tuple[ReadableKey | DamagedKey, ...]:
         """Read all keys of a service, newest first, with everything that was written before the call."""
@@ -228,9 +260,23 @@ class Table:
                 ExpressionAttributeNames=names,
                 ConsistentRead=True,
             )
-        if "Item" not in answer or not (_is_key(answer["Item"]) or "ciphertext" in attributes):
+        if "Item" not in answer:
             _not_found()
         return answer["Item"]
+
+    def _existing_key(self, key_id: str) -> Item:
+        """Read a key's attributes, those that a response needs.
+
+        Raises:
+            KeyNotFound: There is no such key.
+        """
+        item = self._read(key_id, _SHOWN)
+        if not _is_key(item):
+            _not_found()
+        return item
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
 
     # --- writes ------------------------------------------------------------------------------------------------------
 
@@ -262,6 +308,8 @@ class Table:
             memory["expiresAt"] = {"N": str(now + IDEMPOTENCY_SECONDS)}
             put = self._put(memory, f"{_NOT_THERE} OR expiresAt < :now")
             put["ExpressionAttributeValues"] = {":now": {"N": str(now)}}
+            # Only here: a role that may have the old item returned could read the ciphertext of a key.
+            put["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
             writes.append({"Put": put})
 
         def attempt() -> AlreadyCreated | None:
@@ -270,7 +318,7 @@ class Table:
                 return None
             if idempotency and failed[2]:
                 return AlreadyCreated(failed[2]["key"]["S"])
-            if failed[1]:
+            if failed[1] is not None:
                 _duplicate_name()
             raise KeyStoreUnavailable("Two keys were made at the same moment. Nothing was changed. Try again.")
 
@@ -302,21 +350,32 @@ class Table:
             VersionConflict: The key is not in a version of ``if_match``.
             DuplicateKeyName: Another key has the new name.
         """
-        update = _Update(change)
-        for field in ("name", "description", "active"):
-            if field in fields:
-                update.put(field, fields[field])
+        changes: dict[str, Any] = {
+            field: fields[field] for field in ("name", "description", "active") if field in fields
+        }
         if secret:
-            update.put("ciphertext", secret.ciphertext)
-            update.put("maskedKey", secret.masked_key)
-            update.put("keyUpdatedAt", naming.timestamp(change.at_ms))
-            update.put("verification", None)
-        return self._until_undisturbed(lambda: self._update(key_id, update, fields.get("name"), if_match))
+            changes |= {"ciphertext": secret.ciphertext, "maskedKey": secret.masked_key, "verification": None}
+        return self._until_undisturbed(lambda: self._update(key_id, change, changes, if_match))
 
-    def _update(self, key_id: str, update: _Update, name: str | None, if_match: frozenset[int] | None) -> StoredKey:
-        there = self._read(key_id, _SHOWN)
-        key = _to_key(there)
+    def _update(
+        self, key_id: str, change: Change, changes: Mapping[str, Any], if_match: frozenset[int] | None
+    ) -> StoredKey:
+        there = self._existing_key(key_id)
+        key = _to_key(there, change.at_ms)
         _check_version(key.version, if_match)
+        update = _Update(change)
+        for attribute, value in changes.items():
+            update.put(attribute, value)
+        if "ciphertext" in changes:
+            update.put("keyUpdatedAt", _next_moment(key.key_updated_at, change.at_ms))
+        elif there.get("keyUpdatedAt") != {"S": key.key_updated_at}:
+            update.put("keyUpdatedAt", key.key_updated_at)
+        # A false value may be as large as an item can be, and leave no room for the change.
+        if "lastUsed" in there and key.last_used is None:
+            update.put("lastUsed", None)
+        if "verification" in there and key.verification is None:
+            update.put("verification", None)
+        name = changes.get("name")
         write: Item = self._in_version(key_id, there["version"])
         write["UpdateExpression"] = update.expression
         write["ExpressionAttributeNames"] = update.names
@@ -331,47 +390,63 @@ class Table:
         if _only_last(failed):
             failed = self._transact(writes[:-1])
         if not failed:
-            return _to_key(update.applied_to(there))
+            return _to_key(update.applied_to(there), change.at_ms)
         if failed[0] is None:
             _duplicate_name()
         raise _Disturbed
 
-    def delete(self, key_id: str, *, if_match: frozenset[int] | None = None) -> None:
-        """Delete a key, and free its name, in one transaction.
+    def delete(self, key_id: str, change: Change, *, if_match: frozenset[int] | None = None) -> DeletedKey:
+        """Delete a key, and free its name, in one transaction; or delete an item with only a usage stamp.
+
+        Args:
+            key_id: The key.
+            change: The request that deletes it.
+            if_match: Delete it only in one of these versions.
 
         Raises:
             KeyNotFound: There is no such key.
             VersionConflict: The key is not in a version of ``if_match``.
         """
 
-        def attempt() -> None:
-            # Of the item only what deleting needs: a damaged one can be deleted too.
-            item = self._read(key_id, ("version", "name"))
-            version = item.get("version")
-            _check_version(int(version["N"]) if version else 0, if_match)
+        def attempt() -> DeletedKey:
+            item = self._read(key_id, _DELETED)
+            version, name = item.get("version"), item.get("name", {}).get("S")
+            _check_version(int(version.get("N", 0)) if version else 0, if_match)
             writes: list[Item] = [{"Delete": self._in_version(key_id, version)}]
-            if "name" in item:
-                writes.append({"Delete": self._claim_of(key_id, item["name"]["S"])})
+            if name is not None:
+                writes.append({"Delete": self._claim_of(key_id, name)})
             failed = self._transact(writes)
             if _only_last(failed):
                 failed = self._transact(writes[:-1])
             if failed:
                 raise _Disturbed
+            return DeletedKey(key_id, name, naming.timestamp(change.at_ms))
 
-        self._until_undisturbed(attempt)
+        return self._until_undisturbed(attempt)
 
-    def note_verification(self, key_id: str, verification: Verification, *, of: bytes) -> None:
-        """Note what came of checking the ciphertext ``of``. The version stays; a later check's result does too.
+    def note_verification(self, key_id: str, verification: Verification, *, of: str) -> None:
+        """Store the result of checking a secret. The version stays; so does the result of a later check.
+
+        Args:
+            key_id: The key.
+            verification: The result.
+            of: `StoredSecret.key_updated_at` of the secret that was checked.
 
         Raises:
-            KeyNotFound: The key was deleted meanwhile.
-            VersionConflict: The key was replaced meanwhile, so that nothing is known of it.
+            KeyNotFound: The key was deleted during the check.
+            VersionConflict: The key was replaced during the check, so that the result is not its own.
         """
         result: Item = {
             "status": {"S": verification.status},
             "checkedAt": {"S": verification.checked_at},
             "detail": {"S": verification.detail},
         }
+
+        # A moment that is malformed or in the future was not written by this function as it is: it must not last.
+        another = (
+            "attribute_not_exists(verification) OR NOT attribute_type(verification.checkedAt, :string) "
+            "OR verification.checkedAt <= :checkedAt OR verification.checkedAt > :future"
+        )
 
         def attempt() -> None:
             try:
@@ -380,38 +455,45 @@ class Table:
                         TableName=self._name,
                         Key=_primary_key(key_id),
                         UpdateExpression="SET verification = :result",
-                        ConditionExpression="ciphertext = :of AND "
-                        "(attribute_not_exists(verification) OR verification.checkedAt <= :checkedAt)",
+                        # Not on the ciphertext: IAM cannot let a role evaluate an attribute and not write it.
+                        ConditionExpression=f"keyUpdatedAt = :of AND ({another})",
                         ExpressionAttributeValues={
                             ":result": {"M": result},
-                            ":of": {"B": of},
+                            ":of": {"S": of},
                             ":checkedAt": result["checkedAt"],
+                            ":future": {"S": naming.timestamp(self._now_ms() + CLOCK_SKEW_MS)},
+                            ":string": {"S": "S"},
                         },
-                        ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     )
-            except self._client.exceptions.ConditionalCheckFailedException as error:
-                there: Item = error.response.get("Item", {})  # type: ignore[assignment]
-                if not there:
-                    _not_found()
-                if there["ciphertext"]["B"] != of:
+            except self._client.exceptions.ConditionalCheckFailedException:
+                # Read the reason: DynamoDB would return the whole item, ciphertext included.
+                if self.get(key_id).key_updated_at != of:
                     raise VersionConflict("The key was replaced while it was checked. Check it again.") from None
             except self._client.exceptions.TransactionConflictException as error:
                 raise _Disturbed from error
 
         self._until_undisturbed(attempt)
 
-    def stamp(self, key_id: str, *, used_at: str, unless_since: str) -> None:
+    def stamp(self, key_id: str, *, used_at: str, unless_since: str, false_stamp: str | None = None) -> None:
         """Note when a key was last used, and nothing else.
 
-        Does nothing where the key is gone, or was used after ``unless_since``: a stamp neither goes backwards nor
-        brings a deleted key back, and of many readers at the same moment one writes.
+        Does nothing if the key is gone, or was used after ``unless_since``: a stamp neither goes backwards nor brings a
+        deleted key back, and of many readers at the same moment one writes.
 
         Args:
             key_id: The key.
             used_at: When it was used; like ``unless_since`` as `service_keys.naming.timestamp` writes it.
             unless_since: Earlier than ``used_at``.
+            false_stamp: `ReadableKey.last_used` if that is malformed or in the future; replaced as long as it is there,
+                so that a delayed stamp replaces no later one.
         """
-        due = "attribute_not_exists(lastUsed) OR lastUsed <= :since"
+        values = {":usedAt": {"S": used_at}, ":since": {"S": unless_since}, ":string": {"S": "S"}}
+        due = "attribute_not_exists(lastUsed) OR NOT attribute_type(lastUsed, :string) OR lastUsed <= :since"
+        if false_stamp is not None:
+            values[":false"] = {"S": false_stamp}
+            # Longer than a timestamp, it is the start of a value, and no timestamp begins with it.
+            is_false = "begins_with(lastUsed, :false)" if len(false_stamp) > _STAMP_LENGTH else "lastUsed = :false"
+            due = f"{due} OR {is_false}"
         try:
             with meaning("DynamoDB"):
                 self._client.update_item(
@@ -419,7 +501,7 @@ class Table:
                     Key=_primary_key(key_id),
                     UpdateExpression="SET lastUsed = :usedAt",
                     ConditionExpression=f"attribute_exists(id) AND ({due})",
-                    ExpressionAttributeValues={":usedAt": {"S": used_at}, ":since": {"S": unless_since}},
+                    ExpressionAttributeValues=values,
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
             return
@@ -427,12 +509,7 @@ class Table:
     # --- how writes are made -----------------------------------------------------------------------------------------
 
     def _put(self, item: Item, condition: str) -> Item:
-        return {
-            "TableName": self._name,
-            "Item": item,
-            "ConditionExpression": condition,
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
+        return {"TableName": self._name, "Item": item, "ConditionExpression": condition}
 
     def _in_version(self, key_id: str, version: Item | None) -> Item:
         """Address a key on condition that nobody changed it since it was read."""
@@ -510,7 +587,8 @@ class _Update:
     def expression(self) -> str:
         sets = [*(f"#{attribute} = :{attribute}" for attribute in self._sets), "version = version + :one"]
         removes = [f"#{attribute}" for attribute in sorted(self._removes)]
-        return f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
+        # First, because moto adds the sizes of new values before it takes those of removed ones away.
+        return (f"REMOVE {', '.join(removes)} " if removes else "") + f"SET {', '.join(sets)}"
 
     @property
     def names(self) -> dict[str, str]:
@@ -549,14 +627,18 @@ def _to_item(key: StoredKey, ciphertext: bytes) -> Item:
     return {name: _attribute_value(value) for name, value in attributes.items() if value is not None}
 
 
-def _to_key(item: Item) -> StoredKey:
+def _to_key(item: Item, at_ms: int) -> StoredKey:
     """Read a key's item.
+
+    Args:
+        item: The item.
+        at_ms: Now, in milliseconds since the Unix epoch.
 
     Raises:
         KeyCorrupted: The item is not one that this module wrote.
     """
+    last_used, key_updated_at = (item.get(name, {}).get("S") for name in ("lastUsed", "keyUpdatedAt"))
     try:
-        verification = item.get("verification", {}).get("M")
         return StoredKey(
             id=item["id"]["S"],
             name=item["name"]["S"],
@@ -567,23 +649,37 @@ def _to_key(item: Item) -> StoredKey:
             created_by=item["createdBy"]["S"],
             updated_at=item["updatedAt"]["S"],
             updated_by=item["updatedBy"]["S"],
-            key_updated_at=item["keyUpdatedAt"]["S"],
-            last_used=item.get("lastUsed", {}).get("S"),
+            # VerifyApiKey may write it too: a false one must not keep an administrator from the key.
+            key_updated_at=item["createdAt"]["S"] if milliseconds(key_updated_at) is None else key_updated_at,
+            last_used=last_used if is_past(last_used, at_ms=at_ms) else None,
             version=int(item["version"]["N"]),
-            verification=verification
-            and Verification(
-                status=verification["status"]["S"],
-                checked_at=verification["checkedAt"]["S"],
-                detail=verification["detail"]["S"],
-            ),
+            verification=_to_verification(item.get("verification", {}).get("M", {}), at_ms),
         )
     except (KeyError, ValueError) as error:
         where = item.get("id", {}).get("S", "a key")
         raise KeyCorrupted(f"The item of {where} is damaged ({error}). Delete the key and store it again.") from error
 
 
+def _to_verification(attributes: Item, at_ms: int) -> Verification | None:
+    """Read the result of a check; None if it is not one that `Table.note_verification` wrote."""
+    status, checked_at, detail = (attributes.get(name, {}).get("S") for name in ("status", "checkedAt", "detail"))
+    if status not in get_args(VerificationStatus) or not is_past(checked_at, at_ms=at_ms):
+        return None
+    if not isinstance(detail, str) or len(detail) > _DETAIL_MAX_LENGTH:
+        return None
+    return Verification(status=status, checked_at=checked_at, detail=detail)
+
+
+def _next_moment(before: str, at_ms: int) -> str:
+    """Return the moment of a secret that replaces the one of ``before``: a later one, even if the clock is not."""
+    before_ms = milliseconds(before)
+    if before_ms is None or before_ms >= _LAST_MS:
+        return naming.timestamp(at_ms)
+    return naming.timestamp(max(at_ms, before_ms + 1))
+
+
 def _is_key(item: Item) -> bool:
-    """Tell a key from what a stamp alone would leave, of a reader that does not keep to `Table.stamp`."""
+    """Return whether an item is a key. One with only a usage stamp is not, which a consumer's policy lets it write."""
     return "name" in item or "version" in item
 
 
@@ -599,18 +695,19 @@ def _to_readable(item: Item, service: str) -> ReadableKey | DamagedKey:
             active=item["active"]["BOOL"],
             ciphertext=item["ciphertext"]["B"],
             version=int(item["version"]["N"]),
-            last_used=item.get("lastUsed", {}).get("S"),
+            # The start shows whether it is a timestamp; the rest may be as large as an item can be.
+            last_used=item.get("lastUsed", {}).get("S", "")[: _STAMP_LENGTH + 1] or None,
         )
     except (KeyError, ValueError):
         return DamagedKey(key_id, name)
 
 
-def _whole(items: list[Item]) -> Iterator[StoredKey]:
+def _whole(items: list[Item], at_ms: int) -> Iterator[StoredKey]:
     """Read items, and leave out those that are damaged: one must not hide all the others."""
     for item in items:
         try:
             if _is_key(item):
-                yield _to_key(item)
+                yield _to_key(item, at_ms)
         except KeyCorrupted as error:
             _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message says it all
 

@@ -4,6 +4,9 @@ A reader stamps a key on the first use after each look into the table, and only 
 a minute old. A look is good for a minute, so a stamp trails the use by at most two; and since whoever looks later finds
 the new stamp, a fleet of thousands writes about once a minute for each key.
 
+A stamp that no reader can have written, for it is malformed or in the future, counts as absent. Each consumer may write
+any value, so that a compromised one could otherwise end the stamps of a key for good.
+
 About a minute: with a limit that all shared, every container that looked before the first one's stamp arrived would try
 one too, and pay for being refused. Each draws its own, somewhat less than a minute, so that one is well ahead.
 """
@@ -18,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from service_keys import naming
 from service_keys.errors import ServiceKeysError
+from service_keys.models import is_past
 
 if TYPE_CHECKING:
     from service_keys.models import ReadableKey
@@ -42,11 +46,15 @@ def stamp_if_due(table: Table, key: ReadableKey, *, at: float) -> None:
         at: Now, in seconds since the Unix epoch.
     """
     limit = STAMP_SECONDS - SPREAD_SECONDS * random.random()  # noqa: S311 - spreads, hides nothing
-    used_at, unless_since = naming.timestamp(int(at * 1000)), naming.timestamp(int((at - limit) * 1000))
-    if key.last_used is not None and key.last_used > unless_since:
+    at_ms = int(at * 1000)
+    used_at, unless_since = naming.timestamp(at_ms), naming.timestamp(int((at - limit) * 1000))
+    last_used, false_stamp = key.last_used, None
+    if last_used is not None and not is_past(last_used, at_ms=at_ms):
+        last_used, false_stamp = None, last_used
+    if last_used is not None and last_used > unless_since:
         return
     try:
-        table.stamp(key.id, used_at=used_at, unless_since=unless_since)
+        table.stamp(key.id, used_at=used_at, unless_since=unless_since, false_stamp=false_stamp)
     except (ServiceKeysError, BotoCoreError, ClientError) as error:
         # By its type alone: a botocore error may quote what it was given.
         reason = str(error) if isinstance(error, ServiceKeysError) else type(error).__name__

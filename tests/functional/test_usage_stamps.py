@@ -1,0 +1,342 @@
+"""Usage stamps that a compromised consumer wrote: never shown, never in the way, gone with the next true one.
+
+Each consumer's policy lets it write any value of ``lastUsed`` to every item of its service, and to ids that have none.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from service_keys import ServiceKeys, naming
+from service_keys.models import CLOCK_SKEW_MS, ReadableKey
+from service_keys.table import Table
+from tests.functional.conftest import SECRET, Admin, ClientsOf, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Logged
+    from tests.wire import Wire
+
+NOW = datetime.now(UTC).timestamp()
+NOW_MS = int(NOW * 1000)
+TRUE_STAMP = naming.timestamp(NOW_MS)
+LARGE = "9" * 380_000
+LAMBDA_RESPONSE_MAX_BYTES = 6 * 1024 * 1024
+FALSE_STAMPS: dict[str, dict[str, Any]] = {
+    "year 9999": {"S": "9999-12-31T23:59:59.999Z"},
+    "tomorrow": {"S": naming.timestamp(NOW_MS + 86_400_000)},
+    "beyond the clock skew": {"S": naming.timestamp(NOW_MS + CLOCK_SKEW_MS + 3_600_000)},
+    "empty": {"S": ""},
+    "letters": {"S": "zzz"},
+    "capital letter": {"S": "A"},
+    "digit": {"S": "2"},
+    "date": {"S": TRUE_STAMP[:10]},
+    "future date": {"S": "9999"},
+    "no such month": {"S": "2026-13-01T00:00:00.000Z"},
+    "no such day": {"S": "2026-02-30T00:00:00.000Z"},
+    "hour 24": {"S": "2026-02-03T24:00:00.000Z"},
+    "year 0": {"S": "0000-01-01T00:00:00.000Z"},
+    "space for T": {"S": TRUE_STAMP.replace("T", " ")},
+    "lower case": {"S": TRUE_STAMP.lower()},
+    "letter in the milliseconds": {"S": TRUE_STAMP[:-2] + "xZ"},
+    "offset for Z": {"S": TRUE_STAMP[:-1] + "+00:00"},
+    "no milliseconds": {"S": TRUE_STAMP[:-5] + "Z"},
+    "microseconds": {"S": TRUE_STAMP[:-1] + "000Z"},
+    "text after it": {"S": TRUE_STAMP + " and more"},
+    "newline after it": {"S": TRUE_STAMP + "\n"},
+    "text after a past one": {"S": "2026-01-01T00:00:00.000Z and more"},
+    "other digits": {"S": TRUE_STAMP.translate({ord("2"): "\u0662"})},
+    "markup": {"S": "<script>alert(1)</script>"},
+    "380 KB": {"S": LARGE},
+    "380 KB after it": {"S": TRUE_STAMP + LARGE},
+    "number": {"N": "2026"},
+    "negative number": {"N": "-1"},
+    "true": {"BOOL": True},
+    "null": {"NULL": True},
+    "binary": {"B": TRUE_STAMP.encode()},
+    "list": {"L": [{"S": TRUE_STAMP}]},
+    "map": {"M": {"S": {"S": TRUE_STAMP}}},
+    "string set": {"SS": [TRUE_STAMP]},
+    "number set": {"NS": ["1"]},
+    "binary set": {"BS": [b"1"]},
+}
+
+
+@pytest.fixture
+def admin(stack: Any, store: Store) -> Admin:
+    return Admin(stack)
+
+
+@pytest.fixture
+def keys(clients_of: ClientsOf, store: Store) -> ServiceKeys:
+    """Read with the permissions of a consumer of every service, at a time that stands still."""
+    dynamodb, kms = clients_of("ReadAllKeys")
+    return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=lambda: NOW)
+
+
+def set_last_used(store: Store, key_id: str, value: dict[str, Any]) -> None:
+    """Write a usage stamp as a consumer can."""
+    store.dynamodb.update_item(
+        TableName=store.table,
+        Key={"service": {"S": key_id.partition(".")[0]}, "id": {"S": key_id}},
+        UpdateExpression="SET lastUsed = :value",
+        ExpressionAttributeValues={":value": value},
+    )
+
+
+def stubs(service: str, number: int, value: str = TRUE_STAMP) -> Iterator[dict[str, Any]]:
+    """Yield items with only a usage stamp, whose ids sort before and after those of keys."""
+    for index in range(number):
+        at_ms = NOW_MS + (index - number // 2) * 1000
+        key_id = naming.new_id(service, at_ms=at_ms, random_bits=1)
+        yield {"service": {"S": service}, "id": {"S": key_id}, "lastUsed": {"S": value}}
+
+
+@pytest.mark.parametrize("value", FALSE_STAMPS.values(), ids=FALSE_STAMPS)
+def test_a_false_stamp_is_replaced_by_the_next_true_one(
+    admin: Admin, store: Store, keys: ServiceKeys, value: dict[str, Any]
+) -> None:
+    """Show null for it, whichever way the key is shown; then show when the key was read."""
+    key = admin.create(service="one")
+    set_last_used(store, key["id"], value)
+    assert admin.get(key["id"]).data == key
+    assert admin.listing().data == [key]
+    assert admin.listing(service="one").data == [key]
+
+    assert keys.get("one").value == SECRET
+
+    assert store.item(key["id"])["lastUsed"] == {"S": TRUE_STAMP}
+    assert admin.get(key["id"]).data == key | {"lastUsed": TRUE_STAMP}
+
+
+@pytest.mark.parametrize("value", FALSE_STAMPS.values(), ids=FALSE_STAMPS)
+def test_an_update_removes_a_false_stamp(admin: Admin, store: Store, value: dict[str, Any]) -> None:
+    """Change the key, and show null for its last use."""
+    key = admin.create(service="one")
+    set_last_used(store, key["id"], value)
+
+    updated = admin.update(key["id"], {"active": False})
+
+    assert (updated.status, updated.data["lastUsed"]) == (200, None)
+    assert "lastUsed" not in store.item(key["id"])
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 1000, CLOCK_SKEW_MS - 60_000])
+def test_a_stamp_within_the_clock_skew_stays(
+    admin: Admin, store: Store, keys: ServiceKeys, wire: Wire, ahead_ms: int
+) -> None:
+    """Take it for that of a reader whose clock is ahead, and do not move it back."""
+    key = admin.create(service="one")
+    ahead = naming.timestamp(NOW_MS + ahead_ms)
+    set_last_used(store, key["id"], {"S": ahead})
+    wire.clear()
+
+    keys.get("one")
+
+    assert "DynamoDB.UpdateItem" not in wire.counts()
+    assert admin.get(key["id"]).data["lastUsed"] == ahead
+
+
+@pytest.mark.parametrize("value", FALSE_STAMPS.values(), ids=FALSE_STAMPS)
+def test_a_delayed_stamp_does_not_move_a_later_one_back(admin: Admin, store: Store, value: dict[str, Any]) -> None:
+    """Replace only the false stamp that was read: another reader may have replaced it during the delay."""
+    key = admin.create(service="one")
+    set_last_used(store, key["id"], value)
+    table = Table(store.dynamodb, store.table)
+    (read,) = table.readable("one")
+    assert isinstance(read, ReadableKey)
+    later = naming.timestamp(NOW_MS + 3_600_000)
+    set_last_used(store, key["id"], {"S": later})
+
+    earlier = naming.timestamp(NOW_MS - 60_000)
+    table.stamp(key["id"], used_at=TRUE_STAMP, unless_since=earlier, false_stamp=read.last_used)
+
+    assert store.item(key["id"])["lastUsed"] == {"S": later}
+
+
+def test_a_false_stamp_brings_no_deleted_key_back(admin: Admin, store: Store) -> None:
+    """Write nothing where the item is gone, although it was read before."""
+    key = admin.create(service="one")
+    set_last_used(store, key["id"], {"S": "zzz"})
+    table = Table(store.dynamodb, store.table)
+    admin.delete(key["id"])
+
+    table.stamp(key["id"], used_at=TRUE_STAMP, unless_since=TRUE_STAMP, false_stamp="zzz")
+
+    assert store.items() == []
+
+
+# --- large values and items with only a stamp -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [{}, {"service": "one"}, {"active": "true"}, {"service": "one", "active": "true"}])
+def test_large_stamps_do_not_enlarge_a_list(admin: Admin, store: Store, wire: Wire, query: dict[str, str]) -> None:
+    """Answer in little, with one call for each megabyte that DynamoDB reads."""
+    key = admin.create("Key 0", service="one")
+    template = store.item(key["id"])
+    for number in range(1, 18):
+        key_id = naming.new_id("one", at_ms=NOW_MS + number, random_bits=1)
+        created = {"S": naming.timestamp(NOW_MS + number)}
+        store.put(template | {"id": {"S": key_id}, "createdAt": created, "lastUsed": {"S": LARGE}})
+    set_last_used(store, key["id"], {"S": LARGE})
+    wire.clear()
+
+    answer = admin.listing(**query, limit="100")
+
+    assert len(answer.data) == 18
+    assert len(answer.text) < 18 * 1000 < LAMBDA_RESPONSE_MAX_BYTES
+    assert wire.counts()["DynamoDB.Query"] <= 18 * 380 // 1000 + 3
+
+
+def test_a_large_stamp_leaves_room_for_changes(admin: Admin, store: Store) -> None:
+    """Change, disable and replace a key whose item is as large as DynamoDB allows."""
+    key = admin.create(service="one")
+    # In an item of 400 KiB this leaves 5 KB, and the changes need more.
+    set_last_used(store, key["id"], {"S": "9" * 403_900})
+
+    parts = {f"part{number}": SECRET * 10 for number in range(10)}
+    changes = {"description": "é" * 500, "active": False, "key": parts}
+    answer = admin.update(key["id"], changes)
+
+    assert (answer.status, answer.data["active"], answer.data["lastUsed"]) == (200, False, None)
+
+
+def test_a_thousand_stubs_cost_a_list_one_more_call(admin: Admin, store: Store, wire: Wire) -> None:
+    """Show the keys among items with only a usage stamp, and no others."""
+    store.put_all(list(stubs("one", 1000)))
+    keys = [admin.create(f"Key {number}", service="one") for number in range(3)][::-1]
+
+    filters: list[tuple[dict[str, str], list[Any]]] = [
+        ({}, keys),
+        ({"active": "true"}, keys),
+        ({"active": "false"}, []),
+    ]
+    for filtered, expected in (*filters, ({"verification": "none"}, keys)):
+        wire.clear()
+        assert admin.listing(service="one", **filtered).data == expected
+        assert wire.counts() == {"DynamoDB.Query": 2}
+        wire.clear()
+        assert admin.listing(**filtered).data == expected
+        assert wire.counts() == {"DynamoDB.Query": 1}
+
+
+def test_pages_are_whole_among_stubs(admin: Admin, store: Store) -> None:
+    """Hand over from page to page without losing or repeating a key."""
+    store.put_all(list(stubs("one", 100)))
+    ids = [admin.create(f"Key {number}", service="one")["id"] for number in range(5)][::-1]
+
+    pages = [[key["id"] for key in page] for page in admin.pages(service="one", limit="2")]
+
+    assert pages == [ids[:2], ids[2:4], ids[4:]]
+
+
+def test_a_thousand_stubs_cost_a_reader_no_call(admin: Admin, store: Store, keys: ServiceKeys, wire: Wire) -> None:
+    """Find the key with the one Query that it takes without them."""
+    store.put_all(list(stubs("one", 1000)))
+    key = admin.create(service="one")
+    wire.clear()
+
+    assert keys.get("one").id == key["id"]
+    assert wire.counts() == {"DynamoDB.Query": 1, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
+
+
+def test_an_ordinary_list_reads_no_more_than_its_page(admin: Admin, wire: Wire) -> None:
+    """Ask for one key more than the page holds, once."""
+    for number in range(4):
+        admin.create(f"Key {number}", service="one")
+    for query in ({}, {"service": "one"}):
+        wire.clear()
+        assert len(admin.listing(**query, limit="2").data) == 2
+        (call,) = wire.calls
+        assert call.request["Limit"] == 3
+
+
+@pytest.mark.parametrize("name", ["year 9999", "letters", "380 KB", "number", "map", "string set"])
+def test_a_stub_is_deleted_for_good(admin: Admin, store: Store, logged: Logged, name: str) -> None:
+    """Answer 200 once, with a null name, and 404 to every operation before and after that needs a key."""
+    (stub,) = stubs("one", 1)
+    key_id = stub["id"]["S"]
+    store.put(stub | {"lastUsed": FALSE_STAMPS[name]})
+    for answer in (admin.get(key_id), admin.update(key_id, {"active": True}), admin.verify(key_id)):
+        assert answer.code == "API_KEY_NOT_FOUND"
+
+    answer = admin.delete(key_id)
+
+    assert answer.status == 200
+    gone = {"id": key_id, "name": None, "service": "one", "recoverableUntil": None}
+    assert answer.data == gone | {"deletedAt": answer.data["deletedAt"]}
+    assert store.items() == []
+    assert [line["audit"]["outcome"] for line in logged() if line.get("audit", {}).get("change") == "delete"] == [
+        "done"
+    ]
+    assert admin.delete(key_id).code == "API_KEY_NOT_FOUND"
+
+
+def test_a_stub_is_in_no_version(admin: Admin, store: Store) -> None:
+    """Refuse to delete it for a client that expects a version of a key."""
+    (stub,) = stubs("one", 1)
+    store.put(stub)
+
+    assert admin.delete(stub["id"]["S"], If_Match='"1"').code == "VERSION_CONFLICT"
+    assert store.items() == [stub]
+    assert admin.delete(stub["id"]["S"], If_Match="*").status == 200
+
+
+def test_a_bare_item_can_be_deleted(admin: Admin, store: Store) -> None:
+    """Delete an item whose usage stamp was removed again, so that nothing but its key is left."""
+    (stub,) = stubs("one", 1)
+    del stub["lastUsed"]
+    store.put(stub)
+
+    assert admin.delete(stub["id"]["S"]).data["name"] is None
+    assert store.items() == []
+
+
+# --- the result of a check, which a compromised VerifyApiKey can write ------------------------------------------------
+
+FALSE_RESULTS: dict[str, dict[str, Any]] = {
+    "year 9999": {
+        "M": {"status": {"S": "valid"}, "checkedAt": {"S": "9999-12-31T23:59:59.999Z"}, "detail": {"S": "x"}}
+    },
+    "malformed moment": {"M": {"status": {"S": "valid"}, "checkedAt": {"S": "zzz"}, "detail": {"S": "x"}}},
+    "number as moment": {"M": {"status": {"S": "valid"}, "checkedAt": {"N": "9"}, "detail": {"S": "x"}}},
+    "no moment": {"M": {"status": {"S": "valid"}, "detail": {"S": "x"}}},
+    "unknown status": {"M": {"status": {"S": "great"}, "checkedAt": {"S": TRUE_STAMP}, "detail": {"S": "x"}}},
+    "large detail": {"M": {"status": {"S": "valid"}, "checkedAt": {"S": TRUE_STAMP}, "detail": {"S": LARGE}}},
+    "empty": {"M": {}},
+    "string": {"S": "valid"},
+    "list": {"L": []},
+}
+
+
+@pytest.mark.parametrize("result", FALSE_RESULTS.values(), ids=FALSE_RESULTS)
+def test_a_false_result_is_replaced_by_the_next_check(admin: Admin, store: Store, result: dict[str, Any]) -> None:
+    """Show null for it, and store the result of the next check."""
+    key = admin.create(key=f"sk-{SECRET}", service="openai")
+    store.put(store.item(key["id"]) | {"verification": result})
+    assert admin.get(key["id"]).data == key
+    assert admin.listing().data == [key]
+
+    assert admin.verify(key["id"]).data["verification"]["status"] == "valid"
+
+    assert json.loads(admin.get(key["id"]).text)["data"]["verification"]["detail"] != "x"
+
+
+@pytest.mark.parametrize("name", ["letters", "empty", "number", "map", "null", "380 KB"])
+def test_a_false_moment_of_the_secret_keeps_no_administrator_out(admin: Admin, store: Store, name: str) -> None:
+    """Show the key, list it and disable it; with the moment of its creation for that of its secret."""
+    key = admin.create(key=f"sk-{SECRET}", service="openai")
+    store.put(store.item(key["id"]) | {"keyUpdatedAt": FALSE_STAMPS[name]})
+    assert admin.get(key["id"]).data == key | {"keyUpdatedAt": key["createdAt"]}
+    assert len(admin.listing().data) == 1
+
+    updated = admin.update(key["id"], {"active": False})
+
+    assert updated.data["keyUpdatedAt"] == key["createdAt"]
+    assert store.item(key["id"])["keyUpdatedAt"] == {"S": key["createdAt"]}
+    assert admin.verify(key["id"]).data["verification"]["status"] == "valid"
