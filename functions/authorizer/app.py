@@ -35,7 +35,13 @@ def _keys(configuration: Configuration) -> Keys:
 
 configuration = Configuration.from_environment(os.environ)
 report = Report(configuration.stack, namespace=configuration.metrics_namespace)
-verifier = TokenVerifier(issuer=configuration.issuer, audience=configuration.audience, keys=_keys(configuration))
+verifier = TokenVerifier(
+    issuer=configuration.issuer,
+    audience=configuration.audience,
+    audience_claim=configuration.audience_claim,
+    required_type=configuration.required_type,
+    keys=_keys(configuration),
+)
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -48,14 +54,15 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     try:
         claims = verifier.verify(event.get("authorizationToken"))
     except TokenRefusedError as refusal:
-        report.refused(refusal.reason)
+        report.refused(refusal)
         raise UnauthorizedError from None
     except KeyUnavailableError as error:
         report.unavailable(error)
         raise
-    if configuration.admin_rule.admits(claims):
+    mismatch = configuration.admin_rule.mismatch(claims)
+    if mismatch is None:
         return _policy("Allow", claims["sub"], event["methodArn"])
-    report.denied(claims["sub"])
+    report.denied(claims["sub"], claim=configuration.admin_rule.claim, hint=mismatch.value)
     return _policy("Deny", claims["sub"], event["methodArn"])
 
 

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from admin_rule import AdminRule
 from authorizer_errors import ConfigurationError
+from token_type import RequiredType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_AUDIENCE_CLAIMS = ("aud", "azp")
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html; no version and no label: a
 # rotated secret must be seen.
@@ -24,6 +26,8 @@ class Configuration(NamedTuple):
     Attributes:
         issuer: the exact ``iss`` of accepted tokens (``JWT_ISSUER``).
         audience: what accepted tokens are meant for (``JWT_AUDIENCE``).
+        audience_claim: the claim that must name it, ``aud`` or ``azp`` (``JWT_AUDIENCE_CLAIM``).
+        required_type: the type that a token must state, or None (``REQUIRED_TOKEN_TYPE``).
         jwks_url: where the issuer publishes its public keys (``JWKS_URL``), or None.
         secret_parameter: SSM parameter of the secret that is shared with the issuer (``JWT_SECRET_PARAMETER``), or
             None.
@@ -34,6 +38,8 @@ class Configuration(NamedTuple):
 
     issuer: str
     audience: str
+    audience_claim: str
+    required_type: RequiredType | None
     jwks_url: str | None
     secret_parameter: str | None
     admin_rule: AdminRule
@@ -60,6 +66,8 @@ class Configuration(NamedTuple):
         return cls(
             issuer=_word(environment, "JWT_ISSUER", "the iss claim exactly as it stands in the tokens"),
             audience=_word(environment, "JWT_AUDIENCE", "the aud (or client_id) exactly as it stands in the tokens"),
+            audience_claim=_audience_claim(environment.get("JWT_AUDIENCE_CLAIM") or "aud"),
+            required_type=RequiredType.parse(environment.get("REQUIRED_TOKEN_TYPE", "")),
             jwks_url=_key_set_url(_word(environment, "JWKS_URL", "the URL of the issuer's key set"))
             if jwks_url
             else None,
@@ -76,6 +84,14 @@ def _word(environment: Mapping[str, str], name: str, meaning: str) -> str:
         message = f"{name} must be {meaning}, without white space; it is missing, empty or has some"
         raise ConfigurationError(message)
     return value
+
+
+def _audience_claim(name: str) -> str:
+    if name not in _AUDIENCE_CLAIMS:
+        raise ConfigurationError(
+            "JWT_AUDIENCE_CLAIM must be aud, or azp for an issuer whose tokens have no aud; empty means aud"
+        )
+    return name
 
 
 def _key_set_url(url: str) -> str:

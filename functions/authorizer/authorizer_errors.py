@@ -14,7 +14,6 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     MALFORMED = "malformed"
     MISSING_CLAIM = "missing_claim"
-    MISSING_KID = "missing_kid"
     NOT_ADMINISTRATOR = "not_administrator"
     NOT_YET_VALID = "not_yet_valid"
     TOO_LONG = "too_long"
@@ -23,6 +22,7 @@ class Reason(StrEnum):
     WRONG_ALGORITHM = "wrong_algorithm"
     WRONG_AUDIENCE = "wrong_audience"
     WRONG_ISSUER = "wrong_issuer"
+    WRONG_TYPE = "wrong_type"
 
 
 LONGEST_MESSAGE = 600
@@ -47,11 +47,16 @@ class TokenRefusedError(Exception):
     Attributes:
         reason: for the log and the metric. Never shown to the client, who could learn from it how far a forged token
             got.
+        claim: name of the claim at fault, for the log. One of a fixed list or of the configuration, never a name that
+            only the token has.
+        hint: a fixed sentence about the configuration, for the log.
     """
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, *, claim: str = "", hint: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.claim = claim
+        self.hint = hint
 
 
 class KeyUnavailableError(Exception):

@@ -20,7 +20,7 @@ from authorizer_errors import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from authorizer_errors import ConfigurationError, KeyUnavailableError
+    from authorizer_errors import ConfigurationError, KeyUnavailableError, TokenRefusedError
 
 _logger = logging.getLogger("authorizer")
 
@@ -34,14 +34,16 @@ class Report:
         self._namespace = namespace
         self._clock = clock
 
-    def refused(self, reason: Reason) -> None:
+    def refused(self, refusal: TokenRefusedError) -> None:
         """A client gets 401: its token is not a valid one."""
-        _logger.info("Token refused", extra={"reason": reason})
-        self._count("RefusedTokens", reason=reason)
+        details = {"reason": refusal.reason, "claim": refusal.claim, "hint": refusal.hint}
+        _logger.info("Token refused", extra={name: value for name, value in details.items() if value})
+        self._count("RefusedTokens", reason=refusal.reason)
 
-    def denied(self, subject: str) -> None:
+    def denied(self, subject: str, *, claim: str, hint: str) -> None:
         """A client gets 403: its token is valid, but not an administrator's."""
-        _logger.info("Token refused", extra={"reason": Reason.NOT_ADMINISTRATOR, "sub": subject})
+        details = {"reason": Reason.NOT_ADMINISTRATOR, "sub": subject, "claim": claim, "hint": hint}
+        _logger.info("Token refused", extra=details)
         self._count("RefusedTokens", reason=Reason.NOT_ADMINISTRATOR)
 
     def unavailable(self, error: ConfigurationError | KeyUnavailableError) -> None:

@@ -7,29 +7,41 @@ import time
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
-from jwt import PyJWK, PyJWKSet, PyJWKSetError
+from jwt import PyJWK, PyJWKSetError, PyJWTError
 
 from authorizer_errors import KeyUnavailableError, Reason, TokenRefusedError, bounded
 from bounded_download import download
 from key_cache import KeyCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _LARGEST_KEY_SET_BYTES = 256 * 1024
+# Keys that are tried for one token, where its kid does not tell which. Issuers publish about ten at most.
+_MAX_CANDIDATES = 16
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_ALGORITHMS_BY_TYPE = {
+    ("RSA", ""): _RSA,
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+    ("OKP", "Ed448"): ("EdDSA",),
+}
 
 
 class IssuerKeys:
-    """The keys by which the issuer's tokens are verified, looked up by key id. Threads may share them.
+    """The keys by which the issuer's tokens are verified. Threads may share them.
 
-    A key without ``alg`` verifies what PyJWT takes for its type: RS256, ES256/384/512 by its curve, or EdDSA.
+    Only ``kty`` and the members of the key itself are mandatory in a JWK (RFC 7517, section 4). A key without ``alg``
+    verifies every algorithm of its type, and never one of another type.
 
     Attributes:
         algorithms: those that a token may be signed with. Asymmetric ones only: with a symmetric one, the public key
             would serve to forge.
     """
 
-    algorithms = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+    algorithms = (*_RSA, "ES256", "ES384", "ES512", "EdDSA")
 
     def __init__(
         self,
@@ -60,25 +72,30 @@ class IssuerKeys:
             self._fetch, lifespan=lifespan, bridge=bridge, cooldown=cooldown, pause=pause, clock=clock
         )
 
-    def key_for(self, header: Mapping[str, Any]) -> PyJWK:
-        """Look up the key that a token's header names by ``kid``; whatever else it says about keys is ignored.
+    def keys_for(self, header: Mapping[str, Any]) -> Iterator[PyJWK]:
+        """Yield the keys that may have signed a token with this header, from its ``alg`` and ``kid`` alone.
+
+        With a ``kid``, these are the keys of that id; if there are none, the keys without an id. Without a ``kid``,
+        these are all keys. A set fetched anew is searched too, unless the ``kid`` was found: a new key has a new id.
 
         Raises:
-            TokenRefusedError: there is no such key (``missing_kid``, ``unknown_key``).
+            TokenRefusedError: there is no such key (``unknown_key``), or it is for other algorithms
+                (``wrong_algorithm``).
             KeyUnavailableError: the set that should hold it could not be fetched.
         """
-        kid = header.get("kid")
-        if not kid:
-            raise TokenRefusedError(Reason.MISSING_KID)
-        key = self._sets.current().get(kid) or self._sets.newest().get(kid)
-        if key is None:
+        keys = self._sets.current()
+        candidates = _candidates(keys, header)
+        yield from candidates
+        if _named(keys, header.get("kid")):
+            return
+        newest = self._sets.newest()
+        if newest is not keys:
+            candidates = _candidates(newest, header)
+            yield from candidates
+        if not candidates:
             raise TokenRefusedError(Reason.UNKNOWN_KEY)
-        return key
 
-    def successor_of(self, _key: object) -> None:
-        """Name no other key for a token whose signature is wrong: a new key has a new id."""
-
-    def _fetch(self) -> dict[str, PyJWK]:
+    def _fetch(self) -> list[PyJWK]:
         try:
             document = json.loads(download(self._url, deadline=self._deadline, max_bytes=_LARGEST_KEY_SET_BYTES))
             return _usable_keys(document)
@@ -92,27 +109,53 @@ class IssuerKeys:
             raise KeyUnavailableError(message) from error
 
 
-def _usable_keys(document: object) -> dict[str, PyJWK]:
+def _usable_keys(document: object) -> list[PyJWK]:
+    """Return each key once for each algorithm that it verifies; skip those that are broken or for something else."""
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
         raise PyJWKSetError("The key set is not a JSON object with an array of keys")
-    usable = PyJWKSet([key for key in keys if _verifies_signatures(key)]).keys
-    # Of two with one id, the first counts.
-    return {str(key.key_id): key for key in reversed(usable)}
+    usable = []
+    for key in keys:
+        for algorithm in _algorithms(key):
+            try:
+                usable.append(PyJWK(key, algorithm=algorithm))
+            except (PyJWTError, ValueError, TypeError):
+                break
+    if not usable:
+        raise PyJWKSetError("The key set holds no usable key")
+    return usable
 
 
-def _verifies_signatures(key: object) -> bool:
+def _algorithms(key: object) -> tuple[str, ...]:
+    """Return the algorithms that a JWK verifies; none if it is not a public key for signatures.
+
+    An optional member that is null counts as absent: some issuers write it so.
+    """
     if not isinstance(key, dict):
-        return False
-    operations = key.get("key_ops", ["verify"])
-    return (
-        # Left out before PyJWT sees them: symmetric keys (kty oct) and private ones, on which it would fail.
-        key.get("kty") in ("RSA", "EC", "OKP")
-        and "d" not in key
-        and isinstance(key.get("kid"), str)
-        and key["kid"] != ""
-        and key.get("use", "sig") == "sig"
-        and key.get("alg") in (None, *IssuerKeys.algorithms)
-        and isinstance(operations, list)
-        and "verify" in operations
-    )
+        return ()
+    kid, use, operations = key.get("kid"), key.get("use"), key.get("key_ops")
+    if (
+        # Left out before PyJWT sees them: private keys, on which it would fail. Symmetric ones have another type.
+        "d" in key
+        or not (kid is None or isinstance(kid, str))
+        or use not in (None, "sig")
+        or not (operations is None or (isinstance(operations, list) and "verify" in operations))
+    ):
+        return ()
+    of_its_type = _ALGORITHMS_BY_TYPE.get((str(key.get("kty")), str(key.get("crv", ""))), ())
+    stated = key.get("alg")
+    return of_its_type if stated is None else tuple(each for each in of_its_type if each == stated)
+
+
+def _named(keys: list[PyJWK], kid: object) -> list[PyJWK]:
+    return [key for key in keys if key.key_id == kid] if kid else []
+
+
+def _candidates(keys: list[PyJWK], header: Mapping[str, Any]) -> list[PyJWK]:
+    kid = header.get("kid")
+    named = _named(keys, kid)
+    possible = named or [key for key in keys if not (kid and key.key_id)]
+    candidates = [key for key in possible if key.algorithm_name == header.get("alg")]
+    if named and not candidates:
+        raise TokenRefusedError(Reason.WRONG_ALGORITHM)
+    return candidates[:_MAX_CANDIDATES]

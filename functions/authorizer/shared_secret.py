@@ -135,22 +135,17 @@ class SharedSecret:
         except KeyUnavailableError as error:
             _logger.warning("%s The next token tries again.", error, extra={"reason": "key_unavailable"})
 
-    def key_for(self, _header: Mapping[str, Any]) -> bytes:
-        """Return the secret, whatever a token's header says about keys.
+    def keys_for(self, _header: Mapping[str, Any]) -> Iterator[bytes]:
+        """Yield the secret, regardless of the token's header; then the secret that replaced it, if one did.
 
         Raises:
             KeyUnavailableError: it could not be fetched, or cannot serve.
         """
-        return self._secrets.current()
-
-    def successor_of(self, key: object) -> bytes | None:
-        """Return the secret that came after this one, by which a wrong signature may be right; None if none did.
-
-        Raises:
-            KeyUnavailableError: it could not be fetched, or cannot serve.
-        """
+        secret = self._secrets.current()
+        yield secret
         newest = self._secrets.newest()
-        return None if newest == key else newest
+        if newest != secret:
+            yield newest
 
     def _fetch(self) -> Secret:
         try:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from admin_rule import AdminRule
+from admin_rule import AdminRule, Mismatch
 from authorizer_errors import ConfigurationError
 from service_keys import naming, queries
 from service_keys.errors import InvalidRequest, KeyNotFound
@@ -197,9 +197,8 @@ def test_a_key_reads_back_and_shows_itself_nowhere(value: str | dict[str, str]) 
 
 # --- who is an administrator ----------------------------------------------------------------------------------------
 
-no_white_space = st.characters(exclude_characters=",", exclude_categories=("Zs", "Cc", "Zl", "Zp"))
-words = st.text(no_white_space, min_size=1, max_size=20)
-claims = words.filter(lambda word: "=" not in word)
+words = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=20)
+claims = st.from_regex(r"[A-Za-z0-9:_.\u00e4\u00fc-][A-Za-z0-9:/_.\u00e4\u00fc-]{0,19}", fullmatch=True)
 values = st.lists(words, min_size=1, max_size=4)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
@@ -208,12 +207,22 @@ json_values = st.recursive(
 )
 
 
+def quoted_rule(claim: str, admitted: list[str]) -> AdminRule:
+    """Write the rule with every value in quotes, and read it."""
+    quoted = ['"' + value.replace('"', '""') + '"' for value in admitted]
+    return AdminRule.parse(f"{claim}={','.join(quoted)}")
+
+
+def admitted_by(rule: AdminRule, held: dict[str, Any]) -> bool:
+    return rule.mismatch(held) is None
+
+
 @everywhere
 @given(claims, values)
 def test_a_rule_reads_back(claim: str, admitted: list[str]) -> None:
-    rule = AdminRule.parse(f" {claim} = {' , '.join(admitted)} ")
+    rule = quoted_rule(claim, admitted)
 
-    assert (rule.claim, rule.values) == (claim, frozenset(admitted))
+    assert (rule.claim, rule.path, rule.values) == (claim, (claim,), frozenset(admitted))
 
 
 @everywhere
@@ -236,6 +245,8 @@ others_held = st.dictionaries(claims, json_values, max_size=3)
 
 def admits(claim: str, held: Any, admitted: list[str]) -> bool:
     """Say it again, in the words of the documentation."""
+    if held is True:
+        return "true" in admitted
     if isinstance(held, str):
         held = held.split(" ") if claim in {"scope", "scp"} else [held]
     return isinstance(held, list) and any(type(value) is str and value in admitted for value in held)
@@ -246,12 +257,12 @@ def admits(claim: str, held: Any, admitted: list[str]) -> bool:
 def test_a_claim_is_an_administrators_if_one_of_its_strings_is_named(
     claim: str, admitted: list[str], others: dict[str, Any], data: st.DataObject
 ) -> None:
-    assume(claim != "email")
+    assume("email" not in claim.lower() and "e-mail" not in claim.lower())
     named = st.sampled_from(admitted)
     several = st.lists(named | words, max_size=3)
     held = data.draw(several | several.map(" ".join) | st.dictionaries(named, named, max_size=2) | json_values)
 
-    assert AdminRule(claim, frozenset(admitted)).admits(others | {claim: held}) == admits(claim, held, admitted)
+    assert admitted_by(quoted_rule(claim, admitted), others | {claim: held}) == admits(claim, held, admitted)
 
 
 @everywhere
@@ -259,7 +270,8 @@ def test_a_claim_is_an_administrators_if_one_of_its_strings_is_named(
 def test_who_holds_a_named_value_is_admitted(claim: str, admitted: list[str], form: str) -> None:
     held = admitted[-1] if form == "string" else ["other", admitted[-1]]
 
-    assert AdminRule.parse(f"{claim}={','.join(admitted)}").admits({claim: held, "email_verified": True})
+    assume(claim not in {"scope", "scp"} or form == "array")
+    assert admitted_by(quoted_rule(claim, admitted), {claim: held, "email_verified": True})
 
 
 @everywhere
@@ -267,12 +279,12 @@ def test_who_holds_a_named_value_is_admitted(claim: str, admitted: list[str], fo
 def test_who_does_not_hold_the_claim_is_nobody(claim: str, admitted: list[str], others: dict[str, Any]) -> None:
     others.pop(claim, None)
 
-    assert not AdminRule(claim, frozenset(admitted)).admits(others)
+    assert quoted_rule(claim, admitted).mismatch(others) is Mismatch.CLAIM_MISSING
 
 
 @everywhere
 @given(words, json_values)
 def test_an_address_that_is_not_verified_is_nobodys(address: str, verified: Any) -> None:
-    rule = AdminRule("email", frozenset({address}))
+    verified_or_not = admitted_by(quoted_rule("email", [address]), {"email": address, "email_verified": verified})
 
-    assert rule.admits({"email": address, "email_verified": verified}) == (verified is True)
+    assert verified_or_not == (verified is True or verified == "true")

@@ -92,7 +92,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("ADMIN_CLAIM_RULE", "role=admin")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test-stack")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/test-stack")
-    for name in ("JWKS_URL", "JWT_SECRET_PARAMETER"):
+    for name in ("JWKS_URL", "JWT_SECRET_PARAMETER", "JWT_AUDIENCE_CLAIM", "REQUIRED_TOKEN_TYPE"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 

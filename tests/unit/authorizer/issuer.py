@@ -18,6 +18,8 @@ from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorith
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from token_verifier import Keys
+
 ISSUER = "https://issuer.example/"
 AUDIENCE = "service-keys"
 SECRET = "made-up-secret-shared-with-the-issuer"
@@ -90,6 +92,11 @@ def token(key: SigningKey, payload: object = None, **header: Any) -> str:
     head = json.dumps({name: value for name, value in full_header.items() if value is not ...}).encode()
     signed = f"{encode(head)}.{encode(body)}"
     return f"{signed}.{encode(jwt.get_algorithm_by_name(key.algorithm).sign(signed.encode(), key.private))}"
+
+
+def first_key(keys: Keys, kid: str = "RS256", alg: str = "RS256") -> Any:
+    """Return the key that is tried first for a token with this header."""
+    return next(keys.keys_for({"kid": kid, "alg": alg}))
 
 
 def encode(data: bytes) -> str:

@@ -62,7 +62,7 @@ def test_what_passes_leaves_the_start_alone_and_refuses_the_token(
 
     secret.require()
     with pytest.raises(KeyUnavailableError, match=rf"SSM is busy or failing \({code}\), so {NAME} could not be read\."):
-        secret.key_for({})
+        next(secret.keys_for({}))
 
 
 @pytest.mark.parametrize("status", [429, 500, 599])
@@ -70,7 +70,7 @@ def test_an_unknown_code_counts_by_its_status(stub: Stubber, secret: SharedSecre
     stub.add_client_error("get_parameter", "Unheard", http_status_code=status)
 
     with pytest.raises(KeyUnavailableError, match=r"busy or failing \(Unheard\)"):
-        secret.key_for({})
+        next(secret.keys_for({}))
 
 
 @pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 400), ("Unheard", 499), ("Unheard", 428)])
@@ -80,7 +80,7 @@ def test_a_refusal_withdraws_the_secret(stub: Stubber, secret: SharedSecret, cod
     with pytest.raises(ConfigurationError, match=rf"SSM refused to give {NAME} \({code}\)\. See that the parameter"):
         secret.require()
     with pytest.raises(KeyWithdrawnError):
-        secret.key_for({})
+        next(secret.keys_for({}))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_cannot_serve_is_told_by_the_name_of_its_parameter(
     answer(stub, **parameter)
 
     with pytest.raises(KeyUnavailableError, match=words) as refused:
-        secret.key_for({})
+        next(secret.keys_for({}))
     assert issuer.SECRET not in str(refused.value)
 
 
@@ -110,20 +110,20 @@ def test_an_answer_without_a_parameter_is_an_outage(stub: Stubber, secret: Share
     stub.add_response("get_parameter", {})
 
     with pytest.raises(KeyUnavailableError, match=f"SSM answered without the value of {NAME}"):
-        secret.key_for({})
+        next(secret.keys_for({}))
 
 
 def test_an_outage_is_bridged_for_less_than_a_quarter_of_an_hour(ssm: Any, stub: Stubber, clock: Clock) -> None:
     secret = SharedSecret(NAME, ssm=ssm, clock=clock)
     answer(stub, Type="SecureString", Value=issuer.SECRET)
-    assert secret.key_for({}) == issuer.SECRET.encode()
+    assert next(secret.keys_for({})) == issuer.SECRET.encode()
 
     stub.add_client_error("get_parameter", "ThrottlingException")
     clock.now += 899.75
-    assert secret.key_for({}) == issuer.SECRET.encode()
+    assert next(secret.keys_for({})) == issuer.SECRET.encode()
     clock.now += 0.25
     with pytest.raises(KeyUnavailableError, match="busy or failing"):
-        secret.key_for({})
+        next(secret.keys_for({}))
 
 
 def test_a_secret_shows_a_placeholder() -> None:
@@ -133,7 +133,7 @@ def test_a_secret_shows_a_placeholder() -> None:
 def test_a_secret_of_32_bytes_is_the_shortest(stub: Stubber, secret: SharedSecret) -> None:
     answer(stub, Type="SecureString", Value="x" * 32)
 
-    assert secret.key_for({}) == b"x" * 32
+    assert next(secret.keys_for({})) == b"x" * 32
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_botocore_raises_by_itself_is_told_by_its_kind(
     ssm.meta.events.register("before-call.ssm", refuse, "refuse")
     try:
         with pytest.raises(KeyUnavailableError, match=words):
-            secret.key_for({})
+            next(secret.keys_for({}))
     finally:
         ssm.meta.events.unregister("before-call.ssm", unique_id="refuse")
 
@@ -179,7 +179,7 @@ def test_botocore_logs_nothing_while_the_secret_is_fetched_and_everything_else(
                 assert loggers() == BOTOCORES
 
                 answer(stub, Type="SecureString", Value=issuer.SECRET)
-                SharedSecret(NAME, ssm=ssm).key_for({})
+                next(SharedSecret(NAME, ssm=ssm).keys_for({}))
                 assert loggers() == set()
     finally:
         ssm.meta.events.unregister("before-parameter-build.ssm", unique_id="log")
