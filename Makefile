@@ -25,12 +25,17 @@ export SAM_CLI_TELEMETRY := 0
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
+# By hash, and without running code of the packages while they are installed. --no-deps: the lock is complete, and pip 23
+# takes no lock by hash in which a package is needed both with extras and without. All messages go to stderr: the output of
+# `make -s token` is for a variable.
+INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: --requirement
+
 $(VENV)/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "Needs Python 3.11 or later, and found $$($(PYTHON) -V 2>/dev/null || echo 'no $(PYTHON)'). Try: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Installing what requirements-dev.txt pins into $(VENV) (once; a minute or two) ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+		{ echo "Needs Python 3.11 or later, and found $$($(PYTHON) -V 2>/dev/null || echo 'no $(PYTHON)'). Try: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Installing what requirements-dev.txt pins into $(VENV) (once; a minute or two) ..." >&2
+	@$(PYTHON) -m venv $(VENV) >&2
+	@$(BIN)/python -m $(INSTALL) requirements-dev.txt >&2
 	@touch $@
 
 run: $(VENV)/ready ## Serve the API on http://127.0.0.1:8000 (PORT=), without Docker or AWS
@@ -69,9 +74,9 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 $(BENCH_VENV)/ready: benchmarks/requirements.txt
-	@echo "Installing what benchmarks/requirements.txt pins into $(BENCH_VENV) (once; a minute or two) ..."
-	@$(BENCH_PYTHON) -m venv $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@echo "Installing what benchmarks/requirements.txt pins into $(BENCH_VENV) (once; a minute or two) ..." >&2
+	@$(BENCH_PYTHON) -m venv $(BENCH_VENV) >&2
+	@$(BENCH_VENV)/bin/python -m $(INSTALL) benchmarks/requirements.txt >&2
 	@touch $@
 
 bench: $(BENCH_VENV)/ready ## Measure everything called fast beside its peers (BENCH="--quick", "--only fleet", "--help")
@@ -84,13 +89,15 @@ docs: $(VENV)/ready ## Write docs/permissions.md and docs/faults.md from what th
 	@$(BIN)/python -m tests.permissions > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
 	@$(BIN)/python -m tests.functional.faults > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
-PIP_COMPILE := $(abspath $(BIN))/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
-lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins, with hashes for what is deployed
-	@$(PIP_COMPILE) --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
-	@$(PIP_COMPILE) --output-file benchmarks/requirements.txt $(LOCK_OPTIONS) benchmarks/requirements.in
+# The hashes are those of all files of a release, for every platform. Universal: for all Pythons from 3.11 on, with markers.
+LOCK := $(abspath $(BIN))/uv pip compile --quiet --generate-hashes --only-binary :all: \
+	--custom-compile-command "make lock" --output-file
+lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins with hashes
+	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
+	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@for folder in layers/service_keys functions/authorizer; do \
-		(cd $$folder && $(PIP_COMPILE) --generate-hashes --constraint ../../requirements-dev.txt \
-			--output-file requirements.txt requirements.in) || exit 1; \
+		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
+			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
 	done
 
 validate: $(VENV)/ready ## Validate the template as SAM sees it

@@ -61,7 +61,8 @@ class Moto:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local.moto_server"],
             cwd=Path(__file__).parents[1],
-            env=isolated(os.environ),
+            # Otherwise moto names whichever web page asks as one that may read the answer.
+            env={**isolated(os.environ), "MOTO_DISABLE_GLOBAL_CORS": "true"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C is for this process, which then ends that one.

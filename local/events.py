@@ -6,10 +6,10 @@ Its fields: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-
 from __future__ import annotations
 
 import hashlib
+import secrets
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from local.template import PSEUDO_PARAMETERS
 
@@ -25,8 +25,8 @@ def path_parameters(resource: str, path: str) -> dict[str, str] | None:
     """Match a path, percent-encoded, with a resource such as `/keys/{id}`.
 
     Returns:
-        The decoded parameters; None if it does not match. A slash at the end makes no difference, and an encoded one
-        does not part segments.
+        The parameters, percent-encoded as they were sent, which is how REST APIs pass them on; None if it does not
+        match. A slash at the end makes no difference, and an encoded one does not part segments.
     """
     names, segments = resource.strip("/").split("/"), path.removeprefix("/").removesuffix("/").split("/")
     if len(names) != len(segments):
@@ -34,7 +34,7 @@ def path_parameters(resource: str, path: str) -> dict[str, str] | None:
     parameters = {}
     for name, segment in zip(names, segments, strict=True):
         if name.startswith("{") and segment:
-            parameters[name[1:-1]] = unquote(segment)
+            parameters[name[1:-1]] = segment
         elif name != segment:
             return None
     return parameters
@@ -61,7 +61,7 @@ def rest_event(
         headers: Pairs where one stands more than once; the function sees the last one, and all of them.
         query: Decoded; pairs where one stands more than once.
         authorizer: What the authorizer's context becomes, `principalId` in it; None for a route without one.
-        request_id: Made up where none is given.
+        request_id: Made up where none is given. On AWS a client may choose it, but not the extended one.
     """
     resource = resource or path
     now = datetime.now(UTC)
@@ -71,9 +71,10 @@ def rest_event(
         "accountId": ACCOUNT_ID,
         "apiId": API_ID,
         "domainName": _last(header_values, "host") or "127.0.0.1",
+        "extendedRequestId": new_extended_request_id(),
         "httpMethod": method,
         "identity": {"sourceIp": "127.0.0.1", "userAgent": _last(header_values, "user-agent")},
-        "path": unquote(path),
+        "path": path,
         "protocol": "HTTP/1.1",
         "requestId": request_id or str(uuid.uuid4()),
         "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
@@ -87,7 +88,7 @@ def rest_event(
         context["authorizer"] = dict(authorizer)
     return {
         "resource": resource,
-        "path": unquote(path),
+        "path": path,
         "httpMethod": method,
         "headers": {name: values[-1] for name, values in header_values.items()} or None,
         "multiValueHeaders": header_values or None,
@@ -99,6 +100,11 @@ def rest_event(
         "body": text or None,
         "isBase64Encoded": False,
     }
+
+
+def new_extended_request_id() -> str:
+    """Return an id of the form that API Gateway gives to each request: 15 base64 characters and `=`."""
+    return secrets.token_urlsafe(12)[:15] + "="
 
 
 def _pairs(values: Mapping[str, str] | Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:

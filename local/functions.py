@@ -25,10 +25,18 @@ if TYPE_CHECKING:
 
     from local.template import Function
 
-__all__ = ["Context", "FunctionLoadError", "LoadedFunction", "loaded"]
+__all__ = ["Context", "FunctionLoadError", "LoadedFunction", "ResponseTooLargeError", "loaded"]
 
 _numbers = itertools.count(1)
 _environment_lock = threading.Lock()
+
+
+MAX_PAYLOAD = 6 * 1024 * 1024
+"""Bytes of a response; a quota of Lambda that cannot be raised."""
+
+
+class ResponseTooLargeError(RuntimeError):
+    """A function returned more than Lambda passes on, which on Lambda fails the call."""
 
 
 class FunctionLoadError(RuntimeError):
@@ -64,6 +72,9 @@ class LoadedFunction:
 
         Both pass through JSON, as they do on Lambda: the handler owns its event, and a result that JSON cannot hold
         fails here too. Whatever the handler raises is raised.
+
+        Raises:
+            ResponseTooLargeError: The result is larger than `MAX_PAYLOAD`.
         """
         context = Context(
             function_name=self.definition.logical_id,
@@ -71,7 +82,11 @@ class LoadedFunction:
             memory_limit_in_mb=self.definition.memory,
             timeout=self.definition.timeout,
         )
-        return json.loads(json.dumps(self._handler(json.loads(json.dumps(event)), context)))
+        result = json.dumps(self._handler(json.loads(json.dumps(event)), context))
+        if len(result) > MAX_PAYLOAD:
+            message = f"{self.definition.logical_id} returned {len(result)} bytes; Lambda allows {MAX_PAYLOAD}"
+            raise ResponseTooLargeError(message)
+        return json.loads(result)
 
 
 @contextmanager

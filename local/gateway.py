@@ -1,8 +1,8 @@
 """API Gateway's REST API, as far as the template uses it: routes, authorizer, gateway responses, CORS.
 
 What it does comes from the OpenAPI document that SAM makes of the template. Differences from AWS: the stage is not part
-of the path; nothing is throttled, cached or timed out; of the headers that API Gateway itself adds there is only
-`x-amzn-RequestId`.
+of the path; nothing is throttled, cached or timed out; headers may have any size; of the headers that API Gateway adds,
+responses have `x-amzn-RequestId`, `x-amz-apigw-id` and `x-amzn-ErrorType`, and requests have none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from local.events import ACCOUNT_ID, API_ID, path_parameters, rest_event
+from local.events import ACCOUNT_ID, API_ID, new_extended_request_id, path_parameters, rest_event
 from local.intrinsics import TemplateError
 from local.template import REGION
 
@@ -31,16 +31,34 @@ MAX_BODY = 10 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
-# Status and message where the API has no response of its own for the type:
+# Status and message where the API has no response of its own for the type; and `x-amzn-ErrorType`, which always stays:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 _GATEWAY_RESPONSES = {
-    "ACCESS_DENIED": (HTTPStatus.FORBIDDEN, "User is not authorized to access this resource"),
-    "AUTHORIZER_CONFIGURATION_ERROR": (HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error"),
-    # A proxy integration's function that fails, or answers what cannot be made a response, has no type of its own.
-    "DEFAULT_5XX": (HTTPStatus.BAD_GATEWAY, "Internal server error"),
-    "MISSING_AUTHENTICATION_TOKEN": (HTTPStatus.FORBIDDEN, "Missing Authentication Token"),
-    "REQUEST_TOO_LARGE": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Request Too Long"),
-    "UNAUTHORIZED": (HTTPStatus.UNAUTHORIZED, "Unauthorized"),
+    "ACCESS_DENIED": (
+        HTTPStatus.FORBIDDEN,
+        "User is not authorized to access this resource",
+        "AccessDeniedException",
+    ),
+    "AUTHORIZER_CONFIGURATION_ERROR": (
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Internal server error",
+        "AuthorizerConfigurationException",
+    ),
+    # A request that is no HTTP of API Gateway's, such as one with a broken percent-encoding, has no type of its own.
+    "DEFAULT_4XX": (HTTPStatus.BAD_REQUEST, "Bad Request", "BadRequestException"),
+    # A proxy integration's function that fails, or answers what cannot be made a response, has none either.
+    "DEFAULT_5XX": (HTTPStatus.BAD_GATEWAY, "Internal server error", "InternalServerErrorException"),
+    "MISSING_AUTHENTICATION_TOKEN": (
+        HTTPStatus.FORBIDDEN,
+        "Missing Authentication Token",
+        "MissingAuthenticationTokenException",
+    ),
+    "REQUEST_TOO_LARGE": (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "Request Too Long",
+        "RequestEntityTooLargeException",
+    ),
+    "UNAUTHORIZED": (HTTPStatus.UNAUTHORIZED, "Unauthorized", "UnauthorizedException"),
 }
 # API Gateway renames these where a function sets them, for they are its own:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
@@ -55,6 +73,9 @@ _REMAPPED = {
     "www-authenticate",
 }
 _PROXY_RESPONSE = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
+# A client may choose the request's id, as a token of RFC 9110 of this length; the extended one it may not.
+_CHOSEN_REQUEST_ID = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_BROKEN_ENCODING = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _VARIABLE = re.compile(r"\$context(?:\.[A-Za-z]+)+")
 
 
@@ -110,14 +131,19 @@ class Gateway:
 
     def handle(self, request: Request) -> Response:
         """Answer a request. Every error becomes a response."""
-        request_id = str(uuid.uuid4())
+        chosen = request.header("x-amzn-RequestId") or ""
+        request_id = chosen if _CHOSEN_REQUEST_ID.fullmatch(chosen) else str(uuid.uuid4())
+        extended_request_id = new_extended_request_id()
         try:
-            response = self._answer(request, request_id)
+            response = self._answer(request, request_id, extended_request_id)
         except _GatewayResponseError as error:
-            response = self._gateway_response(error, request_id)
-        return Response(response.status, response.body, [*response.headers, ("x-amzn-RequestId", request_id)])
+            response = self._gateway_response(error, request_id, extended_request_id)
+        ids = [("x-amzn-RequestId", request_id), ("x-amz-apigw-id", extended_request_id)]
+        return Response(response.status, response.body, [*response.headers, *ids])
 
-    def _answer(self, request: Request, request_id: str) -> Response:
+    def _answer(self, request: Request, request_id: str, extended_request_id: str) -> Response:
+        if _BROKEN_ENCODING.search(f"{request.path}?{request.query}"):
+            raise _GatewayResponseError("DEFAULT_4XX")
         if len(request.body) > MAX_BODY:
             raise _GatewayResponseError("REQUEST_TOO_LARGE")
         route = self._route(request)
@@ -134,6 +160,7 @@ class Gateway:
             context,
             request_id=request_id,
         )
+        event["requestContext"]["extendedRequestId"] = extended_request_id
         try:
             return _proxy_response(self._functions[route.function].invoke(event))
         except Exception as exc:
@@ -174,13 +201,14 @@ class Gateway:
             raise _GatewayResponseError("ACCESS_DENIED")
         return context
 
-    def _gateway_response(self, error: _GatewayResponseError, request_id: str) -> Response:
-        default_status, default_message = _GATEWAY_RESPONSES[error.response_type]
+    def _gateway_response(self, error: _GatewayResponseError, request_id: str, extended_request_id: str) -> Response:
+        default_status, default_message, error_type = _GATEWAY_RESPONSES[error.response_type]
         fallback = f"DEFAULT_{default_status // 100}XX"
         response = self._responses.get(error.response_type) or self._responses.get(fallback, {})
         message = error.message or default_message
         variables = {
             "$context.requestId": request_id,
+            "$context.extendedRequestId": extended_request_id,
             "$context.error.responseType": error.response_type,
             "$context.error.message": message,
             "$context.error.messageString": json.dumps(message),
@@ -190,7 +218,11 @@ class Gateway:
         return Response(
             int(response.get("statusCode", default_status)),
             _VARIABLE.sub(lambda match: variables.get(match[0], ""), template),
-            [("Content-Type", content_type), *_static(response, "gatewayresponse.header.")],
+            [
+                ("Content-Type", content_type),
+                ("x-amzn-ErrorType", error_type),
+                *_static(response, "gatewayresponse.header."),
+            ],
         )
 
 

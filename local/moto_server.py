@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from local.loopback import LoopbackOnly
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -50,7 +52,8 @@ class _Quiet(MotoRequestHandler):
 
 def main() -> None:
     """Serve DynamoDB, KMS and whatever else moto knows on a free port of the loopback interface."""
-    app = OneAtATime(DomainDispatcherApplication(create_backend_app))
+    # moto asks for no token, and holds the KMS key beside what is encrypted under it.
+    app = LoopbackOnly(OneAtATime(DomainDispatcherApplication(create_backend_app)), pages=False)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Nobody reads on: anything else that is printed belongs with the errors.

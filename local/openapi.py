@@ -47,8 +47,11 @@ _DESCRIPTIONS: Final = {
     500: "A mistake on our side. Report the `requestId` if it stays.",
     502: "A function failed before it could answer. Report the `requestId` if it stays.",
     503: "DynamoDB, KMS or the issuer of tokens is busy or out of reach. Try again after `Retry-After` seconds.",
+    504: "A function did not answer in time. Read the key to see whether a change took effect, then try again.",
 }
-_ALWAYS: Final = (401, 403, 429, 500, 502, 503)
+_ALWAYS: Final = (401, 403, 429, 500, 502, 503, 504)
+# Of API Gateway itself, for the gateway responses to which the template gives no status.
+_DEFAULT_STATUS: Final = {"INTEGRATION_FAILURE": 504, "INTEGRATION_TIMEOUT": 504}
 _WITH_BODY: Final = (400, 413, 415)
 
 _HEADERS: Final = {
@@ -288,7 +291,7 @@ def _operation(operation: _Operation, suffix: str, codes: dict[int, set[str]]) -
 
 
 def _error_response(status: int) -> dict[str, Any]:
-    own = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    own = ("WWW-Authenticate",) if status == 401 else ("Retry-After",) if status in (429, 503, 504) else ()  # noqa: PLR2004
     return {
         "description": _DESCRIPTIONS[status],
         "headers": _headers(*own, "Cache-Control"),
@@ -338,10 +341,10 @@ def _codes(template: Template) -> dict[int, set[str]]:
     codes: dict[int, set[str]] = {}
     for status, code in (*api.ERRORS.values(), api.INTERNAL):
         codes.setdefault(status, set()).add(code)
-    for response in template.api()["x-amazon-apigateway-gateway-responses"].values():
+    for kind, response in template.api()["x-amazon-apigateway-gateway-responses"].items():
         code = json.loads(response["responseTemplates"]["application/json"])["error"]["code"]
-        if "statusCode" in response:
-            codes.setdefault(int(response["statusCode"]), set()).add(code)
+        if status := response.get("statusCode", _DEFAULT_STATUS.get(kind)):
+            codes.setdefault(int(status), set()).add(code)
     return codes
 
 

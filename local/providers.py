@@ -14,6 +14,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from local.loopback import refusal
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -98,6 +100,17 @@ class FakeProviders(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: FakeProviders
+
+    def parse_request(self) -> bool:
+        """Read a request's head; refuse a web page's."""
+        if not super().parse_request():
+            return False
+        host, origin, fetch_site = (self.headers.get(name) for name in ("Host", "Origin", "Sec-Fetch-Site"))
+        reason = refusal(host, origin, fetch_site, pages=False)
+        if reason is not None:
+            self._send(403, reason.encode(), "text/plain")
+            self.close_connection = True
+        return reason is None
 
     def do_PUT(self) -> None:
         service, answer = self.path.strip("/"), self._body().decode().strip()

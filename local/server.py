@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from local.gateway import Gateway
     from local.issuer import Issuer
@@ -64,7 +64,7 @@ class Application:
 class Server:
     """Serves an application on a socket from `listener.bind`, in threads, until it is closed."""
 
-    def __init__(self, listener: socket.socket, application: Application) -> None:
+    def __init__(self, listener: socket.socket, application: WSGIApplication) -> None:
         self._server = make_server(
             HOST, 0, application, threaded=True, request_handler=_RequestHandler, fd=listener.fileno()
         )

@@ -12,6 +12,7 @@ from local.functions import loaded
 from local.gateway import Gateway
 from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
 from local.listener import HOST, bind
+from local.loopback import LoopbackOnly
 from local.server import Application, Server
 from local.template import TEMPLATE, Template
 
@@ -120,7 +121,7 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
         functions = exits.enter_context(loaded(template.functions().values(), environment))
         issuer = issuer or Issuer.generate()
         application = Application(Gateway(template, functions), issuer, log_requests=log_requests)
-        exits.enter_context(Server(listener, application))
+        exits.enter_context(Server(listener, LoopbackOnly(application, pages=True)))
         yield LocalStack(
             url=url,
             endpoint_url=moto.url,

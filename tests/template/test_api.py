@@ -1,10 +1,14 @@
 """The API in the template: routes, authorizer, errors, CORS, limits, logs."""
 
 import json
+import re
+from types import SimpleNamespace
 from typing import Any
 
+import botocore.session
 import pytest
 
+from local import template as translation
 from local.template import Template, TemplateError
 from service_keys.api import ERRORS, INTERNAL
 from tests.template.conftest import DEPLOYMENT
@@ -60,8 +64,9 @@ def gateway_responses(template: Template) -> dict[str, dict[str, Any]]:
         ("UNSUPPORTED_MEDIA_TYPE", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("THROTTLED", 429, "RATE_LIMIT_EXCEEDED"),
         ("QUOTA_EXCEEDED", 429, "RATE_LIMIT_EXCEEDED"),
-        ("INTEGRATION_TIMEOUT", 503, "SERVICE_UNAVAILABLE"),
-        ("INTEGRATION_FAILURE", 503, "SERVICE_UNAVAILABLE"),
+        # None: API Gateway's own, 504. CloudWatch counts a response with a changed status as 4XXError.
+        ("INTEGRATION_TIMEOUT", None, "SERVICE_UNAVAILABLE"),
+        ("INTEGRATION_FAILURE", None, "SERVICE_UNAVAILABLE"),
         ("AUTHORIZER_FAILURE", 503, "SERVICE_UNAVAILABLE"),
         ("AUTHORIZER_CONFIGURATION_ERROR", 503, "SERVICE_UNAVAILABLE"),
         ("DEFAULT_4XX", None, "VALIDATION_ERROR"),
@@ -91,7 +96,7 @@ def test_every_gateway_response_can_be_read_by_the_admin_interface_and_is_never_
         assert headers["Cache-Control"] == "'no-store'", kind
         status = response.get("statusCode")
         assert ("WWW-Authenticate" in headers) == (status == "401"), kind
-        assert ("Retry-After" in headers) == (status in {"429", "503"}), kind
+        assert ("Retry-After" in headers) == (status in {"429", "503"} or kind.startswith("INTEGRATION_")), kind
 
 
 def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) -> None:
@@ -99,6 +104,7 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
         given = Template.load(DEPLOYMENT | {"AccessLogging": logging}, template.references)
         stage = given.only("AWS::ApiGateway::Stage")
         (settings,) = given.property(stage, "MethodSettings")
+        assert "MetricsEnabled" not in settings, "billed for each method, and no alarm or widget shows it"
         assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
         assert settings["ThrottlingRateLimit"]
         assert settings["ThrottlingBurstLimit"]
@@ -134,15 +140,145 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
         ("JwtIssuer", ""),
         ("JwtAudience", " "),
         ("AllowedOrigin", "*"),
+        ("AllowedOrigin", "null"),
         ("AllowedOrigin", "https://*.example.com"),
         ("AllowedOrigin", "https://admin.example.com/"),
         ("AllowedOrigin", "https://a.example.com, https://b.example.com"),
+        ("AllowedOrigin", "https://a.example.com https://b.example.com"),
+        ("AllowedOrigin", "https://Admin.example.com"),
+        ("AllowedOrigin", "HTTPS://admin.example.com"),
+        ("AllowedOrigin", "https://admin.example.com:443"),
+        ("AllowedOrigin", "http://admin.example.com:80"),
+        ("AllowedOrigin", "https://[::1]:443"),
+        ("AllowedOrigin", "https://admin.example.com:"),
+        ("AllowedOrigin", "https://admin.example.com:08443"),
+        ("AllowedOrigin", "https://admin.example.com:0"),
+        ("AllowedOrigin", "https://admin.example.com:65536"),
+        ("AllowedOrigin", "https://admin.example.com:123456"),
+        ("AllowedOrigin", "https://admin.example.com."),
+        ("AllowedOrigin", "https://.example.com"),
+        ("AllowedOrigin", "https://admin..example.com"),
+        ("AllowedOrigin", "https://-admin.example.com"),
+        ("AllowedOrigin", "https://bücher.example"),
+        ("AllowedOrigin", "https://ada@admin.example.com"),
+        ("AllowedOrigin", "https://admin.example.com?x"),
+        ("AllowedOrigin", "https://admin.example.com#x"),
+        ("AllowedOrigin", "https://admin.example.com\\"),
+        ("AllowedOrigin", "https://admin%2eexample.com"),
+        ("AllowedOrigin", "https://127.1"),
+        ("AllowedOrigin", "https://0127.0.0.1"),
+        ("AllowedOrigin", "https://256.0.0.1"),
+        ("AllowedOrigin", "https://127.0.0.0x1"),
+        ("AllowedOrigin", "https://[::0001]"),
+        ("AllowedOrigin", "ftp://admin.example.com"),
+        ("AllowedOrigin", "file://"),
+        ("AllowedOrigin", "admin.example.com"),
+        ("AllowedOrigin", "//admin.example.com"),
+        ("AllowedOrigin", "https://"),
+        ("AllowedOrigin", " "),
+        ("AllowedOrigin", "https://admin.example.com\n"),
+        ("AllowedOrigin", "https://'.example.com"),
+        ("AwsEndpointUrl", "https://dynamodb.eu-west-1.amazonaws.com"),
+        ("AwsEndpointUrl", "http://evil.example.com:5000"),
+        ("AwsEndpointUrl", "http://127.0.0.1.evil.example.com"),
+        ("AwsEndpointUrl", "http://localhost.evil.example.com:5000"),
+        ("AwsEndpointUrl", "http://127.0.0.1@evil.example.com"),
+        ("AwsEndpointUrl", "http://127.0.0.1:5000@evil.example.com"),
+        ("AwsEndpointUrl", "http://127.0.0.1:x"),
+        ("AwsEndpointUrl", "http://127.0.0.1:"),
+        ("AwsEndpointUrl", "http://169.254.169.254"),
+        ("AwsEndpointUrl", "http://10.0.0.1:5000"),
+        ("AwsEndpointUrl", "http://0.0.0.0:5000"),
+        ("AwsEndpointUrl", "127.0.0.1:5000"),
+        ("AwsEndpointUrl", "http://127.0.0.1:5000 http://evil.example.com"),
         ("Architecture", "sparc"),
     ],
 )
 def test_a_parameter_that_cannot_be_right_is_refused(parameter: str, value: str) -> None:
     with pytest.raises(TemplateError, match=f"Parameter {parameter}:"):
         Template.load(DEPLOYMENT | {parameter: value})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("AllowedOrigin", ""),
+        ("AllowedOrigin", "https://admin.example.com"),
+        ("AllowedOrigin", "https://admin.example.com:8443"),
+        ("AllowedOrigin", "https://admin.example.com:80"),
+        ("AllowedOrigin", "https://admin.example.com:65535"),
+        ("AllowedOrigin", "http://admin.example.com:443"),
+        ("AllowedOrigin", "http://localhost:3000"),
+        ("AllowedOrigin", "http://127.0.0.1:8000"),
+        ("AllowedOrigin", "http://[::1]:5173"),
+        ("AllowedOrigin", "https://xn--bcher-kva.example"),
+        ("AllowedOrigin", "https://my-app.xn--p1ai"),
+        ("AllowedOrigin", "https://d111111abcdef8.cloudfront.net"),
+        ("AllowedOrigin", "https://1password.example.com"),
+        ("AllowedOrigin", "https://a_b.example.com"),
+        ("AllowedOrigin", "https://intranet"),
+        ("AwsEndpointUrl", ""),
+        ("AwsEndpointUrl", "http://127.0.0.1:5000"),
+        ("AwsEndpointUrl", "http://localhost:5000"),
+        ("AwsEndpointUrl", "http://[::1]:5000/"),
+    ],
+)
+def test_a_parameter_that_can_be_right_is_taken(parameter: str, value: str) -> None:
+    """Origins as browsers send them, and endpoints on the loopback."""
+    assert Template.load(DEPLOYMENT | {parameter: value}).parameters[parameter] == value
+
+
+def test_without_an_origin_nothing_has_cors_headers(template: Template) -> None:
+    """An empty AllowedOrigin takes every CORS header away: preflight, gateway responses, and the functions' origin."""
+    closed = template.with_parameters({"AllowedOrigin": ""})
+
+    assert "access-control-" in json.dumps(template.api()).lower()
+    preflights = [route for route in closed.routes() if route.method == "OPTIONS"]
+    assert preflights
+    for route in preflights:
+        assert route.operation["x-amazon-apigateway-integration"]["responses"]["default"]["responseParameters"] == {}
+    for kind, response in gateway_responses(closed).items():
+        assert not re.search("access-control-", json.dumps(response), re.IGNORECASE), kind
+        assert response["responseParameters"]["gatewayresponse.header.Cache-Control"] == "'no-store'"
+    admin = {name: function for name, function in closed.functions().items() if name != "Authorizer"}
+    assert {function.environment["ALLOWED_ORIGIN"] for function in admin.values()} == {""}
+
+
+def translated_at(monkeypatch: pytest.MonkeyPatch, seconds: int) -> dict[str, Any]:
+    """The resources that SAM makes of the template at this time."""
+    monkeypatch.setattr("samtranslator.model.apigateway.time", SimpleNamespace(time=lambda: seconds))
+    modified = translation.TEMPLATE.stat().st_mtime_ns
+    resources: dict[str, Any] = translation._translate.__wrapped__(translation.TEMPLATE, modified, frozenset())[
+        "Resources"
+    ]
+    return json.loads(json.dumps(resources))  # type: ignore[no-any-return]
+
+
+def test_every_deployment_reaches_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage serves a snapshot: each deployment takes a new one, and changes no other resource."""
+    first, second = (translated_at(monkeypatch, seconds) for seconds in (1_000, 2_000))
+
+    before, after = ({name for name in one if name.startswith("ApiDeployment")} for one in (first, second))
+    assert len(before) == len(after) == 1
+    assert not before & after
+    (stage,) = (name for name, one in first.items() if one["Type"] == "AWS::ApiGateway::Stage")
+    assert first[stage]["Properties"].pop("DeploymentId") == {"Ref": before.pop()}
+    assert second[stage]["Properties"].pop("DeploymentId") == {"Ref": after.pop()}
+    assert {name: one for name, one in first.items() if not name.startswith("ApiDeployment")} == {
+        name: one for name, one in second.items() if not name.startswith("ApiDeployment")
+    }
+
+
+def test_the_api_takes_no_tls_before_1_2(template: Template) -> None:
+    """The policy is one that the service knows, with TLS 1.2 as the least; such a policy needs an access mode."""
+    known: Any = botocore.session.Session().get_service_model("apigateway")
+    api = template.only("AWS::ApiGateway::RestApi")
+    policy, mode = template.property(api, "SecurityPolicy"), template.property(api, "EndpointAccessMode")
+
+    assert policy in known.shape_for("SecurityPolicy").enum
+    assert re.match(r"(SecurityPolicy_TLS13_1_[23]_|TLS_1_2$)", policy)
+    assert not policy.endswith("EDGE"), "the API is regional"
+    assert mode in known.shape_for("EndpointAccessMode").enum
 
 
 SECRET = {"JwtSecretParameter": "/service-keys/jwt-secret"}
@@ -176,8 +312,8 @@ def test_the_authorizer_is_told_which_way(template: Template, given: dict[str, s
     assert (environment["JWKS_URL"], environment["JWT_SECRET_PARAMETER"]) == (url, parameter)
 
 
-@pytest.mark.parametrize("parameter", DEPLOYMENT)
-def test_who_may_administer_and_from_where_has_no_default(parameter: str) -> None:
+@pytest.mark.parametrize("parameter", sorted(DEPLOYMENT.keys() - {"AllowedOrigin"}))
+def test_who_may_administer_has_no_default(parameter: str) -> None:
     with pytest.raises(TemplateError, match=parameter):
         Template.load({name: value for name, value in DEPLOYMENT.items() if name != parameter})
 
@@ -185,5 +321,5 @@ def test_who_may_administer_and_from_where_has_no_default(parameter: str) -> Non
 def test_every_parameter_says_what_it_is(template: Template) -> None:
     for name, declaration in template.cloudformation["Parameters"].items():
         assert declaration.get("Description"), name
-        if declaration["Type"] == "String" and name != "AwsEndpointUrl":
+        if declaration["Type"] == "String":
             assert declaration.get("AllowedPattern") or declaration.get("AllowedValues"), name

@@ -132,6 +132,8 @@ def test_what_is_retained_can_be_imported_into_a_new_stack(template: Template) -
     minimal = retained(template.cloudformation)
 
     assert set(minimal["Resources"]) == {"ApiKeysTable", "EncryptionKey"}
+    # An import that is rolled back must not take a key with it that earlier ciphertexts need.
+    assert {resource["DeletionPolicy"] for resource in minimal["Resources"].values()} == {"Retain"}
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources.html
     assert not {"Transform", "Outputs"} & minimal.keys()
     assert all("Default" in parameter for parameter in minimal["Parameters"].values())

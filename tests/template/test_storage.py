@@ -43,7 +43,8 @@ def test_memories_of_requests_expire(template: Template) -> None:
 def test_the_encryption_key_is_kept_and_rotates(template: Template) -> None:
     resource = template.cloudformation["Resources"]["EncryptionKey"]
 
-    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    # Not with the deployment that made it, if that fails; and RetainExceptOnCreate is no UpdateReplacePolicy.
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert resource["Properties"]["EnableKeyRotation"] is True
 
 
@@ -107,6 +108,13 @@ def test_what_other_stacks_need_is_exported(template: Template) -> None:
     parameter = template.property("LayerParameter", "Name")
     assert (parameter, template.property("LayerParameter", "Type")) == ("/service-keys/layer-arn", "String")
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]
+
+
+def test_the_layer_names_every_runtime_that_it_runs_on(template: Template) -> None:
+    """The console hides a layer from functions of other runtimes."""
+    (layer,) = (properties for _, properties in template.resources("AWS::Lambda::LayerVersion"))
+
+    assert layer["CompatibleRuntimes"] == ["python3.11", "python3.12", "python3.13", "python3.14"]
 
 
 def test_the_layer_is_built_anew_for_another_architecture() -> None:

@@ -1,10 +1,12 @@
 """What is deployed is exactly what was looked at: pinned, with hashes, complete for Lambda's Python, nothing spare."""
 
+import itertools
 import re
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -20,7 +22,8 @@ LAMBDA = {
     "sys_platform": "linux",
 }
 LOCKED = re.compile(
-    r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+) \\\n(?P<hashes>(?: {4}--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
+    r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?: ; (?P<marker>[^\\\n]+))? \\\n"
+    r"(?P<hashes>(?: {4}--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
     re.MULTILINE,
 )
 
@@ -54,9 +57,24 @@ def test_a_lock_holds_what_lambda_needs_and_nothing_else(folder: str, machine: s
     assert locked == set().union(*(needed(name, machine) for name in direct(folder)))
 
 
-@pytest.mark.parametrize("folder", ["layers/service_keys", "functions/authorizer"])
-def test_every_line_of_a_lock_is_a_pin_with_hashes(folder: str) -> None:
-    text = (ROOT / folder / "requirements.txt").read_text()
+LOCKS = [
+    "requirements-dev.txt",
+    "benchmarks/requirements.txt",
+    "layers/service_keys/requirements.txt",
+    "functions/authorizer/requirements.txt",
+]
+
+
+def test_every_lock_is_among_those_that_are_checked() -> None:
+    """A new requirements file needs hashes too."""
+    assert {str(path.relative_to(ROOT)) for path in ROOT.glob("[!.]*/**/requirements*.txt")} | {
+        path.name for path in ROOT.glob("requirements*.txt")
+    } == set(LOCKS)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_line_of_a_lock_is_a_pin_with_hashes(lock: str) -> None:
+    text = (ROOT / lock).read_text()
 
     rest = LOCKED.sub("", text)
 
@@ -68,3 +86,75 @@ def test_a_build_takes_nothing_that_the_lock_does_not_know(folder: str) -> None:
     (install,) = re.findall(r"pip install(?:.*\\\n)*.*", (ROOT / folder / "Makefile").read_text())
 
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(install.split())
+
+
+@pytest.mark.parametrize(
+    ("python", "platform"),
+    list(
+        itertools.product(
+            ["3.11", "3.12", "3.13", "3.14"], [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
+        )
+    ),
+)
+def test_the_lock_of_development_is_complete(python: str, platform: tuple[str, str]) -> None:
+    """`make` installs without dependencies what it pins, so nothing that a package needs may be missing from it."""
+    system, machine = platform
+    environment = {
+        **LAMBDA,
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": system,
+        "platform_system": system.title(),
+        "platform_machine": machine,
+        "extra": "",
+    }
+    text = (ROOT / "requirements-dev.txt").read_text()
+    locked = {
+        match["name"]
+        for match in LOCKED.finditer(text)
+        if not match["marker"] or Marker(match["marker"]).evaluate(environment)
+    }
+
+    # Installed here is all of it but what belongs to other platforms or Pythons.
+    installed = {name for name in locked if _requires(name) is not None}
+    missing = {
+        f"{name} needs {requirement}"
+        for name in installed
+        for requirement in map(Requirement, _requires(name) or [])
+        if (requirement.marker is None or requirement.marker.evaluate(environment))
+        and canonicalize_name(requirement.name) not in locked
+    }
+    assert missing == set()
+    assert len(installed) > 100
+
+
+def _requires(name: str) -> list[str] | None:
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return None
+
+
+def test_make_installs_by_hash_and_runs_no_code_of_packages() -> None:
+    """An sdist would run its own build, with build tools that no lock knows."""
+    (options,) = re.findall(r"^INSTALL := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(options.split())
+    installs = re.findall(r"pip install|\$\(INSTALL\)", (ROOT / "Makefile").read_text())
+    assert installs == ["pip install", "$(INSTALL)", "$(INSTALL)"]
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_pins_what_it_runs_by_hash(workflow: Path) -> None:
+    """A tag can be moved to other code; the comment says which version the hash is."""
+    text = workflow.read_text()
+
+    actions = re.findall(r"uses: (.*)", text)
+    assert actions
+    for action in actions:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+    for image in re.findall(r"image: (.*)", text):
+        assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
+    assert "-latest" not in text

@@ -190,6 +190,7 @@ def now() -> str:
 def endpoint(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
     """Make a Lambda handler for an API Gateway REST route of a function from request to response."""
     origin = settings.allowed_origin()
+    cors = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED} if origin else {}
 
     @functools.wraps(handle)
     def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
@@ -203,8 +204,7 @@ def endpoint(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, An
             "Content-Type": "application/json",
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
-            "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": _EXPOSED,
+            **cors,
             **response.headers,
         }
         answer = _to_json(body | {"requestId": request_id})

@@ -23,8 +23,13 @@ def kms_key() -> str:
 
 
 def allowed_origin() -> str:
-    """Return the one web origin from which browsers may call the API."""
-    return _required("ALLOWED_ORIGIN", "a web origin such as https://admin.example.com")
+    """Return the one web origin from which browsers may call the API; empty if pages of other origins may not."""
+    if "ALLOWED_ORIGIN" not in os.environ:
+        raise ConfigurationError(
+            "The environment variable ALLOWED_ORIGIN is not set. Set it to a web origin such as "
+            "https://admin.example.com, or to an empty value to let no other origin call the API."
+        )
+    return os.environ["ALLOWED_ORIGIN"]
 
 
 def metrics_namespace() -> str:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.unit.local.raw_http import ask
+
 if TYPE_CHECKING:
     import requests
 
@@ -30,14 +32,16 @@ def test_a_function_gets_the_event_of_a_rest_api(stack: LocalStack, client: requ
 
     event = _event(response)
     assert event["resource"] == "/things/{id}"
-    assert event["path"] == "/things/a/b c"
-    assert event["pathParameters"] == {"id": "a/b c"}
+    assert event["path"] == "/things/a%2Fb%20c"
+    assert event["pathParameters"] == {"id": "a%2Fb%20c"}
     assert event["queryStringParameters"] == {"x": "2", "empty": ""}
     assert event["multiValueQueryStringParameters"] == {"x": ["1", "2"], "empty": [""]}
     assert event["headers"]["X-Client"] == "curl"
     assert (event["body"], event["isBase64Encoded"], event["stageVariables"]) == (None, False, None)
     context = event["requestContext"]
+    assert context["path"] == event["path"]
     assert context["requestId"] == response.headers["x-amzn-RequestId"]
+    assert context["extendedRequestId"] == response.headers["x-amz-apigw-id"]
     assert context["identity"] == {"sourceIp": "127.0.0.1", "userAgent": "test"}
     assert (context["httpMethod"], context["resourcePath"], context["stage"]) == ("GET", "/things/{id}", "live")
 
@@ -64,7 +68,7 @@ def test_a_body_may_come_in_chunks(stack: LocalStack, client: requests.Session) 
 
 def test_headers_keep_their_spelling_and_all_their_values(stack: LocalStack) -> None:
     address = urlsplit(stack.url)
-    request = "GET /open HTTP/1.1\r\nHost: x\r\nx-tAg: one\r\nx-tAg: two\r\nConnection: close\r\n\r\n"
+    request = f"GET /open HTTP/1.1\r\nHost: {address.netloc}\r\nx-tAg: one\r\nx-tAg: two\r\nConnection: close\r\n\r\n"
 
     with socket.create_connection((address.hostname, address.port)) as connection, connection.makefile("rb") as reply:
         connection.sendall(request.encode())
@@ -177,6 +181,69 @@ def test_a_body_over_ten_megabytes_is_refused(stack: LocalStack, client: request
 
     assert response.status_code == 413
     assert response.json()["type"] == "REQUEST_TOO_LARGE"
+
+
+@pytest.mark.parametrize("path", ["/things/%", "/things/%2", "/things/%zz", "/things/1?x=%", "/things/1?x=%G0"])
+def test_a_broken_percent_encoding_is_a_bad_request(stack: LocalStack, path: str) -> None:
+    """API Gateway answers before it looks for a route, or at the token."""
+    answer = ask(stack.url, "GET", path)
+
+    assert (answer.status, json.loads(answer.body)) == (400, {"type": "DEFAULT_4XX", "message": "Bad Request"})
+    assert answer.headers["x-amzn-errortype"] == "BadRequestException"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "error_type"),
+    [
+        ("GET", "/elsewhere", {}, "MissingAuthenticationTokenException"),
+        ("POST", "/things", {}, "UnauthorizedException"),
+        ("POST", "/things", {"Authorization": "unauthorized"}, "UnauthorizedException"),
+        ("POST", "/things", {"Authorization": "deny"}, "AccessDeniedException"),
+        ("POST", "/things", {"Authorization": "crash"}, "AuthorizerConfigurationException"),
+        ("GET", "/open?answer=error", {}, "InternalServerErrorException"),
+        ("GET", "/open", {}, None),
+        ("OPTIONS", "/things", {}, None),
+    ],
+)
+def test_gateway_responses_name_the_type_of_the_error(
+    stack: LocalStack, client: requests.Session, method: str, path: str, headers: dict[str, str], error_type: str | None
+) -> None:
+    """The header has API Gateway's name for the error, even if the API changes status and body."""
+    response = client.request(method, stack.url + path, headers=headers)
+
+    assert response.headers.get("x-amzn-ErrorType") == error_type
+    assert response.headers["x-amzn-RequestId"]
+    assert len(response.headers["x-amz-apigw-id"]) == 16
+
+
+@pytest.mark.parametrize("path", ["/open", "/elsewhere"])
+def test_a_client_may_choose_the_request_id(stack: LocalStack, client: requests.Session, path: str) -> None:
+    """As on AWS, so that only the extended id can be trusted."""
+    headers = {"x-AMZN-requestid": "chosen-by-the-client", "x-amz-apigw-id": "chosen-by-the-client"}
+
+    response = client.get(stack.url + path, headers=headers)
+
+    assert response.headers["x-amzn-RequestId"] == "chosen-by-the-client"
+    assert response.headers["x-amz-apigw-id"] != "chosen-by-the-client"
+    if path == "/open":
+        context = response.json()["requestContext"]
+        assert context["requestId"] == "chosen-by-the-client"
+        assert context["extendedRequestId"] == response.headers["x-amz-apigw-id"]
+
+
+@pytest.mark.parametrize("chosen", ["", "two words", '"quoted"', "x" * 129])
+def test_a_request_id_of_another_form_is_replaced(stack: LocalStack, client: requests.Session, chosen: str) -> None:
+    """API Gateway takes tokens of up to 128 characters."""
+    response = client.get(f"{stack.url}/open", headers={"x-amzn-RequestId": chosen})
+
+    assert response.headers["x-amzn-RequestId"] not in {"", chosen}
+
+
+def test_a_response_over_six_megabytes_is_a_bad_gateway(stack: LocalStack, client: requests.Session) -> None:
+    """Lambda passes on no more than that."""
+    response = client.post(f"{stack.url}/things", headers=ALLOW, data=b"x" * (6 * 1024 * 1024))
+
+    assert (response.status_code, response.json()) == (502, {"type": "DEFAULT_5XX"})
 
 
 def test_a_preflight_needs_no_token(stack: LocalStack, client: requests.Session) -> None:

@@ -55,7 +55,7 @@ def test_a_function_can_be_called_without_http(stack: LocalStack) -> None:
     response = stack.functions["Echo"].invoke(event)
 
     assert response["statusCode"] == 200
-    assert event["pathParameters"] == {"id": "a b"}
+    assert event["pathParameters"] == {"id": "a%20b"}
     assert event["requestContext"]["authorizer"] == {"principalId": "ada"}
 
 

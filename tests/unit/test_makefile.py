@@ -1,0 +1,150 @@
+"""The Makefile and .ci/run in a made-up checkout, with stand-ins for Python, pip and make."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Makes a virtual environment whose programs say on their output what they do, as the real ones may.
+PYTHON = """#!/bin/sh
+[ "$1" = -c ] && exit 0
+echo "creating $3"
+mkdir -p "$3/bin"
+cat >"$3/bin/python" <<'END'
+#!/bin/sh
+case "$2" in
+  pip) echo "installing: $*"; echo "$*" >>installed ;;
+  local) echo "the.made-up.token" ;;
+esac
+END
+chmod +x "$3/bin/python"
+"""
+
+# Writes the report that pytest is asked for, with one test of the kind that the target runs.
+MAKE = """#!/bin/sh
+report=$(expr "$PYTEST_ADDOPTS" : '--junitxml=\\(.*\\)')
+[ -z "$report" ] && exit 0
+cases=
+for kind in unit functional template; do cases="$cases<testcase classname='tests.$kind.test_x' name='test_x'/>"; done
+echo "<testsuites><testsuite>$cases</testsuite></testsuites>" >"$report"
+"""
+VENV_PYTHON = f"""#!/bin/sh
+[ "$1" = -m ] && exit 1
+exec {sys.executable} "$@"
+"""
+HELPER = """#!/bin/sh
+echo "$0 $*" >>"$MARKER"
+echo http://127.0.0.1:1
+"""
+
+
+def script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("options", [["-s"], []])
+def test_make_token_prints_the_token_and_nothing_else(tmp_path: Path, options: list[str]) -> None:
+    """In a fresh checkout too, where everything is installed first: messages go to stderr."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements-dev.txt").touch()
+    script(tmp_path / "python", PYTHON)
+    command = ["make", *options, "token", f"PYTHON={tmp_path / 'python'}"]
+    # This process may have been started by make, whose options would apply to that one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        for _ in range(2)
+    )
+
+    assert first.stdout == second.stdout == "the.made-up.token\n"
+    assert re.findall("Installing what|creating|installing", first.stderr) == [
+        "Installing what",
+        "creating",
+        "installing",
+    ]
+    assert second.stderr == ""
+    assert "--require-hashes" in (tmp_path / "installed").read_text()
+
+
+def test_an_old_python_is_reported_on_stderr(tmp_path: Path) -> None:
+    """The reason is not taken for a token."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements-dev.txt").touch()
+    script(tmp_path / "python", "#!/bin/sh\n[ $1 = -V ] && echo Python 3.9.1\nexit 1\n")
+
+    ran = subprocess.run(
+        ["make", "-s", "token", f"PYTHON={tmp_path / 'python'}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ran.returncode != 0
+    assert ran.stdout == ""
+    assert "Needs Python 3.11 or later" in ran.stderr
+
+
+def ci(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run .ci/run in a checkout beside which there are programs of the names that it looks for."""
+    checkout = folder / "checkout"
+    shutil.copytree(ROOT / ".ci", checkout / ".ci")
+    script(checkout / ".venv" / "bin" / "python", VENV_PYTHON)
+    script(folder / "bin" / "make", MAKE)
+    for name in ("dynamodb-local", "lambda-base-image"):
+        script(folder / "shared" / "tools" / name, HELPER)
+    kept = {name: value for name, value in os.environ.items() if name not in {"CI", "DYNAMODB_ENDPOINT"}}
+    path = f"{folder / 'bin'}:{kept['PATH']}"
+    return subprocess.run(
+        [checkout / ".ci" / "run"],
+        env={**kept, "PATH": path, "MARKER": str(folder / "marker"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("environment", [{}, {"CI": ""}, {"CI": "false"}], ids=str)
+def test_a_developer_runs_no_program_beside_the_checkout(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A folder named shared/tools beside a checkout is not the project's."""
+    ran = ci(tmp_path, **environment)
+
+    assert not (tmp_path / "marker").exists()
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "OK")
+    assert re.search(r"^integration +NOT RUN: no DYNAMODB_ENDPOINT was given$", ran.stdout, re.MULTILINE)
+    assert re.search(r"^e2e +NOT RUN: there is no Docker engine$", ran.stdout, re.MULTILINE)
+
+
+def test_ci_takes_the_programs_beside_the_checkout(tmp_path: Path) -> None:
+    """The machine that CI runs on has them there."""
+    ran = ci(tmp_path, CI="true")
+
+    started = (tmp_path / "marker").read_text()
+    assert "dynamodb-local start" in started
+    assert "lambda-base-image up" in started
+    assert ran.returncode == 0
+
+
+def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
+    """Slow tests are a stage, and a line, of their own."""
+    ran = ci(tmp_path)
+
+    counts = dict(re.findall(r"^(\w+) +(\d+) passed$", ran.stdout, re.MULTILINE))
+    assert counts == {"unit": "1", "functional": "1", "template": "1", "slow": "3", "fuzz": "3"}
+    assert "=== slow (" in ran.stdout
