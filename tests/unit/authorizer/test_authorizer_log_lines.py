@@ -155,11 +155,11 @@ def test_a_hostile_response_during_an_outage_makes_no_long_line(
 ) -> None:
     """Bound the warning that a JWKS of before is served stale, too."""
     keys = IssuerKeys(server.url, clock=clock)
-    keys.key_for({"kid": "RS256"})
+    keys._sets.current()
     clock.now += 301
     with raw_issuer(RESPONSES[case]) as url:
         keys._url = url
-        keys.key_for({"kid": "RS256"})
+        keys._sets.current()
 
     assert len(caplog.records) == 1
     assert longest(caplog.records) <= LONGEST_LINE
@@ -183,7 +183,7 @@ def test_the_reason_of_an_outage_is_its_type_and_the_start_of_its_text(
     monkeypatch.setattr("issuer_keys.download", fail)
 
     with pytest.raises(KeyUnavailableError, match=r"this function can reach it\.$") as raised:
-        IssuerKeys(f"https://issuer.example/{'y' * 5000}").key_for({"kid": "k"})
+        IssuerKeys(f"https://issuer.example/{'y' * 5000}")._fetch()
 
     assert text in str(raised.value)
     assert len(str(raised.value)) <= 600
@@ -205,7 +205,7 @@ def test_a_code_of_ssm_makes_no_long_message() -> None:
 
     for status in (400, 503):
         with pytest.raises(KeyUnavailableError) as raised:
-            SharedSecret(issuer.PARAMETER, ssm=Ssm(status)).key_for({})
+            SharedSecret(issuer.PARAMETER, ssm=Ssm(status))._fetch()
         assert len(str(raised.value)) <= 600
         assert "Y" not in str(raised.value)
 
