@@ -16,6 +16,8 @@ from tests.unit.authorizer.issuer import SigningKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ISSUED_AT = 1_750_000_000
+"""The moment to which the tokens' times relate, until they are sent."""
 PAGE = Path(__file__).parents[3] / "docs/identity-providers.md"
 
 Claims = dict[str, Any]
@@ -46,6 +48,12 @@ class Token:
     reason: str = ""
     algorithm: str = ""
 
+    def claims_as_of_now(self) -> Claims:
+        """Return the claims of a token that the provider issues at this moment."""
+        elapsed = int(time.time()) - ISSUED_AT
+        moments = {"iat", "nbf", "exp", "auth_time"}
+        return {name: value + elapsed if name in moments else value for name, value in self.claims.items()}
+
 
 @dataclass(frozen=True)
 class Provider:
@@ -73,8 +81,7 @@ class Provider:
 
 
 def times(lifetime: int = 3600) -> Claims:
-    now = int(time.time())
-    return {"iat": now - 1, "exp": now + lifetime}
+    return {"iat": ISSUED_AT - 1, "exp": ISSUED_AT + lifetime}
 
 
 def without(claims: Claims, *names: str) -> Claims:
@@ -95,7 +102,7 @@ def cognito() -> list[Provider]:
         "iss": pool,
         "origin_jti": "c2a5f4b4-0000-4000-8000-000000000002",
         "event_id": "c2a5f4b4-0000-4000-8000-000000000003",
-        "auth_time": int(time.time()) - 1,
+        "auth_time": ISSUED_AT - 1,
         "jti": "c2a5f4b4-0000-4000-8000-000000000004",
         **times(),
     }
@@ -177,7 +184,7 @@ def okta() -> Provider:
         "cid": "0oamadeup0000000000",
         "uid": "00umadeup0000000000",
         "scp": ["openid", "profile"],
-        "auth_time": int(time.time()) - 1,
+        "auth_time": ISSUED_AT - 1,
         "sub": "ada@example.com",
         "groups": ["Everyone", "Key Admins"],
         **times(),
@@ -201,7 +208,7 @@ def entra_id() -> Provider:
     access = {
         "aud": "66666666-7777-8888-9999-000000000000",
         "iss": f"https://login.microsoftonline.com/{tenant}/v2.0",
-        "nbf": int(time.time()) - 1,
+        "nbf": ISSUED_AT - 1,
         "aio": "made-up",
         "azp": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
         "azpacr": "0",
@@ -280,7 +287,7 @@ def clerk() -> Provider:
         "fva": [3, -1],
         "iss": "https://clerk.example.com",
         "metadata": {"role": "admin"},
-        "nbf": int(time.time()) - 11,
+        "nbf": ISSUED_AT - 11,
         "sid": "sess_madeup00000000000000000",
         "sts": "active",
         "sub": "user_madeup00000000000000000",
@@ -313,7 +320,7 @@ def firebase() -> Provider:
         "admin": True,
         "iss": "https://securetoken.google.com/example-project",
         "aud": "example-project",
-        "auth_time": int(time.time()) - 1,
+        "auth_time": ISSUED_AT - 1,
         "user_id": "madeupuid0000000000000000001",
         "sub": "madeupuid0000000000000000001",
         "email": "ada@example.com",
@@ -355,7 +362,7 @@ def supabase() -> list[Provider]:
         "user_metadata": {"email": "ada@example.com", "email_verified": True},
         "role": "authenticated",
         "aal": "aal1",
-        "amr": [{"method": "password", "timestamp": int(time.time()) - 1}],
+        "amr": [{"method": "password", "timestamp": ISSUED_AT - 1}],
         "session_id": "f2b6a000-0000-4000-8000-000000000002",
         "is_anonymous": False,
         **times(),

@@ -73,7 +73,7 @@ def answer(
 
 def ask(key: SigningKey, sent: Token, log: pytest.LogCaptureFixture) -> Answer:
     header = {**sent.header, **({"alg": sent.algorithm} if sent.algorithm else {})}
-    event = {"authorizationToken": f"Bearer {token(key, sent.claims, **header)}", "methodArn": METHOD_ARN}
+    event = {"authorizationToken": f"Bearer {token(key, sent.claims_as_of_now(), **header)}", "methodArn": METHOD_ARN}
     try:
         effect = load_app().handler(event, None)["policyDocument"]["Statement"][0]["Effect"]
     except Exception as error:  # noqa: BLE001 - API Gateway sees the message alone
