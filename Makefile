@@ -19,7 +19,7 @@ BENCH_VENV := .venv-bench
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate clean
+.PHONY: help run token test test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate deploy clean
 .PHONY: docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
@@ -107,6 +107,11 @@ build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm6
 	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)
+
+deploy: $(VENV)/ready ## Deploy what make build made, with the parameters in samconfig.toml (STAGE=dev or prod)
+	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
+	@$(BIN)/python -m local check-deployment "$(STAGE)"
+	@exec $(BIN)/sam deploy --config-env "$(STAGE)" $(DEPLOY_OPTIONS)
 
 docker: $(VENV)/ready
 	@$(BIN)/python -m local docker

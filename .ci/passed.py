@@ -21,7 +21,7 @@ def outcomes(folder: Path) -> Counter[tuple[str, str]]:
         for case in ET.parse(report).iter("testcase"):  # noqa: S314
             # Such as tests.unit.local.test_local_sam; a module that cannot be imported stands in the name instead.
             place = (case.get("classname") or case.get("name") or "").split(".")
-            # The functional tests are integration's as well, and some of them fuzz's or slow, each in a report of its own.
+            # The functional tests are integration's as well, and some are fuzz's or slow, each in a report of its own.
             kind = report.stem if report.stem in KINDS else place[1] if len(place) > 1 else ""
             tags = {child.tag for child in case}
             outcome = "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"

@@ -104,6 +104,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     retained.set_defaults(command=_retained)
 
+    deployment = commands.add_parser(
+        "check-deployment",
+        help="check the parameters of a deployment",
+        description="Check the parameters that samconfig.toml gives for a stage as CloudFormation will check them, but "
+        "before anything is uploaded. Fail where one is missing or not allowed.",
+    )
+    deployment.add_argument("stage", help="such as dev or prod")
+    deployment.set_defaults(command=_check_deployment)
+
     artifacts = commands.add_parser(
         "artifacts",
         help="check what sam build made",
@@ -177,6 +186,21 @@ def _retained(_: argparse.Namespace) -> int:
 
     # None of the answers is in what it prints.
     print(json.dumps(retained(Template.load(parameters("http://127.0.0.1")).cloudformation), indent=2))
+    return 0
+
+
+def _check_deployment(options: argparse.Namespace) -> int:
+    from local.deployment import check
+    from local.template import TemplateError
+
+    try:
+        check(options.stage)
+    except TemplateError as exc:
+        print(
+            f"{exc}. Correct parameter_overrides under [{options.stage}.deploy.parameters] in samconfig.toml.",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

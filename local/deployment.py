@@ -1,0 +1,49 @@
+"""The parameters of a deployment, checked before anything is uploaded.
+
+`sam deploy --guided` takes Enter as the answer for a parameter that has no default, uploads the code, and only then
+lets CloudFormation refuse the empty value.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from local.template import Template, TemplateError
+
+SAMCONFIG = Path(__file__).parents[1] / "samconfig.toml"
+
+
+def check(stage: str, path: Path = SAMCONFIG) -> None:
+    """Check the parameters that the file gives for a stage.
+
+    Raises:
+        TemplateError: A parameter is missing, unknown or not allowed; or the file has no such stage.
+    """
+    Template.load(parameters(stage, path))
+
+
+def parameters(stage: str, path: Path = SAMCONFIG) -> dict[str, str]:
+    """Return the parameters that the file gives for a stage, read as `sam deploy` reads them.
+
+    Raises:
+        TemplateError: The file cannot be read, or has no such stage.
+    """
+    from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
+
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = settings[stage]["deploy"]["parameters"].get("parameter_overrides", "")
+    except tomllib.TOMLDecodeError as exc:
+        message = f"{path.name} is not valid TOML: {exc}"
+        raise TemplateError(message) from exc
+    except KeyError as exc:
+        message = f"{path.name} has no stage {stage}"
+        raise TemplateError(message) from exc
+    overrides = given if isinstance(given, list) else [given]
+    return {
+        name: value
+        for text in overrides
+        if text
+        for name, value in CfnParameterOverridesType().convert(text, None, None).items()
+    }

@@ -1,0 +1,88 @@
+"""Deployments as samconfig.toml describes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.deployment import SAMCONFIG, check, parameters
+from local.template import TemplateError
+from tests.template.conftest import DEPLOYMENT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GIVEN = " ".join(f'{name}="{value}"' for name, value in DEPLOYMENT.items())
+
+
+def config(folder: Path, overrides: str, stage: str = "dev") -> Path:
+    path = folder / "samconfig.toml"
+    path.write_text(f"version = 0.1\n[{stage}.deploy.parameters]\nparameter_overrides = '{overrides}'\n")
+    return path
+
+
+def test_a_run_without_changes_is_no_failure() -> None:
+    """A pipeline may deploy the same version again. No stage asks questions, to which Enter would be an answer."""
+    settings = tomllib.loads(SAMCONFIG.read_text())
+
+    deployments = [section["deploy"]["parameters"] for section in settings.values() if isinstance(section, dict)]
+    assert len(deployments) == 3
+    assert {deployment["fail_on_empty_changeset"] for deployment in deployments} == {False}
+    assert not [deployment for deployment in deployments if deployment.get("guided")]
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_a_fresh_checkout_names_the_missing_parameters(stage: str) -> None:
+    """What only the deployer knows is asked for before anything is uploaded."""
+    with pytest.raises(TemplateError, match="needs a value for the parameter AdminClaimRule, JwtAudience, JwtIssuer"):
+        check(stage)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (GIVEN.replace('https://issuer.example.com/"', '"', 1), "Parameter JwtIssuer: give the issuer exactly"),
+        (GIVEN.replace("role=admin", ""), "Parameter AdminClaimRule: must"),
+        (GIVEN.replace("service-keys", " "), "Parameter JwtAudience: give one audience"),
+        (GIVEN + ' JwksUrl=""', "Give JwksUrl"),
+        (GIVEN + ' AllowedOrigins="x"', "no parameter AllowedOrigins"),
+        (GIVEN + ' LogLevel="WARNING"', "Parameter LogLevel: must be one of DEBUG, INFO"),
+        ("", "needs a value for the parameter"),
+    ],
+)
+def test_an_empty_or_wrong_parameter_is_refused(tmp_path: Path, overrides: str, words: str) -> None:
+    """Each with the reason that CloudFormation would give after the upload."""
+    with pytest.raises(TemplateError, match=words):
+        check("dev", config(tmp_path, overrides))
+
+
+def test_parameters_are_read_as_sam_reads_them(tmp_path: Path) -> None:
+    """Quotes and spaces in a value arrive as they were meant."""
+    path = config(tmp_path, GIVEN + r" AlarmEmail=ops@example.com")
+
+    assert parameters("dev", path) == DEPLOYMENT | {"AlarmEmail": "ops@example.com"}
+    check("dev", path)
+
+
+def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
+    """A typing error does not deploy with the defaults."""
+    with pytest.raises(TemplateError, match=r"samconfig\.toml has no stage prd"):
+        check("prd", config(tmp_path, GIVEN))
+
+
+def test_the_command_says_where_to_correct_it() -> None:
+    """The command that `make deploy` runs first."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "local", "check-deployment", "prod"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "JwtIssuer. Correct parameter_overrides under [prod.deploy.parameters] in samconfig.toml." in ran.stderr
