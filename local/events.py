@@ -5,6 +5,7 @@ Its fields: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import uuid
 from datetime import UTC, datetime
@@ -71,6 +72,7 @@ def rest_event(
         "accountId": ACCOUNT_ID,
         "apiId": API_ID,
         "domainName": _last(header_values, "host") or "127.0.0.1",
+        "extendedRequestId": _extended_request_id(),
         "httpMethod": method,
         "identity": {"sourceIp": "127.0.0.1", "userAgent": _last(header_values, "user-agent")},
         "path": unquote(path),
@@ -99,6 +101,11 @@ def rest_event(
         "body": text or None,
         "isBase64Encoded": False,
     }
+
+
+def _extended_request_id() -> str:
+    """Make up an id in API Gateway's form, which the sender of a request cannot choose."""
+    return base64.b64encode(uuid.uuid4().bytes[:11]).decode()
 
 
 def _pairs(values: Mapping[str, str] | Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
