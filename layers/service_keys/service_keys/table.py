@@ -678,8 +678,8 @@ def _check_version(version: int, if_match: frozenset[int] | None) -> None:
 
 def _version_conflict(version: int) -> NoReturn:
     raise VersionConflict(
-        f"If-Match does not match: the key is in version {version} now. Get the key again, check your change against it, "
-        f'and send its ETag: "{version}". A weak tag such as W/"{version}" never matches.'
+        f"If-Match does not match: the key is in version {version} now. Get the key again, check your change against "
+        f'it, and send its ETag: "{version}". A weak tag such as W/"{version}" never matches.'
     )
 
 
