@@ -19,7 +19,7 @@ _NUMBER_MAX_LENGTH: Final = 2
 _WORDS: Final = frozenset(
     """
     access account api app application auth authority aws azure base basic bot bearer bucket cert certificate client
-    code connection consumer cookie customer data database db dsn domain email endpoint env environment expires field
+    code connection consumer cookie customer data database db dd dsn domain email endpoint env environment expires field
     google grant host hook http https id installation instance issuer key kid license login mail merchant method name
     namespace number oauth org organization owner part partner pass passphrase passwd password path pem phone pin
     platform port prefix private project provider pub public publishable realm refresh region role scope scopes secret

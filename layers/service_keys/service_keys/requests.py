@@ -61,6 +61,7 @@ _OTHER_WORDS: Final = {
 }
 """Field names of comparable APIs, by the field of this API that an administrator who sends them means."""
 _SIMILARITY: Final = 0.75
+_RESEMBLING_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,19}")
 
 
 def _printable_name(name: str) -> str:
@@ -301,6 +302,8 @@ def _unknown_field(name: str, fields: tuple[str, ...]) -> Detail:
 
 def _similar(name: str, fields: tuple[str, ...]) -> str | None:
     """Return the field that an unknown name stands for; None if it resembles none, and may be a secret."""
+    if not _RESEMBLING_NAME.fullmatch(name):
+        return None
     plain = _plain(name)
     for field in fields:
         if plain in {_plain(word) for word in (field, *_OTHER_WORDS[field])}:
