@@ -158,7 +158,10 @@ def test_json_may_be_declared_in_its_usual_ways(content_type: str) -> None:
     [
         ("", "The body is empty. Send one JSON object."),
         (" \n", "The body is empty. Send one JSON object."),
-        ("{", "The body is not valid JSON. Send one JSON object."),
+        ("{", "The body is not valid JSON (line 1, column 2). Send one JSON object."),
+        ('{\n"a": }', "The body is not valid JSON (line 2, column 6). Send one JSON object."),
+        ('{"a": NaN}', "The body is not valid JSON. Send one JSON object."),
+        ("[" * 16_000, "The body is not valid JSON. Send one JSON object."),
         ('{"name": "Caf\udce9"}', "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8."),
     ],
 )

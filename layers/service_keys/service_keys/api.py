@@ -141,10 +141,14 @@ class Request:
             text = None
         if text is None:
             raise errors.InvalidRequest("The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8.")
-        with suppress(ValueError, RecursionError):
+        try:
             return _from_json(text)
+        except json.JSONDecodeError as error:
+            place = f" (line {error.lineno}, column {error.colno})"
+        except (ValueError, RecursionError):
+            place = ""
         # Raised out here: the error of the JSON parser holds the body, and `from None` only hides it in the chain.
-        raise errors.InvalidRequest("The body is not valid JSON. Send one JSON object.")
+        raise errors.InvalidRequest(f"The body is not valid JSON{place}. Send one JSON object.")
 
     def _raw_body(self) -> bytes:
         raw = self._event.get("body") or ""

@@ -1,4 +1,4 @@
-"""Whether the name of a field that a request sent may stand in a message or a log.
+"""Whether the name of a field that a request sent may stand in a message, and which valid name it resembles.
 
 A secret that an administrator pasted in the wrong place can be a name: of a field of the body, of a field of the key,
 of a query parameter.
@@ -7,7 +7,10 @@ of a query parameter.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MAX_LENGTH: Final = 40
 _SHORT: Final = 16
@@ -16,6 +19,8 @@ _SHORT_NAME: Final = re.compile("[a-z]+(?:[A-Z][a-z]+)*")
 _NAME: Final = re.compile("[A-Za-z][A-Za-z0-9_-]*")
 _WORD: Final = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _NUMBER_MAX_LENGTH: Final = 2
+_RESEMBLING: Final = re.compile("[A-Za-z][A-Za-z0-9_ -]{0,19}")
+_SIMILARITY: Final = 0.75
 _WORDS: Final = frozenset(
     """
     access account api app application auth authority aws azure base basic bot bearer bucket cert certificate client
@@ -40,3 +45,26 @@ def is_echoable(name: str) -> bool:
     return all(
         word.lower() in _WORDS or (word.isdigit() and len(word) <= _NUMBER_MAX_LENGTH) for word in _WORD.findall(name)
     )
+
+
+def resembled(name: str, valid: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Return the valid name that an unknown one stands for; None if it resembles none, and may be a secret.
+
+    Args:
+        name: As it was sent. Case, underscores and hyphens make no difference.
+        valid: The valid names, each with the words that comparable APIs use for it.
+    """
+    if not _RESEMBLING.fullmatch(name):
+        return None
+    import difflib  # 80 KB of source, which no request needs that is in order
+
+    plain = _plain(name)
+    for each, others in valid.items():
+        if plain in {_plain(word) for word in (each, *others)}:
+            return each
+    close = difflib.get_close_matches(plain, valid, n=1, cutoff=_SIMILARITY)
+    return close[0] if close else None
+
+
+def _plain(name: str) -> str:
+    return re.sub("[_ -]", "", name).lower()

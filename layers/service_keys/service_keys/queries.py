@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from service_keys import naming
 from service_keys.errors import Detail, InvalidRequest, KeyNotFound
-from service_keys.field_names import is_echoable
+from service_keys.field_names import is_echoable, resembled
 from service_keys.models import VerificationStatus
 
 if TYPE_CHECKING:
@@ -26,7 +26,14 @@ LIMIT_MAX: Final = 100
 
 VERIFICATIONS: Final = (*get_args(VerificationStatus), "none")
 
-_PARAMETERS: Final = ("active", "service", "verification", "limit", "cursor")
+_PARAMETERS: Final = {
+    "active": ("isActive", "enabled", "status"),
+    "service": ("serviceName", "provider"),
+    "verification": ("verified", "verificationStatus"),
+    "limit": ("pageSize", "perPage", "size", "count", "max", "maxResults"),
+    "cursor": ("nextCursor", "pageToken", "nextToken", "next", "after"),
+}
+"""The valid parameters, each with the words that comparable APIs use for it."""
 _CURSOR_MAX_LENGTH = 128
 _DIGEST_BYTES = 9
 _BOOLEANS = {"true": True, "false": False}
@@ -83,10 +90,13 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> ListQuery:
     details: list[Detail] = []
     values: dict[str, Any] = {}
     for name, given in parameters.items():
+        if name not in _PARAMETERS:
+            details.append(_unknown(name))
+            continue
         try:
             values[name] = _value(name, given)
         except ValueError as problem:
-            details.append(Detail(name if name in _PARAMETERS or is_echoable(name) else "(query)", str(problem)))
+            details.append(Detail(name, str(problem)))
     cursor = values.pop("cursor", None)
     query = ListQuery(**values) if not details else ListQuery()
     if cursor is not None and not details:
@@ -99,10 +109,16 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> ListQuery:
     return query
 
 
+def _unknown(name: str) -> Detail:
+    valid = f"Valid parameters: {', '.join(_PARAMETERS)}"
+    meant = resembled(name, _PARAMETERS)
+    if meant:
+        return Detail(name, f"there is no such parameter; did you mean {meant}? {valid}")
+    return Detail(name if is_echoable(name) else "(query)", f"there is no such parameter; leave it out. {valid}")
+
+
 def _value(name: str, given: Sequence[str]) -> bool | int | str:
     """Read one parameter; the ValueError of one that cannot be taken says what to do."""
-    if name not in _PARAMETERS:
-        raise ValueError(f"there is no such parameter; leave it out. Valid parameters: {', '.join(_PARAMETERS)}")
     if len(given) != 1:
         raise ValueError("give it once")
     (text,) = given

@@ -5,8 +5,6 @@ Nothing here repeats a value. pydantic's own errors hold the input, which is a s
 
 from __future__ import annotations
 
-import difflib
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import (
@@ -28,7 +26,7 @@ from typing_extensions import TypedDict
 from service_keys import naming, secret_rules, services
 from service_keys.characters import Refusal, code_point, refused_in_text
 from service_keys.errors import Detail, InvalidRequest
-from service_keys.field_names import is_echoable
+from service_keys.field_names import is_echoable, resembled
 from service_keys.material import KeyMaterial
 from service_keys.models import MaskedApiKey, StoredKey
 
@@ -60,8 +58,6 @@ _OTHER_WORDS: Final = {
     "service": ("serviceName", "provider"),
 }
 """Field names of comparable APIs, by the field of this API that an administrator who sends them means."""
-_SIMILARITY: Final = 0.75
-_RESEMBLING_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,19}")
 
 
 def _printable_name(name: str) -> str:
@@ -292,28 +288,12 @@ def _unknown_field(name: str, fields: tuple[str, ...]) -> Detail:
         return Detail(name, f"a key's service never changes; store a new key for the other service. {valid}")
     if name in _READ_ONLY:
         return Detail(name, f"the server sets this field, and it cannot be changed; leave it out. {valid}")
-    meant = _similar(name, fields)
+    meant = resembled(name, {field: _OTHER_WORDS[field] for field in fields})
     if meant:
         return Detail(name, f"there is no such field; did you mean {meant}? {valid}")
     if is_echoable(name):
         return Detail(name, f"there is no such field; leave it out. {valid}")
     return Detail("(body)", f"there is no such field as one of those sent; leave it out. {valid}")
-
-
-def _similar(name: str, fields: tuple[str, ...]) -> str | None:
-    """Return the field that an unknown name stands for; None if it resembles none, and may be a secret."""
-    if not _RESEMBLING_NAME.fullmatch(name):
-        return None
-    plain = _plain(name)
-    for field in fields:
-        if plain in {_plain(word) for word in (field, *_OTHER_WORDS[field])}:
-            return field
-    close = difflib.get_close_matches(plain, fields, n=1, cutoff=_SIMILARITY)
-    return close[0] if close else None
-
-
-def _plain(name: str) -> str:
-    return re.sub("[_ -]", "", name).lower()
 
 
 def _listed(fields: tuple[str, ...]) -> str:
