@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service_keys import ServiceKeys
-from tests.functional.conftest import COLLECTION, Admin, ClientsOf, Store
+from tests.functional.conftest import COLLECTION, Admin, ClientsOf, HttpAdmin, Store
 from tests.functional.credentials import CREDENTIALS, GOOGLE_SERVICE_ACCOUNT
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ def test_the_formats_of_at_least_twenty_services_are_known() -> None:
 
 
 @pytest.mark.parametrize("title", CREDENTIALS)
-def test_a_credential_reads_back_byte_for_byte(admin: Admin, consumer: ServiceKeys, title: str) -> None:
-    """Created through the API, read by a consumer."""
+def test_a_credential_reads_back_byte_for_byte(
+    stack: LocalStack, store: Store, consumer: ServiceKeys, title: str
+) -> None:
+    """Created over HTTP, read by a consumer."""
+    admin = HttpAdmin(stack)
     service, key = CREDENTIALS[title]
 
     created = admin.send("POST", COLLECTION, {"name": title, "service": service, "key": key})

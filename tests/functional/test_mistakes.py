@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.canary import CANARY
-from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, HttpAdmin, Store
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, HttpAdmin, Store
 from tests.functional.mistakes import MISTAKES, NAME, NO_ROUTE, TAKEN, Mistake
 
 if TYPE_CHECKING:
@@ -19,22 +19,39 @@ def http(stack: LocalStack, store: Store) -> HttpAdmin:
     return HttpAdmin(stack)
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Any]:
+    """The stored keys and their ids, which the first test creates and the others put back."""
+    return {}
+
+
+@pytest.fixture
+def ids(stack: LocalStack, store: Store, kept: dict[str, Any]) -> dict[str, str]:
+    if not kept:
+        admin = Admin(stack)
+        intranet = admin.create(NAME, SECRET, service="intranet")["id"]
+        spotify = admin.create(TAKEN, SPOTIFY_KEY, service="spotify")["id"]
+        for description in "123":
+            admin.update(intranet, {"description": description})
+        kept |= {"ids": {"{id}": intranet, "{ID}": intranet.upper(), "{spotify}": spotify}, "items": store.items()}
+    for item in kept["items"]:
+        store.put(item)
+    ids: dict[str, str] = kept["ids"]
+    return ids
+
+
 def test_the_table_has_more_than_eighty_mistakes() -> None:
     """Each with a title of its own."""
     assert len({(mistake.title, mistake.method) for mistake in MISTAKES}) == len(MISTAKES) > 80
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake.method} {mistake.title}")
-def test_a_mistake_is_answered_with_advice(http: HttpAdmin, store: Store, mistake: Mistake) -> None:
+def test_a_mistake_is_answered_with_advice(
+    http: HttpAdmin, store: Store, ids: dict[str, str], mistake: Mistake
+) -> None:
     """Status, code, field and text; and nothing is changed."""
-    ids = {
-        "{id}": http.create(NAME, SECRET, service="intranet")["id"],
-        "{spotify}": http.create(TAKEN, SPOTIFY_KEY, service="spotify")["id"],
-    }
-    for description in "123":
-        http.update(ids["{id}"], {"description": description})
     before = store.items()
-    path = mistake.path.replace("{ID}", ids["{id}"].upper())
+    path = mistake.path
     for placeholder, key_id in ids.items():
         path = path.replace(placeholder, key_id)
 
