@@ -180,7 +180,13 @@ class _Schemas:
             ("details",),
             code={"enum": sorted(codes)},
             message={"type": "string", "description": "What is wrong, and what to do."},
-            details={"type": "array", "items": detail, "minItems": 1, "description": "For `VALIDATION_ERROR` alone."},
+            details={
+                "type": "array",
+                "items": detail,
+                "minItems": 1,
+                "maxItems": api.DETAILS_MAX,
+                "description": "For `VALIDATION_ERROR` alone.",
+            },
         )
         self.known["Error"] = _object(success={"const": False}, error=error, requestId={"type": "string"})
 

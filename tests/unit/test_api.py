@@ -10,6 +10,7 @@ import pytest
 
 from local.events import rest_event
 from service_keys import api, errors
+from service_keys.requests import parse_create
 from service_keys.table import Page
 from tests.conftest import Logged
 
@@ -296,6 +297,22 @@ def test_details_are_there_for_validation_alone() -> None:
         {"field": "name", "message": "too long"}
     ]
     assert "details" not in answer_of(raising(errors.InvalidRequest("no")), event())[2]["error"]
+
+
+def test_a_response_does_not_grow_with_the_faults_of_a_body() -> None:
+    """Each fault once, and twenty of them: 16 KB of unknown fields made 400 KB of details."""
+    names = [*(f"unknown{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(500)), *(f"_{n}" for n in range(500))]
+    body = dict.fromkeys(names, 1) | {"name": 7}
+
+    endpoint = api.endpoint(lambda request: api.Response(200, {"data": parse_create(request.body).name}))
+    answer = endpoint(event(body=json.dumps(body)), None)
+
+    details = json.loads(answer["body"])["error"]["details"]
+    assert [detail["field"] for detail in details[:2]] == ["name", "key"]
+    assert (len(details), len(answer["body"]) < 5000) == (20, True)
+
+    few = endpoint(event(body=json.dumps(dict.fromkeys(names[500:], 1) | {"name": "One", "key": SECRET})), None)
+    assert [detail["field"] for detail in json.loads(few["body"])["error"]["details"]] == ["(body)"]
 
 
 def test_unavailability_says_when_to_try_again() -> None:

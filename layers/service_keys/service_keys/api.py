@@ -42,6 +42,8 @@ _IDEMPOTENCY_KEY = re.compile(r"[!-~]{16,128}")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[!\x23-\x7e]*"')
 _VERSION_TAG = re.compile(r'"([1-9][0-9]{0,14})"')
 _ENTITY_TAGS_MAX = 10
+DETAILS_MAX = 20
+"""So many faults are listed, each once: a body of 2,000 unknown fields would otherwise make a response of 400 KB."""
 _BYTE_ORDER_MARK = "\ufeff"
 """Windows programs put one before a file's text; a JSON parser may ignore it (RFC 8259, 8.1)."""
 
@@ -268,7 +270,7 @@ def _failure(error: Exception, log_fields: Mapping[str, object]) -> Response:
     details: tuple[errors.Detail, ...] = ()
     match error:
         case errors.InvalidRequest():
-            details = error.details
+            details = tuple(dict.fromkeys(error.details))[:DETAILS_MAX]
         case errors.AuthenticationRequired():
             headers["WWW-Authenticate"] = "Bearer"
         case errors.KeyStoreUnavailable():
