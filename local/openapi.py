@@ -35,14 +35,14 @@ _REF: Final = "#/components/schemas/{model}"
 _TIMES: Final = ("createdAt", "updatedAt", "keyUpdatedAt", "lastUsed", "checkedAt", "deletedAt", "recoverableUntil")
 
 _DESCRIPTIONS: Final = {
-    400: "The request cannot be taken as it is; `details` say why, field by field.",
+    400: "The request is not valid; `details` say what to correct, field by field.",
     401: "There is no valid token. Nothing was done.",
     403: "The token is valid, but not an administrator's. Nothing was done.",
     404: "There is no such key.",
-    409: "Another key has this name already. Nothing was changed.",
-    412: "The key has changed since the version that `If-Match` names. Nothing was changed.",
+    409: "An API key with this name already exists. Nothing was changed.",
+    412: "`If-Match` does not name the key's version. Nothing was changed.",
     413: "The body is larger than 16 KiB.",
-    415: "The body is not declared as `application/json`.",
+    415: "The body is not declared as `application/json`. Parameters of the media type are ignored.",
     429: "Too many requests. Try again after `Retry-After` seconds.",
     500: "A mistake on our side. Report the `requestId` if it stays.",
     502: "A function failed before it could answer. Report the `requestId` if it stays.",
@@ -192,7 +192,13 @@ class _Schemas:
             ("details",),
             code={"enum": sorted(codes)},
             message={"type": "string", "description": "What is wrong, and what to do."},
-            details={"type": "array", "items": detail, "minItems": 1, "description": "For `VALIDATION_ERROR` alone."},
+            details={
+                "type": "array",
+                "items": detail,
+                "minItems": 1,
+                "maxItems": api.DETAILS_MAX,
+                "description": "For `VALIDATION_ERROR` alone.",
+            },
         )
         self.known["Error"] = _object(success={"const": False}, error=error, requestId={"type": "string"})
 
@@ -326,7 +332,9 @@ def _parameters() -> dict[str, Any]:
         "limit": query("limit", "How many keys a page holds at most.", limit),
         "cursor": query("cursor", "`nextCursor` of the page before, with the same filters.", {"type": "string"}),
         "If-Match": header(
-            "If-Match", "Change the key only in this version: its `ETag`.", {"type": "string", "examples": ['"1"']}
+            "If-Match",
+            "Change the key only in this version: its `ETag`, with the quotation marks. A weak tag never matches.",
+            {"type": "string", "examples": ['"1"']},
         ),
         "Idempotency-Key": header(
             "Idempotency-Key",

@@ -237,9 +237,9 @@ def errors_are_watched() -> Iterator[None]:
     """Look at every error that a handler answers for, and at every one that a reader raises."""
     failure, get = api._failure, ServiceKeys.get
 
-    def watched_failure(error: Exception, request_id: str) -> api.Response:
+    def watched_failure(error: Exception, log_fields: Mapping[str, object]) -> api.Response:
         WATCH.look_at_error("an error in a handler", error)
-        return failure(error, request_id)
+        return failure(error, log_fields)
 
     def watched_get(self: ServiceKeys, service: str, **options: Any) -> ApiKey:
         try:

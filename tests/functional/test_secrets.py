@@ -165,4 +165,5 @@ def test_every_change_leaves_one_audit_line(admin: Admin, logged: Logged) -> Non
     assert {line["keyId"] for line in audits} == {key["id"]}
     assert {line["principal"] for line in audits} == {"ada"}
     assert [line["requestId"] for line in audits[1:]] == [changed.body["requestId"], deleted.body["requestId"]]
+    assert len({line["extendedRequestId"] for line in audits}) == 3, "one of each request, which no sender chooses"
     assert not [mark for mark in MARKS if mark in shown(logged())]

@@ -112,7 +112,10 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
         access = given.property(stage, "AccessLogSetting")
         assert bool(access) == (logging == "true")
         if access:
-            assert json.loads(access["Format"])["requestId"] == "$context.requestId"
+            line = json.loads(access["Format"])
+            assert line["requestId"] == "$context.requestId"
+            # The sender of a request can choose the one, and not the other.
+            assert line["extendedRequestId"] == "$context.extendedRequestId"
             assert not {"header", "body", "claims"} & set(access["Format"].lower().replace(".", " ").split())
 
 

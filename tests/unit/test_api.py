@@ -10,6 +10,7 @@ import pytest
 
 from local.events import rest_event
 from service_keys import api, errors
+from service_keys.requests import parse_create
 from service_keys.table import Page
 from tests.conftest import Logged
 
@@ -125,7 +126,11 @@ def test_a_large_body_is_refused_before_it_is_read() -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "application/json; charset=latin1"],
+    [
+        *("", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "*/*", "json"),
+        *("application/jsonp", "application/json-patch+json", "application/merge-patch+json", "text/json"),
+        *("application/json, text/plain", "application/json charset=utf-8", "x; application/json"),
+    ],
 )
 def test_another_media_type_is_refused(content_type: str) -> None:
     sent = event(body="{}") | {"headers": {"content-type": content_type} if content_type else None}
@@ -135,12 +140,60 @@ def test_another_media_type_is_refused(content_type: str) -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "Application/JSON", "application/json;charset=UTF-8", 'application/json; charset="utf-8"'],
+    [
+        *("application/json", "Application/JSON", " application/json ", "application/json;", "application/json ;"),
+        *("application/json;charset=UTF-8", 'application/json; charset="utf-8"', "application/json;charset=utf8"),
+        *("application/json; version=1", "application/json; charset=utf-8; version=1", 'application/json; a="b;c"'),
+        *("application/json; charset=latin1", "application/json; odata.metadata=none", "application/json;;"),
+    ],
 )
 def test_json_may_be_declared_in_its_usual_ways(content_type: str) -> None:
+    """Parameters of the media type are ignored: JSON is UTF-8 whatever they say."""
     sent = event(body='{"a": 1}') | {"headers": {"CONTENT-TYPE": content_type}}
 
     assert answer_of(lambda request: request.body, sent)[2]["data"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("", "The body is empty. Send one JSON object."),
+        (" \n", "The body is empty. Send one JSON object."),
+        ("{", "The body is not valid JSON (line 1, column 2). Send one JSON object."),
+        ('{\n"a": }', "The body is not valid JSON (line 2, column 6). Send one JSON object."),
+        ('{"a": NaN}', "The body is not valid JSON. Send one JSON object."),
+        ("[" * 16_000, "The body is not valid JSON. Send one JSON object."),
+        ('{"name": "Caf\udce9"}', "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8."),
+    ],
+)
+def test_a_body_is_refused_with_the_reason(body: str, message: str) -> None:
+    """Nothing of the body is in the message."""
+    assert answer_of(lambda request: request.body, event(body=body))[2]["error"]["message"] == message
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"name": "Caf\xe9"}', b"\xff\xfe{\x00}\x00", b'{"name": "\xc3("}', b'{"a": "\xed\xa0\x80"}']
+)
+def test_bytes_that_are_not_utf_8_are_refused(body: bytes) -> None:
+    """Latin-1, UTF-16, a cut sequence, an encoded surrogate; as API Gateway passes them, in base64."""
+    sent = event(body=base64.b64encode(body).decode()) | {"isBase64Encoded": True}
+
+    status, _, answer = answer_of(lambda request: request.body, sent)
+
+    assert (status, "UTF-8" in answer["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("body", ["e30", "e30=\n!", "é", "====", "e3"])
+def test_a_body_that_is_not_base64_is_refused(body: str) -> None:
+    """An event that declares base64 and holds something else is the sender's fault, not a 500."""
+    sent = event(body=body) | {"isBase64Encoded": True}
+
+    assert refusal(lambda request: request.body, sent) == (400, "VALIDATION_ERROR")
+
+
+def test_a_byte_order_mark_before_the_body_is_ignored() -> None:
+    """Windows programs write one (RFC 8259, 8.1)."""
+    assert answer_of(lambda request: request.body, event(body='\ufeff{"a": 1}'))[2]["data"] == {"a": 1}
 
 
 def test_a_body_in_base64_is_decoded() -> None:
@@ -244,6 +297,22 @@ def test_details_are_there_for_validation_alone() -> None:
         {"field": "name", "message": "too long"}
     ]
     assert "details" not in answer_of(raising(errors.InvalidRequest("no")), event())[2]["error"]
+
+
+def test_a_response_does_not_grow_with_the_faults_of_a_body() -> None:
+    """Each fault once, and twenty of them: 16 KB of unknown fields made 400 KB of details."""
+    names = [*(f"unknown{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(500)), *(f"_{n}" for n in range(500))]
+    body = dict.fromkeys(names, 1) | {"name": 7}
+
+    endpoint = api.endpoint(lambda request: api.Response(200, {"data": parse_create(request.body).name}))
+    answer = endpoint(event(body=json.dumps(body)), None)
+
+    details = json.loads(answer["body"])["error"]["details"]
+    assert [detail["field"] for detail in details[:2]] == ["name", "key"]
+    assert (len(details), len(answer["body"]) < 5000) == (20, True)
+
+    few = endpoint(event(body=json.dumps(dict.fromkeys(names[500:], 1) | {"name": "One", "key": SECRET})), None)
+    assert [detail["field"] for detail in json.loads(few["body"])["error"]["details"]] == ["(body)"]
 
 
 def test_unavailability_says_when_to_try_again() -> None:

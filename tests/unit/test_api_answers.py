@@ -188,7 +188,7 @@ def test_ten_entity_tags_are_read_and_no_more() -> None:
     ten = ", ".join(f'"{number}"' for number in range(1, 11))
 
     assert request(headers={"If-Match": ten}).if_match == frozenset(range(1, 11))
-    with pytest.raises(errors.InvalidRequest, match="If-Match cannot be read"):
+    with pytest.raises(errors.InvalidRequest, match="Invalid If-Match"):
         _ = request(headers={"If-Match": ten + ', "11"'}).if_match
 
 
@@ -206,6 +206,80 @@ def test_an_error_is_told_in_its_own_words_and_logged_by_its_code(logged: Logged
     (line,) = logged()
     assert (line["level"], line["message"]) == ("INFO", "Request refused")
     assert (line["code"], line["requestId"]) == ("API_KEY_NOT_FOUND", "request-1")
+
+
+ROUTE = PATH + "/{id}"
+KEY_ID = "spotify.0123456789ab"
+REFUSALS = [
+    (errors.InvalidRequest("x"), "VALIDATION_ERROR"),
+    (errors.VerificationNotSupported("x"), "VERIFICATION_NOT_SUPPORTED"),
+    (errors.KeyNotFound("x"), "API_KEY_NOT_FOUND"),
+    (errors.DuplicateKeyName("x"), "DUPLICATE_API_KEY_NAME"),
+    (errors.VersionConflict("x"), "VERSION_CONFLICT"),
+    (errors.PayloadTooLarge("x"), "PAYLOAD_TOO_LARGE"),
+    (errors.UnsupportedMediaType("x"), "UNSUPPORTED_MEDIA_TYPE"),
+    (errors.KeyStoreUnavailable("x"), "SERVICE_UNAVAILABLE"),
+    (errors.KeyAccessDenied("x"), "INTERNAL_SERVER_ERROR"),
+    (ZeroDivisionError("x"), "INTERNAL_SERVER_ERROR"),
+]
+
+
+def log_of(logged: Logged, error: Exception, key_id: str, **context: object) -> dict[str, Any]:
+    def respond(_: api.Request) -> api.Response:
+        raise error
+
+    sent = rest_event("PATCH", f"{PATH}/{key_id}", ROUTE, authorizer={"sub": "ada"}, request_id="request-1")
+    sent["requestContext"] |= context
+    api.endpoint(respond)(sent, None)
+    (line,) = logged()
+    return line
+
+
+@pytest.mark.parametrize(("error", "code"), REFUSALS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_refused_request_is_logged_with_its_sender(logged: Logged, error: Exception, code: str) -> None:
+    """Who tried what: a series of refused requests under one principal is the sign of a stolen token."""
+    line = log_of(logged, error, KEY_ID, extendedRequestId="S1h2iEXAMPLEjVw=")
+
+    assert {name: line[name] for name in ("code", "principal", "method", "route", "keyId")} == {
+        "code": code,
+        "principal": "ada",
+        "method": "PATCH",
+        "route": ROUTE,
+        "keyId": KEY_ID,
+    }
+    assert (line["requestId"], line["extendedRequestId"]) == ("request-1", "S1h2iEXAMPLEjVw=")
+
+
+@pytest.mark.parametrize(
+    "key_id", ["x" * 5000, "sk-made-up-secret", "a" * 41 + ".0123456789ab", "%0A{}", "SPOTIFY.0123456789ab"]
+)
+def test_a_log_line_has_no_path_that_the_sender_chose(logged: Logged, key_id: str) -> None:
+    """Only what can be an id is logged as one."""
+    line = log_of(logged, errors.KeyNotFound("x"), key_id)
+
+    assert "keyId" not in line
+    assert key_id not in json.dumps(line)
+    assert len(json.dumps(line)) < 500
+
+
+@pytest.mark.parametrize("authorizer", [None, {}, {"sub": ""}, {"sub": 7}])
+def test_a_request_without_a_sender_is_logged_without(logged: Logged, authorizer: dict[str, object] | None) -> None:
+    """The route is enough to find the fault in a deployment's authorizer."""
+    line = log_of(logged, errors.AuthenticationRequired("x"), KEY_ID, authorizer=authorizer)
+
+    assert "principal" not in line
+    assert (line["code"], line["route"]) == ("AUTHENTICATION_REQUIRED", ROUTE)
+
+
+def test_an_event_without_an_extended_id_is_served(logged: Logged) -> None:
+    """Other invokers, such as sam local, send none."""
+    line = log_of(logged, errors.KeyNotFound("x"), KEY_ID, extendedRequestId=None)
+    sent = rest_event("GET", PATH, authorizer={"sub": "ada"})
+    del sent["requestContext"]["extendedRequestId"]
+
+    assert "extendedRequestId" not in line
+    assert api.Request(sent, at_ms=1).change.extended_request_id is None
+    assert api.endpoint(lambda _: api.deleted())(sent, None)["statusCode"] == 200
 
 
 @pytest.mark.parametrize(

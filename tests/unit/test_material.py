@@ -52,14 +52,15 @@ def test_what_is_no_key_is_refused(stored: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "masked"),
     [
-        ("0123456789abcdef", "••••cdef"),
-        ("0123456789abcde", "••••"),
-        ({"long": "x" * 30 + "1234", "short": "eu"}, {"long": "••••1234", "short": "••••"}),
+        ("0123456789abcdef01234567", "••••4567"),
+        ("0123456789abcdef0123456", "••••"),
+        ({"long": "x" * 20 + "1234", "short": "x" * 19 + "1234"}, {"long": "••••1234", "short": "••••"}),
+        ("🔑" * 23 + "é", "••••🔑🔑🔑é"),
+        ("🔑" * 23, "••••"),
     ],
 )
-def test_a_mask_shows_the_last_four_of_sixteen_or_more(
-    value: str | dict[str, str], masked: str | dict[str, str]
-) -> None:
+def test_a_mask_shows_the_last_four_of_24_or_more(value: str | dict[str, str], masked: str | dict[str, str]) -> None:
+    """Sixteen characters are few: four of them would be a quarter of the secret."""
     assert KeyMaterial(value).masked() == masked
 
 

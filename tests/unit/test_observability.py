@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +53,16 @@ def test_a_change_that_was_made_is_told_and_counted(logged: Logged) -> None:
     assert line["_aws"]["CloudWatchMetrics"] == metric(["service", "change"], "Changes")
     assert (line["change"], line["Changes"]) == ("update", 1)
     assert line.keys() == {"level", "message", "timestamp", "service", "audit", "_aws", "change", "Changes"}
+
+
+def test_an_audit_line_has_the_id_that_no_sender_can_choose(logged: Logged) -> None:
+    """The sender of a request chooses requestId, by the header x-amzn-RequestId."""
+    by_gateway = replace(CHANGE, extended_request_id="S1h2iEXAMPLEjVw=")
+
+    with audited("update", key_id="spotify.0123456789ab", fields=("name", "active"), change=by_gateway):
+        pass
+
+    assert logged()[0]["audit"] == AUDIT | {"extendedRequestId": "S1h2iEXAMPLEjVw="}
 
 
 def test_a_change_that_was_made_before_is_told_but_not_counted(logged: Logged) -> None:

@@ -180,10 +180,10 @@ parts = st.text(min_size=1, max_size=200)
 
 @everywhere
 @given(parts)
-def test_a_mask_shows_four_characters_of_sixteen_or_none(secret: str) -> None:
+def test_a_mask_shows_four_characters_of_24_or_none(secret: str) -> None:
     masked = KeyMaterial(secret).masked()
 
-    assert masked == MASK + (secret[-4:] if len(secret) >= 16 else "")
+    assert masked == MASK + (secret[-4:] if len(secret) >= 24 else "")
 
 
 @everywhere

@@ -36,12 +36,17 @@ READERS_ACT_WITHIN_MS: Final = 60_000
 """How long a reader may go on with what it read before: the cache's time to live."""
 
 _EXPOSED = "ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate"
-_JSON_MEDIA_TYPE = re.compile(r"application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", re.IGNORECASE)
+_JSON_MEDIA_TYPE = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
+"""Parameters are ignored: JSON has none (RFC 8259, 11), and clients send `charset=utf8`, `version=1` or a bare `;`."""
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{16,128}")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[!\x23-\x7e]*"')
 _VERSION_TAG = re.compile(r'"([1-9][0-9]{0,14})"')
 _ENTITY_TAGS_MAX = 10
 _FRAMES_MAX = 12
+DETAILS_MAX = 20
+"""So many faults are listed, each once: a body of 2,000 unknown fields would otherwise make a response of 400 KB."""
+_BYTE_ORDER_MARK = "\ufeff"
+"""Windows programs put one before a file's text; a JSON parser may ignore it (RFC 8259, 8.1)."""
 
 ERRORS: Final[dict[type[errors.ServiceKeysError], tuple[int, str]]] = {
     errors.InvalidRequest: (400, "VALIDATION_ERROR"),
@@ -79,7 +84,12 @@ class Request:
         self._event = event
         self._headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         self.path: str = context["path"]
-        self.change = Change(at_ms=at_ms, principal=_principal(context), request_id=context["requestId"])
+        self.change = Change(
+            at_ms=at_ms,
+            principal=_principal(context),
+            request_id=context["requestId"],
+            extended_request_id=context.get("extendedRequestId"),
+        )
 
     @property
     def key_id(self) -> str:
@@ -107,7 +117,9 @@ class Request:
             return None
         tags = [tag.strip() for tag in header.split(",")]
         if len(tags) > _ENTITY_TAGS_MAX or not all(_ENTITY_TAG.fullmatch(tag) for tag in tags):
-            raise errors.InvalidRequest('If-Match cannot be read. Send the ETag of the key as a response had it: "1".')
+            raise errors.InvalidRequest(
+                'Invalid If-Match: send the ETag of the key with its quotation marks, as a response had it: "1".'
+            )
         return frozenset(int(match[1]) for tag in tags if (match := _VERSION_TAG.fullmatch(tag)))
 
     @property
@@ -119,16 +131,35 @@ class Request:
             UnsupportedMediaType: It is not declared as JSON.
             InvalidRequest: It is not JSON, or has a field twice.
         """
-        raw = self._event.get("body") or ""
-        body = base64.b64decode(raw) if self._event.get("isBase64Encoded") else raw.encode("utf-8", "surrogatepass")
+        body = self._raw_body()
         if len(body) > BODY_MAX_BYTES:
             raise errors.PayloadTooLarge(f"The body has more than {BODY_MAX_BYTES} bytes. Send a smaller one.")
         if not _JSON_MEDIA_TYPE.fullmatch(self._headers.get("content-type", "").strip()):
             raise errors.UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
-        with suppress(ValueError, RecursionError):
-            return _from_json(body.decode())
+        if not body.strip():
+            raise errors.InvalidRequest("The body is empty. Send one JSON object.")
+        try:
+            text = body.decode().removeprefix(_BYTE_ORDER_MARK)
+        except UnicodeDecodeError:
+            text = None
+        if text is None:
+            raise errors.InvalidRequest("The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8.")
+        try:
+            return _from_json(text)
+        except json.JSONDecodeError as error:
+            place = f" (line {error.lineno}, column {error.colno})"
+        except (ValueError, RecursionError):
+            place = ""
         # Raised out here: the error of the JSON parser holds the body, and `from None` only hides it in the chain.
-        raise errors.InvalidRequest("The body is not valid JSON. Send one JSON object.")
+        raise errors.InvalidRequest(f"The body is not valid JSON{place}. Send one JSON object.")
+
+    def _raw_body(self) -> bytes:
+        raw = self._event.get("body") or ""
+        if not self._event.get("isBase64Encoded"):
+            return raw.encode("utf-8", "surrogatepass")
+        with suppress(ValueError):
+            return base64.b64decode(raw, validate=True)
+        raise errors.InvalidRequest("The body cannot be decoded. Send one JSON object in UTF-8.")
 
     def idempotency(self, body: object) -> str | None:
         """Return what identifies this create request, if its sender may repeat it.
@@ -143,7 +174,7 @@ class Request:
         if header is None:
             return None
         if not _IDEMPOTENCY_KEY.fullmatch(header):
-            raise errors.InvalidRequest("Idempotency-Key cannot be taken. Send 16 to 128 visible ASCII characters.")
+            raise errors.InvalidRequest("Invalid Idempotency-Key: use 16 to 128 visible ASCII characters.")
         canonical = json.dumps([self.change.principal, body], sort_keys=True, separators=(",", ":"))
         return hmac.new(header.encode(), canonical.encode(), hashlib.sha256).hexdigest()
 
@@ -198,7 +229,7 @@ def endpoint(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, An
         try:
             response = handle(Request(event, at_ms=_now_ms()))
         except Exception as error:  # noqa: BLE001 - the last place where one becomes an answer; it logs what it hides
-            response = _failure(error, request_id)
+            response = _failure(error, _log_fields(event))
         body = {"success": response.status < HTTPStatus.BAD_REQUEST, **response.body}
         headers = {
             "Content-Type": "application/json",
@@ -217,18 +248,37 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _failure(error: Exception, request_id: str) -> Response:
+def _log_fields(event: Mapping[str, Any]) -> dict[str, object]:
+    """Return the fields by which the log names a request: who sent it, to which route, under which ids.
+
+    No field's length is chosen by the sender: the route is the template's, and a key's id is logged only if it is one.
+    """
+    context = event["requestContext"]
+    fields: dict[str, object] = {
+        "requestId": context["requestId"],
+        "extendedRequestId": context.get("extendedRequestId"),
+        "principal": (context.get("authorizer") or {}).get("sub"),
+        "method": context.get("httpMethod"),
+        "route": context.get("resourcePath"),
+    }
+    key_id = (event.get("pathParameters") or {}).get("id", "")
+    if naming.is_id(key_id):
+        fields["keyId"] = key_id
+    return {name: value for name, value in fields.items() if isinstance(value, str) and value}
+
+
+def _failure(error: Exception, log_fields: Mapping[str, object]) -> Response:
     status, code = next((ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS), INTERNAL)
     message, headers = str(error), {}
     details: tuple[errors.Detail, ...] = ()
     match error:
         case errors.InvalidRequest():
-            details = error.details
+            details = tuple(dict.fromkeys(error.details))[:DETAILS_MAX]
         case errors.AuthenticationRequired():
             headers["WWW-Authenticate"] = "Bearer"
         case errors.KeyStoreUnavailable():
             headers["Retry-After"] = str(error.retry_after)
-    extra = {"code": code, "requestId": request_id}
+    extra = {"code": code, **log_fields}
     if (status, code) == INTERNAL:
         count = counted("AccessDenied") if isinstance(error, errors.KeyAccessDenied) else {}
         _log_unexpected(error, {**extra, **count})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MASK: Final = "••••"
 _SHOWN = 4
-_SHOWN_FROM_LENGTH = 16
+_SHOWN_FROM_LENGTH = 24
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
@@ -57,7 +57,7 @@ class KeyMaterial:
         raise ValueError("neither a string nor named string parts")
 
     def masked(self) -> str | dict[str, str]:
-        """Return what may be shown: the last 4 characters of each part of at least 16, after the mask."""
+        """Return what may be shown: the last 4 characters of each field of at least 24, after the mask."""
         if isinstance(self._value, str):
             return _mask(self._value)
         return {name: _mask(part) for name, part in self._value.items()}

@@ -57,11 +57,19 @@ def is_past(timestamp: object, *, at_ms: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Who changes something, when, and in which request."""
+    """Who changes something, when, and in which request.
+
+    Attributes:
+        at_ms: When, in milliseconds since the Unix epoch.
+        principal: The ``sub`` of the administrator's token.
+        request_id: API Gateway's id of the request. Its sender can choose it (header ``x-amzn-RequestId``).
+        extended_request_id: API Gateway's other id, which no sender can choose; None outside of API Gateway.
+    """
 
     at_ms: int
     principal: str
     request_id: str
+    extended_request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +211,7 @@ class MaskedApiKey(TypedDict):
     active: bool
     """Whether readers get this key."""
     maskedKey: str | dict[str, str]
-    """The last 4 characters of each part of at least 16, after `••••`. An object where the key has parts."""
+    """`••••` and the last 4 characters of each field of at least 24. An object if the key has fields."""
     createdAt: str
     """UTC."""
     createdBy: str

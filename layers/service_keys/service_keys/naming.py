@@ -18,11 +18,15 @@ SERVICE_MAX_LENGTH = 40
 FOLDED_NAME_MAX_BYTES = 1024
 """DynamoDB's limit on a sort key, which a folded name is."""
 
-_IGNORABLE = re.compile(
+IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Default_Ignorable_Code_Point (Unicode's DerivedCoreProperties.txt)."""
+_TRANSLITERATIONS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "™": "", "℠": ""}
+)
+"""Letters that Unicode does not decompose, and marks whose decomposition ("TM") is not part of a name."""
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PYTHONS_DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _DIGITS = 12
@@ -51,16 +55,21 @@ def is_service(service: str) -> bool:
     return len(service) <= SERVICE_MAX_LENGTH and _SERVICE.fullmatch(service) is not None
 
 
+def is_id(key_id: str) -> bool:
+    """Return whether a key can have this id."""
+    match = _ID.fullmatch(key_id)
+    return match is not None and len(match["service"]) <= SERVICE_MAX_LENGTH
+
+
 def service_of(key_id: str) -> str:
     """Return the service that an id carries.
 
     Raises:
         KeyNotFound: No key can have this id.
     """
-    match = _ID.fullmatch(key_id)
-    if match is None or len(match["service"]) > SERVICE_MAX_LENGTH:
+    if not is_id(key_id):
         raise KeyNotFound("There is no API key with this id. List the keys to find the right one.")
-    return match["service"]
+    return key_id.partition(".")[0]
 
 
 def created_ms(key_id: str) -> int:
@@ -88,12 +97,13 @@ def fold(name: str) -> str:
     folded, before = name, None
     while folded != before:
         before = folded
-        folded = unicodedata.normalize("NFD", _IGNORABLE.sub("", folded)).casefold()
+        folded = unicodedata.normalize("NFD", IGNORABLE.sub("", folded)).casefold()
         folded = " ".join(unicodedata.normalize("NFKC", folded).split())
     return folded
 
 
 def slug(name: str) -> str:
-    """Return the service that a key of this name belongs to unless its maker says otherwise; empty if there is none."""
-    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    """Return the service that a key of this name belongs to by default; empty if its name has no Latin letter."""
+    ascii_only = unicodedata.normalize("NFKD", name.lower().translate(_TRANSLITERATIONS))
+    ascii_only = ascii_only.encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:SERVICE_MAX_LENGTH].rstrip("-")

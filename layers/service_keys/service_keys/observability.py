@@ -134,5 +134,7 @@ def _write(what: str, outcome: str, key_id: str, fields: list[str], change: Chan
         "principal": change.principal,
         "requestId": change.request_id,
     }
+    if change.extended_request_id:
+        line["extendedRequestId"] = change.extended_request_id
     count = counted("Changes", change=what) if outcome == "done" else {}
     logger.info("API key %s: %s", what, outcome, extra={"audit": line, **count})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from service_keys import naming
 from service_keys.errors import Detail, InvalidRequest, KeyNotFound
+from service_keys.field_names import is_echoable, resembled
 from service_keys.models import VerificationStatus
 
 if TYPE_CHECKING:
@@ -25,8 +26,14 @@ LIMIT_MAX: Final = 100
 
 VERIFICATIONS: Final = (*get_args(VerificationStatus), "none")
 
-_PARAMETERS: Final = ("active", "service", "verification", "limit", "cursor")
-_PARAMETER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_PARAMETERS: Final = {
+    "active": ("isActive", "enabled", "status"),
+    "service": ("serviceName", "provider"),
+    "verification": ("verified", "verificationStatus"),
+    "limit": ("pageSize", "perPage", "size", "count", "max", "maxResults"),
+    "cursor": ("nextCursor", "pageToken", "nextToken", "next", "after"),
+}
+"""The valid parameters, each with the words that comparable APIs use for it."""
 _CURSOR_MAX_LENGTH = 128
 _DIGEST_BYTES = 9
 _BOOLEANS = {"true": True, "false": False}
@@ -83,36 +90,47 @@ def parse(parameters: Mapping[str, Sequence[str]]) -> ListQuery:
     details: list[Detail] = []
     values: dict[str, Any] = {}
     for name, given in parameters.items():
+        if name not in _PARAMETERS:
+            details.append(_unknown(name))
+            continue
         try:
             values[name] = _value(name, given)
         except ValueError as problem:
-            details.append(Detail(name if _PARAMETER_NAME.fullmatch(name) else "(query)", str(problem)))
+            details.append(Detail(name, str(problem)))
     cursor = values.pop("cursor", None)
     query = ListQuery(**values) if not details else ListQuery()
     if cursor is not None and not details:
         after = query.key_id_in(cursor)
         if after is not None:
             return replace(query, after=after)
-        details.append(Detail("cursor", "give nextCursor as the last page had it, with the same filters"))
+        details.append(Detail("cursor", "give the nextCursor of the page before, unchanged, with the same filters"))
     if details:
-        raise InvalidRequest("Some query parameters cannot be taken. See details for what to change.", tuple(details))
+        raise InvalidRequest("The query parameters are not valid. Correct those that the details name.", tuple(details))
     return query
+
+
+def _unknown(name: str) -> Detail:
+    valid = f"Valid parameters: {', '.join(_PARAMETERS)}"
+    meant = resembled(name, _PARAMETERS)
+    if meant:
+        return Detail(name, f"there is no such parameter; did you mean {meant}? {valid}")
+    return Detail(name if is_echoable(name) else "(query)", f"there is no such parameter; leave it out. {valid}")
 
 
 def _value(name: str, given: Sequence[str]) -> bool | int | str:
     """Read one parameter; the ValueError of one that cannot be taken says what to do."""
-    if name not in _PARAMETERS:
-        raise ValueError(f"there is no such parameter; there are {', '.join(_PARAMETERS)}")
     if len(given) != 1:
         raise ValueError("give it once")
     (text,) = given
     match name:
         case "active" if text not in _BOOLEANS:
-            raise ValueError("give true or false")
+            raise ValueError("give true or false, in lower case")
         case "active":
             return _BOOLEANS[text]
         case "service" if not naming.is_service(text):
-            raise ValueError("give a service as a key shows it, such as spotify")
+            raise ValueError(
+                "give a service as keys show it: lower-case letters, digits and single hyphens, such as spotify"
+            )
         case "verification" if text not in VERIFICATIONS:
             raise ValueError(f"give one of {', '.join(VERIFICATIONS)}")
         case "limit" if not (_LIMIT.fullmatch(text) and 1 <= int(text) <= LIMIT_MAX):

@@ -5,8 +5,6 @@ Nothing here repeats a value. pydantic's own errors hold the input, which is a s
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import (
@@ -18,48 +16,54 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     with_config,
 )
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from service_keys import naming, services
+from service_keys import naming, secret_rules, services
+from service_keys.characters import Refusal, code_point, refused_in_text
 from service_keys.errors import Detail, InvalidRequest
-from service_keys.material import MASK, KeyMaterial
+from service_keys.field_names import is_echoable, resembled
+from service_keys.material import KeyMaterial
 from service_keys.models import MaskedApiKey, StoredKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _Request = TypeVar("_Request")
 
-KEY_MAX_BYTES: Final = 4096
-"""What KMS encrypts in one call: https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html"""
-KEY_MIN_LENGTH: Final = 8
-PARTS_MAX: Final = 10
-PART_NAME_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-_PART_NAME: Final = re.compile(PART_NAME_PATTERN)
-_SHOWN_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
-"""Names are repeated in answers only where they look like names: a key pasted in the wrong place can be one."""
-_UNWANTED: Final = frozenset({"Cc", "Cf", "Cs"})
-"""Unicode's control and format characters, which come along with a careless paste, and lone surrogates."""
-_REPLACEMENT_CHARACTER: Final = "\N{REPLACEMENT CHARACTER}"
-_WORDS: Final = {
+_MESSAGES: Final = {
     "missing": "this field is required",
     "model_type": "send a JSON object",
+    "model_attributes_type": "send a JSON object",
     "dict_type": "send a JSON object",
     "string_pattern_mismatch": "use lower-case letters and digits, with single hyphens between them, such as spotify",
     "string_unicode": "give valid Unicode text",
     "string_type": "give a string",
+    "string_too_short": "give at least {min_length} characters",
+    "string_too_long": "give at most {max_length} characters",
     "bool_type": "give true or false",
 }
+"""Messages by pydantic's error type. pydantic's own messages reach no client."""
+_OTHER_MESSAGE: Final = "give a value that the API's description (openapi.yaml) allows for this field"
 _READ_ONLY: Final = MaskedApiKey.__annotations__.keys() | {"effectiveBy"}
+_OTHER_WORDS: Final = {
+    "active": ("isActive", "enabled", "isEnabled", "status", "state", "disabled"),
+    "description": ("desc", "comment", "note", "notes"),
+    "key": ("apiKey", "keyValue", "secret", "secretKey", "value", "token", "password", "credential", "credentials"),
+    "name": ("keyName", "title", "label", "displayName"),
+    "service": ("serviceName", "provider"),
+}
+"""Field names of comparable APIs, by the field of this API that an administrator who sends them means."""
 
 
 def _printable_name(name: str) -> str:
-    if not name.isprintable():
-        raise PydanticCustomError("name", "use printable characters only: no line breaks, tabs or invisible characters")
+    found = refused_in_text(name, multiline=False)
+    if found:
+        raise _refused_text("name", name, *found)
     folded = naming.fold(name)
     if not folded or len(folded.encode()) > naming.FOLDED_NAME_MAX_BYTES:
         raise PydanticCustomError("name", "choose a shorter name, of more common characters")
@@ -68,73 +72,46 @@ def _printable_name(name: str) -> str:
 
 def _text(text: str | None) -> str | None:
     text = (text or "").replace("\r\n", "\n")
-    if _has_unwanted(text):
-        raise PydanticCustomError("text", "remove the control or invisible characters; line breaks and tabs are fine")
+    found = refused_in_text(text, multiline=True)
+    if found:
+        raise _refused_text("description", text, *found)
     return text or None
 
 
-def _key(value: Any) -> KeyMaterial:
-    found = tuple(_key_problems(value))
-    if found:
-        raise PydanticCustomError("key", "the key cannot be taken", {"details": found})
-    return KeyMaterial(value)
-
-
-def _key_problems(value: Any) -> Iterator[Detail]:
-    if isinstance(value, str):
-        if len(value) < KEY_MIN_LENGTH:
-            yield Detail("key", f"give at least {KEY_MIN_LENGTH} characters")
-            return
-        parts = [("key", value)]
-    elif isinstance(value, dict) and 1 <= len(value) <= PARTS_MAX and all(isinstance(v, str) for v in value.values()):
-        if not all(_PART_NAME.fullmatch(name) for name in value):
-            yield Detail("key", "name each part with a letter, then letters, digits, _ or -; at most 64 characters")
-            return
-        parts = [(f"key.{name}" if _SHOWN_NAME.fullmatch(name) else "key", part) for name, part in value.items()]
-    else:
-        yield Detail("key", f"give a string, or an object of 1 to {PARTS_MAX} named strings")
-        return
-    sound = True
-    for field, part in parts:
-        problem = _part_problem(part)
-        if problem:
-            sound = False
-            yield Detail(field, problem)
-    if sound and len(KeyMaterial(value).to_json()) > KEY_MAX_BYTES:
-        yield Detail("key", f"give at most {KEY_MAX_BYTES} bytes in all, as JSON in UTF-8")
-
-
-def _part_problem(part: str) -> str | None:
-    if not part:
-        return "give a value"
-    if part != part.strip():
-        return "remove the white space before and after it"
-    if MASK[0] in part:
-        return "this is a masked value, not the key; leave `key` out to keep the stored one"
-    if _has_unwanted(part):
-        return "remove the control and invisible characters"
-    if _REPLACEMENT_CHARACTER in part:
-        return "send it as UTF-8; some characters were lost on the way"
-    return None
-
-
-def _has_unwanted(text: str) -> bool:
-    # What is printable has none: asked first, for it is asked in one step.
-    return not text.isprintable() and any(
-        unicodedata.category(character) in _UNWANTED and character not in "\n\t" for character in text
+def _refused_text(field: str, text: str, index: int, reason: Refusal) -> PydanticCustomError:
+    if reason is Refusal.LOST:
+        return PydanticCustomError(field, "some characters were lost on the way: send the body in UTF-8")
+    advice = "remove control and invisible characters; line breaks and tabs are fine"
+    if field == "name":
+        advice = "use printable characters and plain spaces only"
+    return PydanticCustomError(
+        field,
+        "{advice}: character {place} is {character}",
+        {"advice": advice, "place": index + 1, "character": code_point(text[index])},
     )
+
+
+def _key(value: Any, info: ValidationInfo) -> KeyMaterial:
+    found = secret_rules.problems(value, update=info.context == _IN_UPDATE)
+    if found:
+        raise PydanticCustomError("key", "the key is refused", {"details": found})
+    return KeyMaterial(value)
 
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=2, max_length=100),
     AfterValidator(_printable_name),
-    Field(description="Descriptive; unique, whatever its case. Printable characters.", examples=["Spotify production"]),
+    Field(
+        description="Descriptive; unique after Unicode normalization and case folding. White space around it is "
+        "removed. Printable characters only; joiners and variation selectors where emoji and scripts need them.",
+        examples=["Spotify production"],
+    ),
 ]
 Description = Annotated[
     Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)] | None,
     AfterValidator(_text),
-    Field(description="What the key is for."),
+    Field(description="The purpose of the key. White space around it is removed. An empty text counts as null."),
 ]
 Active = Annotated[bool, Field(description="Whether readers get this key.")]
 Key = Annotated[
@@ -142,16 +119,24 @@ Key = Annotated[
     PlainValidator(_key),
     WithJsonSchema(
         {
-            "description": "The key itself: a string, or an object of named parts. At most 4096 bytes in all.",
+            "description": secret_rules.DESCRIPTION,
             "writeOnly": True,
             "oneOf": [
-                {"type": "string", "minLength": KEY_MIN_LENGTH, "maxLength": KEY_MAX_BYTES},
+                {
+                    "type": "string",
+                    "minLength": secret_rules.MIN_LENGTH,
+                    "maxLength": secret_rules.STRING_MAX_LENGTH,
+                },
                 {
                     "type": "object",
                     "minProperties": 1,
-                    "maxProperties": PARTS_MAX,
-                    "propertyNames": {"pattern": PART_NAME_PATTERN},
-                    "additionalProperties": {"type": "string", "minLength": 1, "maxLength": KEY_MAX_BYTES},
+                    "maxProperties": secret_rules.MAX_FIELDS,
+                    "propertyNames": {"pattern": secret_rules.FIELD_NAME_PATTERN},
+                    "additionalProperties": {
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": secret_rules.FIELD_MAX_LENGTH,
+                    },
                 },
             ],
             "examples": ["sk-example-not-a-real-key", {"clientId": "0" * 32, "clientSecret": "f" * 32}],
@@ -209,6 +194,8 @@ class UpdateApiKey(TypedDict, total=False):
 
 
 _UPDATE: Final = TypeAdapter(UpdateApiKey)
+_IN_CREATE: Final = {"fields": tuple(CreateApiKey.model_fields)}
+_IN_UPDATE: Final = {"fields": tuple(UpdateApiKey.__annotations__)}
 
 
 def parse_create(body: object) -> CreateApiKey:
@@ -217,9 +204,10 @@ def parse_create(body: object) -> CreateApiKey:
     Raises:
         InvalidRequest: It cannot be taken; says why, field by field.
     """
-    request = _validated(CreateApiKey.model_validate, body)
+    request = _validated(CreateApiKey.model_validate, body, _IN_CREATE)
     if not request.service_or_slug:
-        raise _invalid_fields(Detail("service", "the name gives none; name the service, such as spotify"))
+        advice = "the name has no letter or digit of ASCII to make a service of; give the service, such as spotify"
+        raise _invalid_fields(Detail("service", advice))
     _check_shape(request.service_or_slug, request.key)
     return request
 
@@ -230,9 +218,9 @@ def parse_update(body: object, *, service: str) -> UpdateApiKey:
     Raises:
         InvalidRequest: It cannot be taken; says why, field by field.
     """
-    changes = _validated(_UPDATE.validate_python, body)
+    changes = _validated(_UPDATE.validate_python, body, _IN_UPDATE)
     if not changes:
-        raise InvalidRequest("Nothing to change. Name at least one of name, description, active and key.")
+        raise InvalidRequest(f"The body changes nothing. Give at least one of {_listed(_IN_UPDATE['fields'])}.")
     if "key" in changes:
         _check_shape(service, changes["key"])
     return changes
@@ -244,38 +232,69 @@ def _check_shape(service: str, material: KeyMaterial) -> None:
         raise _invalid_fields(*found)
 
 
-def _validated(validate: Callable[[object], _Request], body: object) -> _Request:
+def _validated(validate: Callable[..., _Request], body: object, context: dict[str, tuple[str, ...]]) -> _Request:
     try:
-        return validate(body)
+        return validate(body, context=context)
     except ValidationError as error:
-        refusal = _invalid(error)
+        refusal = _invalid(error, context["fields"])
     # Raised out here: pydantic's error holds the body, and `from None` only hides it in the chain.
     raise refusal
 
 
-def _invalid(error: ValidationError) -> InvalidRequest:
+def _invalid(error: ValidationError, fields: tuple[str, ...]) -> InvalidRequest:
     details: list[Detail] = []
     for problem in error.errors(include_url=False, include_input=False):
-        details.extend(_details(problem["type"], problem["loc"], problem["msg"], problem.get("ctx", {})))
+        # Messages of our own rules are written here; pydantic's are for developers.
+        own = problem["msg"] if problem["type"] in fields else None
+        details.extend(_details(problem["type"], problem["loc"], own, problem.get("ctx", {}), fields))
     return _invalid_fields(*details)
 
 
 def _invalid_fields(*details: Detail) -> InvalidRequest:
-    return InvalidRequest("Some fields cannot be taken. See details for what to change.", details)
+    return InvalidRequest("The request body is not valid. Correct the fields that the details name.", details)
 
 
-def _details(kind: str, location: tuple[int | str, ...], message: str, context: dict[str, Any]) -> tuple[Detail, ...]:
+def _details(
+    kind: str, location: tuple[int | str, ...], own: str | None, context: dict[str, Any], fields: tuple[str, ...]
+) -> tuple[Detail, ...]:
     if kind == "key":
         return tuple(context["details"])
-    field = str(location[0]) if location and _SHOWN_NAME.fullmatch(str(location[0])) else "(body)"
-    return (Detail(field, _words(kind, field) or message[:1].lower() + message[1:]),)
+    name = str(location[0]) if location else ""
+    if kind == "extra_forbidden":
+        return (_unknown_field(name, fields),)
+    field = name if name in fields else "(body)"
+    if field == "description" and kind == "string_type":
+        return (Detail(field, "give a string or null"),)
+    return (Detail(field, own or message_for(kind, context)),)
 
 
-def _words(kind: str, field: str) -> str | None:
-    if kind != "extra_forbidden":
-        return _WORDS.get(kind)
-    if field == "service":
-        return "a key's service never changes; store a new key for the other service"
-    if field in _READ_ONLY:
-        return "the server sets this field, and it cannot be changed; leave it out"
-    return "there is no such field; leave it out"
+def message_for(kind: str, context: dict[str, Any]) -> str:
+    """Return the message for one of pydantic's error types.
+
+    Args:
+        kind: The error's type.
+        context: Its numbers, such as ``max_length``.
+    """
+    limits = {name: context[name] for name in ("min_length", "max_length") if name in context}
+    try:
+        return _MESSAGES.get(kind, _OTHER_MESSAGE).format(**limits)
+    except KeyError:
+        return _OTHER_MESSAGE
+
+
+def _unknown_field(name: str, fields: tuple[str, ...]) -> Detail:
+    valid = f"Valid fields: {_listed(fields)}"
+    if name == "service":
+        return Detail(name, f"a key's service never changes; store a new key for the other service. {valid}")
+    if name in _READ_ONLY:
+        return Detail(name, f"the server sets this field, and it cannot be changed; leave it out. {valid}")
+    meant = resembled(name, {field: _OTHER_WORDS[field] for field in fields})
+    if meant:
+        return Detail(name, f"there is no such field; did you mean {meant}? {valid}")
+    if is_echoable(name):
+        return Detail(name, f"there is no such field; leave it out. {valid}")
+    return Detail("(body)", f"there is no such field as one of those sent; leave it out. {valid}")
+
+
+def _listed(fields: tuple[str, ...]) -> str:
+    return ", ".join(fields)

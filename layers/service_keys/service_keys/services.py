@@ -150,7 +150,10 @@ class OpenAI:
             expected = "an OpenAI key is a string, or an object with apiKey and optionally organization and project"
             return (Detail("key", expected),)
         found = []
-        if not self._KEY.fullmatch(parts["apiKey"]):
+        if parts["apiKey"].startswith("sk-ant-"):
+            words = "this is an Anthropic key; store it for the service anthropic, or give the OpenAI key"
+            found.append(Detail(field_name, words))
+        elif not self._KEY.fullmatch(parts["apiKey"]):
             words = "an OpenAI key begins with sk- and has no white space; copy it from the dashboard"
             found.append(Detail(field_name, words))
         found += [

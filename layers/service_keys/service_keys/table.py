@@ -775,12 +775,13 @@ def _check_version(version: int, if_match: frozenset[int] | None) -> None:
 
 def _version_conflict(version: int) -> NoReturn:
     raise VersionConflict(
-        f"The key has changed since: it is in version {version} now. Get it again, then repeat the change on that."
+        f"If-Match does not match: the key is in version {version} now. Get the key again, check your change against "
+        f'it, and send its ETag: "{version}". A weak tag such as W/"{version}" never matches.'
     )
 
 
 def _duplicate_name() -> NoReturn:
-    raise DuplicateKeyName("Another API key has this name already. Choose another name, or update that key.")
+    raise DuplicateKeyName("An API key with this name already exists. Choose another name, or update that key.")
 
 
 def _not_found() -> NoReturn:

@@ -1,0 +1,116 @@
+"""Mistakes of administrators, over HTTP: every answer says what is wrong and what to do, and none repeats a secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.canary import CANARY
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, HttpAdmin, Store
+from tests.functional.mistakes import MISTAKES, NAME, NO_ROUTE, TAKEN, Mistake
+
+if TYPE_CHECKING:
+    from local.stack import LocalStack
+
+
+@pytest.fixture
+def http(stack: LocalStack, store: Store) -> HttpAdmin:
+    return HttpAdmin(stack)
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Any]:
+    """The stored keys and their ids, which the first test creates and the others put back."""
+    return {}
+
+
+@pytest.fixture
+def ids(stack: LocalStack, store: Store, kept: dict[str, Any]) -> dict[str, str]:
+    if not kept:
+        admin = Admin(stack)
+        intranet = admin.create(NAME, SECRET, service="intranet")["id"]
+        spotify = admin.create(TAKEN, SPOTIFY_KEY, service="spotify")["id"]
+        for description in "123":
+            admin.update(intranet, {"description": description})
+        kept |= {"ids": {"{id}": intranet, "{ID}": intranet.upper(), "{spotify}": spotify}, "items": store.items()}
+    for item in kept["items"]:
+        store.put(item)
+    ids: dict[str, str] = kept["ids"]
+    return ids
+
+
+def test_the_table_has_more_than_eighty_mistakes() -> None:
+    """Each with a title of its own."""
+    assert len({(mistake.title, mistake.method) for mistake in MISTAKES}) == len(MISTAKES) > 80
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake.method} {mistake.title}")
+def test_a_mistake_is_answered_with_advice(
+    http: HttpAdmin, store: Store, ids: dict[str, str], mistake: Mistake
+) -> None:
+    """Status, code, field and text; and nothing is changed."""
+    before = store.items()
+    path = mistake.path
+    for placeholder, key_id in ids.items():
+        path = path.replace(placeholder, key_id)
+
+    answer = http.call(mistake.method, path, body=mistake.sent, headers=mistake.headers)
+
+    error = answer.body["error"]
+    details = error.get("details", [])
+    assert (answer.status, error["code"]) == (mistake.status, mistake.code), answer.text
+    if mistake.field:
+        assert details == [{"field": mistake.field, "message": mistake.text}]
+    elif mistake.text != NO_ROUTE:
+        assert (error["message"], details) == (mistake.text, [])
+    assert CANARY not in answer.text
+    assert store.items() == before
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("application/json;charset=utf8", "application/json;", "application/json; version=1", "APPLICATION/JSON"),
+        *("application/json; charset=iso-8859-1", 'application/json ; charset="UTF-8"', "application/json;;"),
+    ],
+)
+def test_a_body_is_read_whatever_the_parameters_of_its_type(http: HttpAdmin, content_type: str) -> None:
+    """JSON is UTF-8, and the parameters say nothing about it."""
+    body = f'{{"name": "Café", "key": "{SECRET}"}}'.encode()
+
+    answer = http.call("POST", COLLECTION, body=body, headers={"Content-Type": content_type})
+
+    assert (answer.status, answer.data["name"]) == (201, "Café")
+
+
+def test_a_key_of_another_format_is_not_a_retry(http: HttpAdmin) -> None:
+    """The order of fields, white space and the media type make no difference; a value does."""
+    retry = {"Idempotency-Key": "a-retry-key-0123456789"}
+    bodies = [
+        f'{{"name": "One", "key": {{"a": "{SECRET}", "b": "c"}}}}',
+        f'{{ "key": {{"b": "c", "a": "{SECRET}"}},\n "name": "One" }}',
+        f'\ufeff{{"name": "\\u004fne", "key": {{"a": "{SECRET}", "b": "c"}}}}',
+        f'{{"name": "One", "key": {{"a": "{SECRET}", "b": "d"}}}}',
+    ]
+
+    answers = [
+        http.call("POST", COLLECTION, body=body.encode(), headers=retry | {"Content-Type": f"application/json; v={n}"})
+        for n, body in enumerate(bodies)
+    ]
+
+    assert [answer.status for answer in answers] == [201, 201, 201, 409]
+    assert [answer.headers.get("Idempotency-Replayed") for answer in answers] == [None, "true", "true", None]
+
+
+@pytest.mark.parametrize(
+    "fields", [["name", "key"], ["active", "description"], ["tags", "isActive"], ["key", "tags", "service"]]
+)
+def test_all_mistakes_of_a_body_are_told_at_once(http: HttpAdmin, fields: list[str]) -> None:
+    """An administrator corrects a body once."""
+    wrong = {"name": 1, "key": "••••", "active": 1, "description": 1, "tags": 1, "isActive": 1, "service": "A"}
+    body = {"name": "One", "key": SECRET} | {name: wrong[name] for name in fields}
+
+    details = http.send("POST", COLLECTION, body).body["error"]["details"]
+
+    assert sorted(detail["field"] for detail in details) == sorted(fields)
