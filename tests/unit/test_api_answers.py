@@ -279,7 +279,7 @@ def test_an_event_without_an_extended_id_is_served(logged: Logged) -> None:
 
     assert "extendedRequestId" not in line
     assert api.Request(sent, at_ms=1).change.extended_request_id is None
-    assert api.endpoint(lambda _: api.deleted())(sent, None)["statusCode"] == 200
+    assert api.endpoint(lambda _: api.Response(200, {}))(sent, None)["statusCode"] == 200
 
 
 @pytest.mark.parametrize(

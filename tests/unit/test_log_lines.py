@@ -213,9 +213,9 @@ def test_a_damaged_item_makes_a_short_line(caplog: pytest.LogCaptureFixture, ver
         "version": {"N": version},
     }
     with pytest.raises(errors.KeyCorrupted):
-        _to_key(item)
+        _to_key(item, at_ms=1)
 
-    assert list(_whole([item])) == []
+    assert list(_whole([item], at_ms=1)) == []
 
     (record,) = caplog.records
     assert len(record.getMessage()) <= LONGEST_LINE

@@ -588,12 +588,12 @@ def test_a_thousand_stubs_cost_a_list_one_more_call(
         writes = [{"PutRequest": {"Item": stub}} for stub in stubs[start : start + 25]]
         dynamodb.batch_write_item(RequestItems={"table": writes})
 
-    for filters in ({}, {"active": True}):
+    for active in (None, True):
         requests.clear()
-        assert table.page(replace(ListQuery(service="one"), **filters)) == Page((key,), None)
+        assert table.page(ListQuery(service="one", active=active)) == Page((key,), None)
         assert [operation for operation, _ in requests] == ["Query", "Query"]
         requests.clear()
-        assert table.page(replace(ListQuery(), **filters)) == Page((key,), None)
+        assert table.page(ListQuery(active=active)) == Page((key,), None)
         assert [operation for operation, _ in requests] == ["Query"]
     requests.clear()
     assert [read.id for read in table.readable("one")] == [key.id]
