@@ -130,6 +130,13 @@ def test_a_kid_that_is_known_excludes_other_keys(server: KeySetServer, keys: Key
     assert api.answer(issuer.token(keys["foreign"], kid="other")) == "ok"
 
 
+def test_an_unknown_kid_excludes_keys_with_other_ids(server: KeySetServer, keys: Keys, api: Api) -> None:
+    """Only a key without an id may have signed such a token."""
+    server.keys = [keys["RS256"].jwk]
+
+    assert api.answer(issuer.token(keys["RS256"], kid="other")) == "unknown_key"
+
+
 def test_at_most_sixteen_keys_are_tried_for_one_token(server: KeySetServer, keys: Keys, clock: Clock) -> None:
     """A set of many keys cannot make one token cost many verifications."""
     decoys = [without(keys["foreign"].jwk, "kid")] * 16
