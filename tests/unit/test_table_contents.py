@@ -576,6 +576,31 @@ def test_what_a_stamp_alone_would_leave_is_no_key(dynamodb: Any, table: Table) -
         table.secret(key_id)
 
 
+def test_a_thousand_stubs_cost_a_list_one_more_call(
+    dynamodb: Any, table: Table, requests: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """Read a whole megabyte after the first page, and no more for a reader: items with only a stamp fill neither."""
+    key = a_key(500)
+    stored(table, key)
+    ids = [new_id("one", at_ms=AT + number, random_bits=1) for number in range(1000)]
+    stubs = [{"service": {"S": "one"}, "id": {"S": key_id}, "lastUsed": {"S": timestamp(AT)}} for key_id in ids]
+    for start in range(0, 1000, 25):
+        writes = [{"PutRequest": {"Item": stub}} for stub in stubs[start : start + 25]]
+        dynamodb.batch_write_item(RequestItems={"table": writes})
+
+    every: tuple[dict[str, Any], ...] = ({}, {"active": True})
+    for filters in every:
+        requests.clear()
+        assert table.page(replace(ListQuery(service="one"), **filters)) == Page((key,), None)
+        assert [operation for operation, _ in requests] == ["Query", "Query"]
+        requests.clear()
+        assert table.page(replace(ListQuery(), **filters)) == Page((key,), None)
+        assert [operation for operation, _ in requests] == ["Query"]
+    requests.clear()
+    assert [read.id for read in table.readable("one")] == [key.id]
+    assert [operation for operation, _ in requests] == ["Query"]
+
+
 # --- what is asked of DynamoDB, which moto does not mind but IAM and other engines do ------------------------------
 
 SHOWN = {
