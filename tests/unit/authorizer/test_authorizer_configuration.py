@@ -163,9 +163,10 @@ def test_a_type_that_is_always_refused_cannot_be_required(value: str) -> None:
 
 def test_the_function_brings_the_versions_that_were_tested() -> None:
     def pins(file: str) -> set[str]:
-        # Without the markers of other Python implementations, and the hashes that follow.
         return {
-            line.lower().split()[0] for line in (ROOT / file).read_text().splitlines() if "==" in line.split(" ")[0]
+            line.lower().removesuffix(" \\").partition(" ;")[0]
+            for line in (ROOT / file).read_text().splitlines()
+            if "==" in line
         }
 
     brought = pins("functions/authorizer/requirements.txt")
