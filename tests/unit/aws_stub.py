@@ -42,6 +42,8 @@ _SOURCES: Final[dict[str, tuple[str | None, dict[str, Any] | str]]] = {
     "/latest/api/token": (None, TOKEN),
     _INSTANCE: ("x-aws-ec2-metadata-token", "made-up-role"),
     f"{_INSTANCE}made-up-role": ("x-aws-ec2-metadata-token", {**_ISSUED, "Code": "Success"}),
+    "/held": (None, "held"),
+    "/release": (None, "released"),
     "/token": (None, {"accessToken": TOKEN, "expiresIn": 3600}),
 }
 """By path: the header that must hold `TOKEN`, and the response."""
@@ -55,6 +57,8 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: str
+    port: int
+    """Of the peer: one connection."""
 
     @property
     def access_key(self) -> str | None:
@@ -80,6 +84,10 @@ class AwsStub:
     accepted: tuple[str, str | None] = (ISSUED[0], ISSUED[2])
     requests: list[Request] = field(default_factory=list)
     failing: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
+    holding: str = ""
+    """The operation that waits for a request to ``/release``; one to ``/held`` waits until it is there."""
+    arrived: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -107,9 +115,16 @@ class AwsStub:
 
     def respond(self, request: Request) -> tuple[int, str, bytes]:
         """Return status, content type and body."""
+        if request.operation and request.operation == self.holding:
+            self.arrived.set()
+            self.released.wait(30)
         if request.operation:
             return self.failing.get(request.operation) or self._respond_to_call(request)
         path = urlsplit(request.path).path
+        if path == "/held":
+            self.arrived.wait(30)
+        elif path == "/release":
+            self.released.set()
         if path == "/":
             return self._respond_as_sts(request)
         if path not in _SOURCES:
@@ -161,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, body.decode("latin-1"))
+        request = Request(self.command, self.path, headers, body.decode("latin-1"), self.client_address[1])
         self.owner.requests.append(request)
         status, kind, response = self.owner.respond(request)
         self.send_response(status)
