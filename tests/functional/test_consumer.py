@@ -31,12 +31,19 @@ NEW_KEY = SPOTIFY_KEY | {"clientSecret": "0f" * 16}
 
 
 class FakeSpotify(ThreadingHTTPServer):
-    """Gives a token for one key, and counts the others."""
+    """Gives a token for one key, and counts the others.
+
+    Attributes:
+        redirect: The status of a redirect that it answers with, and where that leads.
+        stray: Requests for another path than the token's, with their Authorization header.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _FakeSpotifyHandler)
         self.key = SPOTIFY_KEY
         self.refused = 0
+        self.redirect: tuple[int, str] | None = None
+        self.stray: list[str | None] = []
 
 
 class _FakeSpotifyHandler(BaseHTTPRequestHandler):
@@ -44,6 +51,13 @@ class _FakeSpotifyHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         assert self.rfile.read(int(self.headers["Content-Length"])) == b"grant_type=client_credentials"
+        if self.server.redirect:
+            status, location = self.server.redirect
+            self.send_response(status)
+            self.send_header("Location", location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         key = self.server.key
         wanted = base64.b64encode(f"{key['clientId']}:{key['clientSecret']}".encode()).decode()
         good = self.path == "/api/token" and self.headers["Authorization"] == f"Basic {wanted}"
@@ -52,6 +66,12 @@ class _FakeSpotifyHandler(BaseHTTPRequestHandler):
         self.end_headers()
         body = {"access_token": "made-up", "expires_in": 3600} if good else {"error": "invalid_client"}
         self.wfile.write(json.dumps(body).encode())
+
+    def do_GET(self) -> None:
+        self.server.stray.append(self.headers["Authorization"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"access_token": "made-up", "expires_in": 1}')
 
     def log_message(self, *_: object) -> None:
         """Stay quiet."""
@@ -101,7 +121,7 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
 
 def run_example(stack: LocalStack, spotify: FakeSpotify, code: str) -> tuple[str, str]:
     with started(stack, spotify, code) as process:
-        return process.communicate(timeout=30)
+        return process.communicate(timeout=60)
 
 
 def test_the_example_reads_what_an_administrator_stored(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
@@ -131,10 +151,44 @@ print(handler({}, None))
         assert process.stdout is not None
         assert process.stdout.readline() == "read\n"
         admin.update(key["id"], {"key": NEW_KEY})
-        out, errors = process.communicate("go\n", timeout=30)
+        out, errors = process.communicate("go\n", timeout=60)
 
     assert (out, errors) == ("{'expiresIn': 3600}\n", "")
     assert spotify.refused == 1
+
+
+def test_the_example_follows_no_redirect(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
+    """The credentials go to no other address, whichever the kind of redirect; the function fails with its status."""
+    admin.create("Spotify", key=SPOTIFY_KEY)
+    # Each status is one kind for urllib; 300 has no handler there, 308 has one since Python 3.11.
+    code = """
+import urllib.error
+for line in iter(sys.stdin.readline, ""):
+    try:
+        print(handler({}, None), flush=True)
+    except urllib.error.HTTPError as error:
+        error.close()
+        print(error.code, flush=True)
+"""
+    statuses = [300, 301, 302, 303, 307, 308]
+    with FakeSpotify() as other, started(stack, spotify, "import sys" + code) as process:
+        thread = threading.Thread(target=other.serve_forever, args=(0.02,))
+        thread.start()
+        printed = []
+        for location in (f"http://127.0.0.1:{other.server_port}/stolen", "/elsewhere"):
+            for status in statuses:
+                spotify.redirect = (status, location)
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write("again\n")
+                process.stdin.flush()
+                printed.append(process.stdout.readline())
+        _, errors = process.communicate(timeout=60)
+        other.shutdown()
+        thread.join()
+
+    assert printed == [f"{status}\n" for status in statuses] * 2
+    assert (spotify.stray, other.stray, other.refused, errors) == ([], [], 0, "")
 
 
 @pytest.mark.parametrize("end", ["disabled", "deleted", "never stored"])
