@@ -157,6 +157,7 @@ print(handler({}, None))
     assert spotify.refused == 1
 
 
+@pytest.mark.timeout(120)
 def test_the_example_follows_no_redirect(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
     """The credentials go to no other address, whichever the kind of redirect; the function fails with its status."""
     admin.create("Spotify", key=SPOTIFY_KEY)
@@ -210,6 +211,7 @@ def test_the_example_fails_by_name_where_there_is_no_key(
     assert spotify.refused == 0
 
 
+@pytest.mark.timeout(240)
 def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path, testrun_uid: str) -> None:
     with local_run(tmp_path) as (run, url):
         token = [sys.executable, "-m", "local", "token", "--state", str(tmp_path)]
@@ -217,15 +219,17 @@ def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path, testrun_
         # Of its own: a DynamoDB that outlives this run keeps what others stored there.
         body = {"name": f"Spotify {testrun_uid}", "service": "spotify", "key": SPOTIFY_KEY}
         headers = {"Authorization": f"Bearer {bearer}"}
-        assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=30).status_code == 201
+        assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=60).status_code == 201
 
         consumer = f"""
 set -eu
 source {tmp_path}/env
 exec {sys.executable} -c 'import service_keys; print(service_keys.get_api_key("spotify")["clientId"])'
 """
-        ran = subprocess.run(["bash", "-c", consumer], cwd="/", capture_output=True, text=True, check=False, timeout=30)
+        ran = subprocess.run(
+            ["bash", "-c", consumer], cwd="/", capture_output=True, text=True, check=False, timeout=120
+        )
         run.send_signal(signal.SIGINT)
-        run.communicate(timeout=20)
+        run.communicate(timeout=60)
 
     assert (ran.stdout, ran.stderr) == (SPOTIFY_KEY["clientId"] + "\n", "")

@@ -18,6 +18,7 @@ from tests.unit.aws_stub import ISSUED, SECRET, AwsStub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join((str(ROOT / "layers" / "service_keys"), str(ROOT)))
 
@@ -63,7 +64,12 @@ def run(stub: AwsStub, code: str) -> list[str]:
         "PYTHONPATH": PATHS,
     }
     ran = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code], env=environment, capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-c", PRELUDE + code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()

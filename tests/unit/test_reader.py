@@ -596,7 +596,7 @@ def test_a_key_that_is_held_waits_for_nobody(aws: Aws, keys: ServiceKeys, item: 
             aws.now += seconds
             # As while another thread waits for AWS.
             with ThreadPoolExecutor(1) as pool, keys._services["one"].lock:
-                assert pool.submit(keys.get, "one", name=name).result(5).id == item["id"]["S"]
+                assert pool.submit(keys.get, "one", name=name).result(30).id == item["id"]["S"]
         aws.now += 0.25
 
 
