@@ -520,7 +520,9 @@ def _start_child() -> None:
         instance._start_child()  # noqa: SLF001 - of this module
 
 
-os.register_at_fork(after_in_child=_start_child)
+# Windows has no fork, and neither this function.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_child)
 
 
 def _make_shared() -> Source:
