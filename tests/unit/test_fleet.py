@@ -23,6 +23,7 @@ def _ran(readers: int, minutes: int, *options: str) -> dict[str, float]:
     return figures
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_fleet_writes_about_once_a_minute() -> None:
     readers, minutes = 10_000, 8
