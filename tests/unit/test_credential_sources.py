@@ -485,13 +485,13 @@ def test_a_response_that_is_not_aws_is_unavailable(
         ServiceKeys("table").get("one")
 
 
-def test_a_usage_stamp_that_fails_breaks_no_read(environment: Environment, stub: AwsStub) -> None:
+@pytest.mark.parametrize("response", RESPONSES)
+def test_a_usage_stamp_that_fails_breaks_no_read(environment: Environment, stub: AwsStub, response: str) -> None:
     """A response to UpdateItem that cannot be read is not seen by the caller."""
     variables(environment)
-    for response in RESPONSES.values():
-        stub.failing["UpdateItem"] = response
+    stub.failing["UpdateItem"] = RESPONSES[response]
 
-        assert ServiceKeys("table").get("one").value == SECRET
+    assert ServiceKeys("table").get("one").value == SECRET
 
 
 def test_a_missing_ca_bundle_is_an_error_of_this_package(environment: Environment) -> None:
