@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
 
-ClientsOf = Callable[[str], tuple["DynamoDBClient", "KMSClient"]]
+ClientsOf = Callable[..., tuple["DynamoDBClient", "KMSClient"]]
 COLLECTION = "/api/v1/admin/api-keys"
 SPOTIFY_KEY = {"clientId": f"{CANARY}0123456789abcdefcdef", "clientSecret": f"{CANARY}fedcba98765432103210"}
 SECRET = f"made-up-{CANARY}-0123456789"
@@ -277,13 +277,13 @@ def clients_of(stack: LocalStack, wire: Wire) -> Iterator[ClientsOf]:
     """The clients that the package makes itself, on the wire, with the permissions of one principal."""
 
     @functools.cache
-    def clients_of(principal: str) -> tuple[DynamoDBClient, KMSClient]:
+    def clients_of(principal: str, patience: aws.Patience = aws.READER_PATIENCE) -> tuple[DynamoDBClient, KMSClient]:
         on_the_wire = {"AWS_ENDPOINT_URL": wire.url, "AWS_SDK_UA_APP_ID": principal}
         with pytest.MonkeyPatch.context() as patch, ExitStack() as closed:
             for name, value in (stack.consumer_environment() | on_the_wire).items():
                 patch.setenv(name, value)
             patch.delenv(DYNAMODB_ENDPOINT, raising=False)
-            clients = aws.client("dynamodb", aws.READER_PATIENCE), aws.client("kms", aws.READER_PATIENCE)
+            clients = aws.client("dynamodb", patience), aws.client("kms", patience)
             for client in clients:
                 closed.callback(client.close)
             exits.push(closed.pop_all())

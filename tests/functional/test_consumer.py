@@ -31,12 +31,19 @@ NEW_KEY = SPOTIFY_KEY | {"clientSecret": "0f" * 16}
 
 
 class FakeSpotify(ThreadingHTTPServer):
-    """Gives a token for one key, and counts the others."""
+    """Gives a token for one key, and counts the others.
+
+    Attributes:
+        redirect: The status of a redirect that it answers with, and where that leads.
+        stray: Requests for another path than the token's, with their Authorization header.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _FakeSpotifyHandler)
         self.key = SPOTIFY_KEY
         self.refused = 0
+        self.redirect: tuple[int, str] | None = None
+        self.stray: list[str | None] = []
 
 
 class _FakeSpotifyHandler(BaseHTTPRequestHandler):
@@ -44,6 +51,13 @@ class _FakeSpotifyHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         assert self.rfile.read(int(self.headers["Content-Length"])) == b"grant_type=client_credentials"
+        if self.server.redirect:
+            status, location = self.server.redirect
+            self.send_response(status)
+            self.send_header("Location", location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         key = self.server.key
         wanted = base64.b64encode(f"{key['clientId']}:{key['clientSecret']}".encode()).decode()
         good = self.path == "/api/token" and self.headers["Authorization"] == f"Basic {wanted}"
@@ -52,6 +66,12 @@ class _FakeSpotifyHandler(BaseHTTPRequestHandler):
         self.end_headers()
         body = {"access_token": "made-up", "expires_in": 3600} if good else {"error": "invalid_client"}
         self.wfile.write(json.dumps(body).encode())
+
+    def do_GET(self) -> None:
+        self.server.stray.append(self.headers["Authorization"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"access_token": "made-up", "expires_in": 1}')
 
     def log_message(self, *_: object) -> None:
         """Stay quiet."""
@@ -101,7 +121,7 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
 
 def run_example(stack: LocalStack, spotify: FakeSpotify, code: str) -> tuple[str, str]:
     with started(stack, spotify, code) as process:
-        return process.communicate(timeout=30)
+        return process.communicate(timeout=60)
 
 
 def test_the_example_reads_what_an_administrator_stored(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
@@ -131,10 +151,45 @@ print(handler({}, None))
         assert process.stdout is not None
         assert process.stdout.readline() == "read\n"
         admin.update(key["id"], {"key": NEW_KEY})
-        out, errors = process.communicate("go\n", timeout=30)
+        out, errors = process.communicate("go\n", timeout=60)
 
     assert (out, errors) == ("{'expiresIn': 3600}\n", "")
     assert spotify.refused == 1
+
+
+@pytest.mark.timeout(120)
+def test_the_example_follows_no_redirect(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
+    """The credentials go to no other address, whichever the kind of redirect; the function fails with its status."""
+    admin.create("Spotify", key=SPOTIFY_KEY)
+    # Each status is one kind for urllib; 300 has no handler there, 308 has one since Python 3.11.
+    code = """
+import urllib.error
+for line in iter(sys.stdin.readline, ""):
+    try:
+        print(handler({}, None), flush=True)
+    except urllib.error.HTTPError as error:
+        error.close()
+        print(error.code, flush=True)
+"""
+    statuses = [300, 301, 302, 303, 307, 308]
+    with FakeSpotify() as other, started(stack, spotify, "import sys" + code) as process:
+        thread = threading.Thread(target=other.serve_forever, args=(0.02,))
+        thread.start()
+        printed = []
+        for location in (f"http://127.0.0.1:{other.server_port}/stolen", "/elsewhere"):
+            for status in statuses:
+                spotify.redirect = (status, location)
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write("again\n")
+                process.stdin.flush()
+                printed.append(process.stdout.readline())
+        _, errors = process.communicate(timeout=60)
+        other.shutdown()
+        thread.join()
+
+    assert printed == [f"{status}\n" for status in statuses] * 2
+    assert (spotify.stray, other.stray, other.refused, errors) == ([], [], 0, "")
 
 
 @pytest.mark.parametrize("end", ["disabled", "deleted", "never stored"])
@@ -156,6 +211,7 @@ def test_the_example_fails_by_name_where_there_is_no_key(
     assert spotify.refused == 0
 
 
+@pytest.mark.timeout(240)
 def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path, testrun_uid: str) -> None:
     with local_run(tmp_path) as (run, url):
         token = [sys.executable, "-m", "local", "token", "--state", str(tmp_path)]
@@ -163,15 +219,17 @@ def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path, testrun_
         # Of its own: a DynamoDB that outlives this run keeps what others stored there.
         body = {"name": f"Spotify {testrun_uid}", "service": "spotify", "key": SPOTIFY_KEY}
         headers = {"Authorization": f"Bearer {bearer}"}
-        assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=30).status_code == 201
+        assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=60).status_code == 201
 
         consumer = f"""
 set -eu
 source {tmp_path}/env
 exec {sys.executable} -c 'import service_keys; print(service_keys.get_api_key("spotify")["clientId"])'
 """
-        ran = subprocess.run(["bash", "-c", consumer], cwd="/", capture_output=True, text=True, check=False, timeout=30)
+        ran = subprocess.run(
+            ["bash", "-c", consumer], cwd="/", capture_output=True, text=True, check=False, timeout=120
+        )
         run.send_signal(signal.SIGINT)
-        run.communicate(timeout=20)
+        run.communicate(timeout=60)
 
     assert (ran.stdout, ran.stderr) == (SPOTIFY_KEY["clientId"] + "\n", "")

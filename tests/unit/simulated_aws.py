@@ -22,7 +22,8 @@ class Aws:
     def __init__(self) -> None:
         self.now = START
         self.items: dict[str, dict[str, Item]] = {service: {} for service in SERVICES}
-        self.state = {"Query": "up", "Decrypt": "up", "UpdateItem": "up"}
+        self.state: dict[str, Any] = {"Query": "up", "Decrypt": "up", "UpdateItem": "up"}
+        """By operation: "up", how it fails, an error code, or the type of an error of the program."""
         self.calls: list[tuple[str, dict[str, Any], Any]] = []
         """Operation, request, and the answer or the kind of failure."""
         self._ids = 0
@@ -31,11 +32,13 @@ class Aws:
         """Stand in for the call that botocore is about to make."""
         operation, request = model.name, json.loads(params["body"])
         state = self.state[operation]
+        if isinstance(state, type):
+            raise state
         if state != "up":
             self.calls.append((operation, request, state))
             if state == "unreachable":
                 raise EndpointConnectionError(endpoint_url="https://aws.invalid")
-            return _error({"throttled": "ThrottlingException", "denied": "AccessDeniedException"}[state])
+            return _error({"throttled": "ThrottlingException", "denied": "AccessDeniedException"}.get(state, state))
         response: Any = getattr(self, f"_{operation.lower()}")(request)
         self.calls.append((operation, request, response))
         if isinstance(response, str):

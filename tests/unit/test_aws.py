@@ -2,56 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
-import botocore.session
 import pytest
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
+    ChecksumError,
     ClientError,
+    ConnectionClosedError,
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    HTTPClientError,
     IncompleteReadError,
+    MetadataRetrievalError,
     NoCredentialsError,
     ParamValidationError,
+    ProxyConnectionError,
     ReadTimeoutError,
     SSLError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
-from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
+from local.aws import CREDENTIALS
 from service_keys import aws
 from service_keys.errors import KeyAccessDenied, KeyStoreUnavailable
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 UNAVAILABLE = [
-    "InternalServerError",
-    "LimitExceededException",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "ServiceUnavailable",
-    "ThrottlingException",
-    "ThrottledException",
-    "TransactionInProgressException",
+    "BandwidthLimitExceeded",
     "DependencyTimeoutException",
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
     "KMSInternalException",
     "KeyUnavailableException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "ReplicatedWriteConflictException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ResourceInUseException",
+    "ServiceUnavailable",
     "ServiceUnavailableException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+]
+NOT_AUTHENTICATED = [
     "ExpiredToken",
     "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
     "RequestExpired",
+    "RequestInTheFuture",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
 ]
 DENIED = [
     "AccessDenied",
     "AccessDeniedException",
     "DisabledException",
-    "InvalidSignatureException",
+    "InvalidGrantTokenException",
+    "InvalidKeyUsageException",
     "KMSInvalidStateException",
+    "NotAuthorized",
     "NotFoundException",
     "ResourceNotFoundException",
-    "UnrecognizedClientException",
+    "TableNotFoundException",
 ]
 
 
@@ -65,6 +102,14 @@ def test_what_waiting_mends_is_unavailable(code: str) -> None:
     words = rf"^DynamoDB is busy or failing \({code}\). Try again shortly.$"
     with pytest.raises(KeyStoreUnavailable, match=words), aws.meaning("DynamoDB"):
         raise client_error(code)
+
+
+@pytest.mark.parametrize("code", NOT_AUTHENTICATED)
+def test_an_unauthenticated_request_is_unavailable(code: str) -> None:
+    """Credentials or signatures that expired in a freeze are renewed by themselves, and deny nobody anything."""
+    words = rf"^KMS did not accept the AWS credentials or the signature of Query \({code}\)\. Try again shortly\."
+    with pytest.raises(KeyStoreUnavailable, match=words), aws.meaning("KMS"):
+        raise client_error(code, 403)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -99,15 +144,60 @@ def test_a_failure_without_a_code_counts_by_its_status() -> None:
         raise ClientError(failure, "Decrypt")
 
 
+ODD_RESPONSES: list[Any] = [
+    {},
+    {"Error": {}},
+    {"Error": {"Code": None}},
+    {"Error": {"Code": 5}},
+    {"Error": {}, "ResponseMetadata": {}},
+    {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": None}},
+    {"Error": {"Code": "ValidationException"}, "ResponseMetadata": {"HTTPStatusCode": 400}},
+]
+
+
+@pytest.mark.parametrize("response", ODD_RESPONSES, ids=str)
+def test_an_unknown_aws_error_is_unavailable_to_consumers(response: Any) -> None:
+    """`any_failure` is the last case: no error of AWS or botocore leaves it as it is."""
+    with (
+        pytest.raises(KeyStoreUnavailable, match=r"^KMS failed for a reason that is not known here \("),
+        aws.any_failure("KMS"),
+        aws.meaning("KMS"),
+    ):
+        raise ClientError(response, "Decrypt")
+
+
+@pytest.mark.parametrize("error", [ParamValidationError(report="hunter2"), BotoCoreError()], ids=repr)
+def test_an_unknown_botocore_error_is_unavailable_to_consumers(error: BotoCoreError) -> None:
+    """The message holds the type of the error, not its text."""
+    words = type(error).__name__
+    with pytest.raises(KeyStoreUnavailable, match=words) as raised, aws.any_failure("KMS"), aws.meaning("KMS"):
+        raise error
+
+    assert "hunter2" not in str(raised.value)
+
+
 UNREACHABLE: list[Exception] = [
     EndpointConnectionError(endpoint_url="x"),
     ConnectTimeoutError(endpoint_url="x"),
     ReadTimeoutError(endpoint_url="x"),
+    ConnectionClosedError(endpoint_url="x"),
+    ProxyConnectionError(proxy_url="x"),
+    HTTPClientError(error=ValueError("x")),
     SSLError(endpoint_url="x", error=OSError()),
     IncompleteReadError(actual_bytes=1, expected_bytes=2),
-    NoCredentialsError(),
-    CredentialRetrievalError(provider="x", error_msg="x"),
+    ChecksumError(checksum_type="crc32", expected_checksum="1", actual_checksum="2"),
     ResponseParserError("x"),
+    ConnectionResetError(),
+    TimeoutError(),
+    OSError("x"),
+]
+WITHOUT_CREDENTIALS: list[Exception] = [
+    NoCredentialsError(),
+    CredentialRetrievalError(provider="x", error_msg="hunter2"),
+    MetadataRetrievalError(error_msg="hunter2"),
+    TokenRetrievalError(provider="x", error_msg="hunter2"),
+    SSOTokenLoadError(error_msg="hunter2"),
+    UnauthorizedSSOTokenError(),
     RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
 ]
 
@@ -120,11 +210,95 @@ def test_what_does_not_arrive_is_unavailable_and_told_by_its_type_alone(error: E
     assert caught.value.__cause__ is error
 
 
+@pytest.mark.parametrize("error", WITHOUT_CREDENTIALS, ids=lambda error: type(error).__name__)
+def test_missing_credentials_are_unavailable(error: Exception) -> None:
+    """The message names their source, and holds nothing that the source returned."""
+    words = rf"^DynamoDB could not be reached. No valid AWS credentials could be obtained \({type(error).__name__}\)"
+    with pytest.raises(KeyStoreUnavailable, match=words) as caught, aws.meaning("DynamoDB"):
+        raise error
+
+    assert "hunter2" not in str(caught.value)
+
+
+def refreshable(metadata: Any, refresh: Callable[[], Any]) -> RefreshableCredentials:
+    return RefreshableCredentials.create_from_metadata(metadata, refresh, "made-up")
+
+
+EXPIRED = {"access_key": "made-up", "secret_key": "made-up", "token": "made-up", "expiry_time": "2020-01-01T00:00:00Z"}
+
+
+def failing_refresh(error: Exception) -> Callable[[], Any]:
+    def refresh() -> Any:
+        raise error
+
+    return refresh
+
+
+@pytest.mark.parametrize(
+    "refresh",
+    [
+        lambda: EXPIRED,
+        dict,
+        lambda: EXPIRED | {"expiry_time": "hunter2"},
+        lambda: EXPIRED | {"expiry_time": None},
+        failing_refresh(FileNotFoundError("hunter2")),
+        failing_refresh(json.JSONDecodeError("made up", "hunter2", 0)),
+        failing_refresh(KeyError("hunter2")),
+        failing_refresh(TypeError("hunter2")),
+    ],
+    ids=["still expired", "empty", "malformed time", "no time", "no file", "no JSON", "no member", "other type"],
+)
+def test_credentials_that_cannot_be_refreshed_are_unavailable(refresh: Callable[[], Any]) -> None:
+    """botocore's own credentials raise errors of many types while they are refreshed."""
+    credentials = refreshable(EXPIRED, refresh)
+
+    with pytest.raises(KeyStoreUnavailable, match="No valid AWS credentials") as caught, aws.meaning("DynamoDB"):
+        credentials.get_frozen_credentials()
+
+    assert "hunter2" not in str(caught.value)
+    assert getattr(caught.value.__cause__, "doc", "") == ""
+
+
+def test_a_deep_stack_while_credentials_are_refreshed_is_raised() -> None:
+    """A RecursionError says nothing about the credentials."""
+    credentials = refreshable(EXPIRED, failing_refresh(RecursionError()))
+
+    with pytest.raises(RecursionError), aws.meaning("DynamoDB"):
+        credentials.get_frozen_credentials()
+
+
+NOT_OF_AWS: list[BaseException] = [
+    RecursionError(),
+    MemoryError(),
+    KeyboardInterrupt(),
+    NotImplementedError(),
+    RuntimeError("dictionary changed size during iteration"),
+    TypeError(),
+    ValueError(),
+    KeyError(),
+    ZeroDivisionError(),
+]
+
+
+@pytest.mark.parametrize("error", NOT_OF_AWS, ids=lambda error: type(error).__name__)
+def test_an_error_of_the_program_is_raised_as_it_is(error: BaseException) -> None:
+    """Neither AWS nor its credentials have to do with it, so no cached key may hide it."""
+    with pytest.raises(type(error)) as caught, aws.any_failure("DynamoDB"), aws.meaning("DynamoDB"):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [RecursionError(), MemoryError()], ids=lambda error: type(error).__name__)
+def test_an_error_that_the_http_session_hides_is_raised(error: Exception) -> None:
+    """botocore's HTTP session turns every error into one of its own."""
+    with pytest.raises(type(error)) as caught, aws.any_failure("DynamoDB"), aws.meaning("DynamoDB"):
+        raise HTTPClientError(error=error)
+    assert caught.value is error
+
+
 def test_our_own_mistakes_are_let_through() -> None:
     with pytest.raises(BotoCoreError), aws.meaning("DynamoDB"):
         raise ParamValidationError(report="x")
-    with pytest.raises(ZeroDivisionError), aws.meaning("DynamoDB"):
-        raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("error", [client_error("ThrottlingException"), EndpointConnectionError(endpoint_url="x")])
@@ -134,12 +308,14 @@ def test_after_a_write_nobody_knows_whether_it_was_made(error: Exception) -> Non
         raise error
 
 
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.mark.parametrize(("patience", "connect", "read"), [(aws.ADMIN_PATIENCE, 1, 2), (aws.READER_PATIENCE, 0.5, 1)])
-def test_a_client_gives_up_in_time(
-    monkeypatch: pytest.MonkeyPatch, patience: aws.Patience, connect: float, read: float
-) -> None:
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+def test_a_client_gives_up_in_time(environment: None, patience: aws.Patience, connect: float, read: float) -> None:
     client = aws.client("kms", patience)
     config = client.meta.config
     client.close()
@@ -149,25 +325,7 @@ def test_a_client_gives_up_in_time(
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
 
 
-def test_clients_are_made_without_a_list_of_all_services_and_others_still_get_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    session = botocore.session.get_session()
-    monkeypatch.setattr(botocore.session, "get_session", lambda: session)
-    others, listed = session.get_component("data_loader"), []
-    monkeypatch.setattr(Loader, "list_available_services", lambda _loader, kind: listed.append(kind))
-
-    for client in aws.clients("dynamodb", "kms"):
-        client.close()
-
-    assert listed == []
-    others.list_available_services("service-2")
-    assert listed == ["service-2"]
-
-
-def test_a_client_is_an_administrators_unless_it_is_a_readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+def test_a_client_is_an_administrators_unless_it_is_a_readers(environment: None) -> None:
     client = aws.client("kms")
     client.close()
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
+import copy
+import gc
+import logging
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 import service_keys
 from service_keys import ServiceKeys, aws, naming, reader
@@ -22,11 +26,12 @@ from service_keys.errors import (
     KeyStoreUnavailable,
     ServiceKeysError,
 )
+from service_keys.testing import fake_api_keys
 
 if TYPE_CHECKING:
-    from tests.unit.simulated_aws import Aws, Item
+    from collections.abc import Callable
 
-LAYER = Path(__file__).parents[2] / "layers" / "service_keys"
+    from tests.unit.simulated_aws import Aws, Item
 
 
 @pytest.fixture
@@ -271,33 +276,316 @@ def test_a_denied_key_is_forgotten_and_the_others_are_not(aws: Aws, keys: Servic
     assert keys._services["one"].plaintexts == {}
 
 
-def test_services_without_keys_are_forgotten_once_there_are_64(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    def miss(*services: str) -> None:
-        for service in services:
-            with pytest.raises(KeyNotFound):
-                keys.get(service)
-
-    keys.get("one")
-    miss(*(f"unknown-{number}" for number in range(62)))
-    aws.now += 1
-    miss("recent")
-    aws.now += 4
-    assert len(keys._services) == 64
-
-    miss("another")
-    assert set(keys._services) == {"one", "recent", "another"}
+# --- memory ---------------------------------------------------------------------------------------------------------
 
 
-def test_services_that_were_looked_up_just_now_are_kept(aws: Aws, keys: ServiceKeys) -> None:
-    for number in range(64):
-        with pytest.raises(KeyNotFound):
-            keys.get(f"unknown-{number}")
-
-    aws.now += 4.75
+def miss(keys: ServiceKeys, service: str, name: str | None = None) -> None:
     with pytest.raises(KeyNotFound):
-        keys.get("another")
+        keys.get(service, name=name)
 
-    assert len(keys._services) == 65
+
+def grown(act: Callable[[], None]) -> int:
+    """Return by how many bytes the memory in use grows."""
+    tracemalloc.start()
+    try:
+        act()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+class EmptyTable:
+    """A DynamoDB without any item but one, and without botocore, which holds memory of its own."""
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.failure: Exception | None = None
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        if self.failure is not None:
+            raise self.failure
+        service = request["ExpressionAttributeValues"][":service"]["S"]
+        return {"Items": [self.item] if service == "one" else []}
+
+
+@pytest.fixture
+def table(item: Item) -> EmptyTable:
+    return EmptyTable({"lastUsed": {"S": "2999"}, **item})
+
+
+@pytest.fixture
+def light(aws: Aws, clients: tuple[Any, Any], table: EmptyTable) -> ServiceKeys:
+    """A reader of that table."""
+    dynamodb: Any = table
+    return ServiceKeys("table", dynamodb_client=dynamodb, kms_client=clients[1], clock=lambda: aws.now)
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_unknown_services_hold_little_memory(aws: Aws, light: ServiceKeys, table: EmptyTable, seconds: int) -> None:
+    """2,000 names within a moment, and over half an hour, hold less than 200 KB; the known service stays."""
+
+    def read() -> None:
+        for number in range(2000):
+            miss(light, f"unknown-{number}")
+            aws.now += seconds
+
+    light.get("one")
+    miss(light, "warm-up")
+
+    assert grown(read) < 200_000
+    assert set(light._services) > {"one"}
+    light.get("one")
+    table.failure = EndpointConnectionError(endpoint_url="x")
+    aws.now += 61
+    assert light.get("one").name == "Prod", "its key bridges an outage as before"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_100_000_unknown_services_hold_little_memory(light: ServiceKeys) -> None:
+    """The memory does not depend on the number of services."""
+
+    def read() -> None:
+        for number in range(100_000):
+            with suppress(KeyNotFound):
+                light.get(f"unknown-{number}")
+
+    light.get("one")
+
+    assert grown(read) < 200_000
+
+
+def test_unknown_names_hold_little_memory(light: ServiceKeys) -> None:
+    """Names that no key of a known service has are not all held either."""
+
+    def read() -> None:
+        for number in range(2000):
+            miss(light, "one", f"unknown {number}")
+
+    light.get("one")
+
+    assert grown(read) < 200_000
+    assert light.get("one").name == "Prod"
+
+
+def test_spellings_of_one_name_hold_little_memory(light: ServiceKeys) -> None:
+    """A name has many spellings, of which each gets an answer of its own."""
+
+    def read() -> None:
+        for number in range(5000):
+            spelling = "".join(letter.upper() if number >> bit & 1 else letter for bit, letter in enumerate("prod"))
+            assert light.get("one", name=spelling + " " * (number // 16)).name == "Prod"
+
+    light.get("one")
+
+    assert grown(read) < 500_000
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        EndpointConnectionError(endpoint_url="x"),
+        ClientError({"Error": {"Code": "AccessDeniedException"}}, "Query"),
+        ClientError({"Error": {"Code": "ValidationException"}}, "Query"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_services_that_cannot_be_read_hold_little_memory(
+    monkeypatch: pytest.MonkeyPatch, light: ServiceKeys, table: EmptyTable, failure: Exception
+) -> None:
+    """The errors of a failing table are bounded as the missing keys are."""
+    monkeypatch.setattr(logging.getLogger("service_keys.reader"), "disabled", True)
+
+    def query(**_: object) -> Any:
+        # A new one for each call: a traceback grows with each raise.
+        raise copy.copy(failure)
+
+    table.query = query  # type: ignore[method-assign]
+
+    def read() -> None:
+        for number in range(1000):
+            with pytest.raises(ServiceKeysError):
+                light.get(f"unknown-{number}")
+
+    assert grown(read) < 200_000
+
+
+def test_a_long_name_is_neither_held_nor_repeated(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Neither memory nor a log line grows with the caller's input."""
+    for service, name in (("one", "x" * 1_000_000), ("x" * 1_000_000, None)):
+        with pytest.raises(KeyNotFound) as raised:
+            keys.get(service, name=name)
+        assert len(str(raised.value)) < 300
+    assert aws.calls == []
+
+
+def test_the_longest_name_is_found(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """A name of 100 characters may be given in a longer spelling."""
+    item["name"] = {"S": "ﬃ" * 100}
+
+    assert keys.get("one", name="ffi" * 100).id == item["id"]["S"]
+    assert keys.get("one", name=f"  {'ﬃ' * 100}  ").id == item["id"]["S"]
+
+
+def test_services_with_keys_are_never_evicted(aws: Aws, keys: ServiceKeys) -> None:
+    """More of them than unknown services are held at most."""
+    services = [f"known-{number}" for number in range(200)]
+    for service in services:
+        aws.items[service] = {}
+        aws.create(service, "Prod")
+        keys.get(service)
+        miss(keys, f"un{service}")
+    calls(aws)
+
+    for service in services:
+        keys.get(service)
+
+    assert calls(aws) == []
+
+
+def test_a_service_at_work_is_not_evicted(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """A thread that still waits for DynamoDB finds its service where it left it, and other threads join it."""
+    nested = iter(range(300))
+
+    def ask_for_others(**_: object) -> None:
+        for number in nested:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(miss, keys, f"unknown-{number}").result(10)
+
+    events = clients_of(keys)[0].meta.events
+    events.register("before-parameter-build.dynamodb.Query", ask_for_others, "others")
+    try:
+        keys.get("one")
+    finally:
+        events.unregister("before-parameter-build.dynamodb.Query", unique_id="others")
+    calls(aws)
+
+    keys.get("one", refresh=True)
+    keys.get("one", name="Prod")
+
+    assert calls(aws) == []
+
+
+def test_threads_that_ask_for_unknown_services_get_their_answer(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Eviction by one thread does not disturb the others."""
+    barrier = threading.Barrier(8)
+
+    def read(thread: int) -> int:
+        barrier.wait()
+        for number in range(100):
+            miss(keys, f"unknown-{thread}-{number}")
+            keys.get("one")
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(read, range(8))) == 8
+
+    assert len(keys._services) <= 64 + 1 + 8
+    assert all(known.users == 0 for known in keys._services.values())
+
+
+# --- arguments ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "service", [None, b"one", 1, 1.5, True, ["one"], {"one": 1}, {"one"}, ("one", "Prod"), object()]
+)
+def test_a_service_that_is_no_string_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, service: Any) -> None:
+    """The error is one of this package, says what to give, and costs no call, also while a key is held."""
+    keys.get("one", name="Prod")
+    calls(aws)
+
+    for refresh in (False, True):
+        with pytest.raises(KeyNotFound, match=f"of type {type(service).__name__}.*Give a string"):
+            keys.get(service, refresh=refresh)
+    with fake_api_keys({"one": "made-up"}), pytest.raises(KeyNotFound, match="Give a string"):
+        service_keys.get_api_key(service)
+    assert calls(aws) == []
+
+
+@pytest.mark.parametrize("name", [b"Prod", 1, False, ["Prod"], {}, ("Prod",), object()])
+def test_a_name_that_is_no_string_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, name: Any) -> None:
+    """As for a service; None means no name."""
+    keys.get("one")
+    calls(aws)
+
+    with pytest.raises(KeyNotFound, match=f"of type {type(name).__name__}.*Give a string"):
+        keys.get("one", name=name)
+    with fake_api_keys({"one": "made-up"}), pytest.raises(KeyNotFound, match="Give a string"):
+        service_keys.get_api_key("one", name=name)
+    assert calls(aws) == []
+
+
+@pytest.mark.parametrize("name", ["", " ", "\ud800", "\0", "{}", "%s", "*"])
+def test_an_odd_name_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, name: str) -> None:
+    """No text makes `get` raise another error."""
+    miss(keys, "one", name)
+
+
+# --- errors of the program ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["Query", "Decrypt"])
+@pytest.mark.parametrize("error", [RecursionError, MemoryError, TypeError, KeyboardInterrupt])
+def test_an_error_of_the_program_is_not_served_stale(
+    aws: Aws, keys: ServiceKeys, item: Item, operation: str, error: type[BaseException]
+) -> None:
+    """It is raised as it is; the next read works again."""
+    keys.get("one")
+    aws.replace_key(item)
+    aws.now += 60
+    aws.state[operation] = error
+
+    with pytest.raises(error):
+        keys.get("one")
+
+    aws.state[operation] = "up"
+    assert keys.get("one").version == 3
+
+
+def test_a_deep_stack_does_not_hide_behind_a_cached_key(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """A real RecursionError, at whichever depth of botocore it occurs."""
+    keys.get("one")
+    aws.now += 60
+    outcomes: set[str] = set()
+
+    def descend(depth: int) -> None:
+        if depth:
+            descend(depth - 1)
+            return
+        aws.now += 60
+        outcomes.add(keys.get("one", refresh=True).name)
+
+    limit = sys.getrecursionlimit()
+    for left in range(20, 300, 7):
+        try:
+            descend(limit - left)
+        except RecursionError:
+            outcomes.add("RecursionError")
+
+    assert outcomes <= {"Prod", "RecursionError"}
+    assert keys.get("one").name == "Prod"
+
+
+UNAVAILABLE = ["InvalidSignatureException", "UnrecognizedClientException", "ExpiredTokenException", "MadeUpException"]
+
+
+@pytest.mark.parametrize("operation", ["Query", "Decrypt"])
+@pytest.mark.parametrize("code", UNAVAILABLE)
+def test_an_unauthenticated_or_unknown_error_serves_stale(
+    aws: Aws, keys: ServiceKeys, item: Item, operation: str, code: str
+) -> None:
+    """A signature that expired in a freeze must not cost the function its key; after 15 minutes it does."""
+    value = keys.get("one").value
+    aws.replace_key(item)
+    aws.state[operation] = code
+    aws.now += 899
+    assert keys.get("one").value == value
+
+    aws.now += 30
+    with pytest.raises(KeyStoreUnavailable, match=code):
+        keys.get("one")
 
 
 @pytest.mark.parametrize("name", [None, "Prod"])
@@ -308,7 +596,7 @@ def test_a_key_that_is_held_waits_for_nobody(aws: Aws, keys: ServiceKeys, item: 
             aws.now += seconds
             # As while another thread waits for AWS.
             with ThreadPoolExecutor(1) as pool, keys._services["one"].lock:
-                assert pool.submit(keys.get, "one", name=name).result(5).id == item["id"]["S"]
+                assert pool.submit(keys.get, "one", name=name).result(30).id == item["id"]["S"]
         aws.now += 0.25
 
 
@@ -362,7 +650,12 @@ def test_operators_are_told_where_there_is_no_key_to_serve(
 
 
 def clients_of(keys: ServiceKeys) -> tuple[Any, Any]:
-    return keys._table._client, keys._kms
+    table, kms = keys._aws()
+    return table._client, kms
+
+
+def table_of(keys: ServiceKeys) -> str:
+    return keys._aws()[0]._name
 
 
 def test_a_reader_makes_the_clients_that_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,8 +687,15 @@ def test_a_reader_reads_the_table_of_the_environment_unless_it_is_told_another(
         ServiceKeys(dynamodb_client=clients[0], kms_client=clients[1])
 
     monkeypatch.setenv("SERVICE_KEYS_TABLE", "of the environment")
-    assert ServiceKeys(dynamodb_client=clients[0], kms_client=clients[1])._table._name == "of the environment"
-    assert ServiceKeys("another", dynamodb_client=clients[0], kms_client=clients[1])._table._name == "another"
+    assert table_of(ServiceKeys(dynamodb_client=clients[0], kms_client=clients[1])) == "of the environment"
+    assert table_of(ServiceKeys("another", dynamodb_client=clients[0], kms_client=clients[1])) == "another"
+
+
+@pytest.mark.parametrize("name", [b"table", 5, ["table"]])
+def test_a_table_name_that_is_no_string_is_refused(clients: tuple[Any, Any], name: Any) -> None:
+    """The error is raised at once, not by the first read."""
+    with pytest.raises(ConfigurationError, match="must be a string"):
+        ServiceKeys(name, dynamodb_client=clients[0], kms_client=clients[1])
 
 
 class Source:
@@ -443,31 +743,3 @@ def test_another_source_serves_until_its_block_ends() -> None:
         service_keys.get_api_key("two")
 
     assert (first.asked, second.asked) == ([("two", None, False)], [("one", None, False)])
-
-
-def test_a_forked_child_makes_its_own_reader() -> None:
-    code = """
-import os, service_keys.reader as reader
-reader._shared = object()
-reader._shared_lock.acquire()
-pid = os.fork()
-if pid == 0:
-    os._exit(0 if reader._shared is None and not reader._shared_lock.locked() else 1)
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(LAYER)}, capture_output=True, text=True, check=True
-    )
-
-    assert ran.stdout == "0\n"
-
-
-def test_services_that_nobody_has_a_key_of_do_not_fill_the_memory(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    keys.get("one")
-    for number in range(200):
-        with pytest.raises(KeyNotFound):
-            keys.get(f"unknown-{number}")
-        aws.now += 1
-
-    assert "one" in keys._services
-    assert len(keys._services) <= 65

@@ -19,7 +19,10 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, read: Callabl
     monkeypatch.setenv(variable, "given")
     assert read() == "given"
 
-    for empty in ("", None):
+    monkeypatch.setenv(variable, " given\n")
+    assert read() == "given"
+
+    for empty in ("", " ", "\n", None):
         if empty is None:
             monkeypatch.delenv(variable)
         else:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from service_keys import naming
-from service_keys.aws import meaning
+from service_keys.aws import meaning, member
 from service_keys.errors import KeyCorrupted
 from service_keys.material import KeyMaterial
 
@@ -59,7 +59,8 @@ def encrypt(kms: KMSClient, kms_key: str, material: KeyMaterial, *, key_id: str)
     """
     with meaning("KMS"), _unlogged():
         answer = kms.encrypt(KeyId=kms_key, Plaintext=material.to_json(), EncryptionContext=encryption_context(key_id))
-    return answer["CiphertextBlob"]
+    ciphertext: bytes = member(answer, "CiphertextBlob", "KMS")
+    return ciphertext
 
 
 def decrypt(kms: KMSClient, ciphertext: bytes, *, key_id: str) -> KeyMaterial:
@@ -73,13 +74,13 @@ def decrypt(kms: KMSClient, ciphertext: bytes, *, key_id: str) -> KeyMaterial:
     try:
         with meaning("KMS"), _unlogged():
             context = encryption_context(key_id)
-            plaintext = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)["Plaintext"]
+            answer = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)
     except (kms.exceptions.InvalidCiphertextException, kms.exceptions.IncorrectKeyException) as error:
         raise KeyCorrupted(f"The ciphertext of {key_id} is damaged or another key's. Store the key again.") from error
-    material = _material(plaintext)
+    material = _material(member(answer, "Plaintext", "KMS"))
     if material is None:
         # A traceback that shows variables must not show this one.
-        del plaintext
+        del answer
         raise KeyCorrupted(f"What {key_id} decrypts to is not a key. Store the key again.")
     return material
 

@@ -13,21 +13,27 @@ LONGEST_MESSAGE: Final = 600
 
 
 class ServiceKeysError(Exception):
-    """Every error that this package raises on purpose. A message of more than `LONGEST_MESSAGE` characters is cut."""
+    """The base class of every error that `get_api_key` and `ServiceKeys` raise.
+
+    A message of more than `LONGEST_MESSAGE` characters is cut.
+    """
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 1]}…")
 
 
 class ConfigurationError(ServiceKeysError):
-    """The environment lacks something, or holds something that cannot be right."""
+    """A setting is missing or wrong: the table's name, the AWS region, credentials, profile or endpoint.
+
+    The message names the setting. Waiting does not help.
+    """
 
 
 # --- The store: raised to readers and to the admin functions alike ---------------------------------------------------
 
 
 class KeyNotFound(ServiceKeysError):
-    """There is no such key."""
+    """There is no such key, or what was given cannot be a service or a name."""
 
 
 class KeyDisabled(ServiceKeysError):
@@ -43,7 +49,9 @@ class KeyCorrupted(ServiceKeysError):
 
 
 class KeyStoreUnavailable(ServiceKeysError):
-    """DynamoDB or KMS throttled, failed or could not be reached.
+    """DynamoDB or KMS throttled, failed or could not be reached, or this function has no valid AWS credentials now.
+
+    Consumers also get it for every error of AWS that has no type of its own here.
 
     Attributes:
         retry_after: Whole seconds after which trying again makes sense.

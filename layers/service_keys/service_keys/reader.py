@@ -18,6 +18,7 @@ import math
 import os
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from service_keys import aws, encryption, naming, settings, usage
 from service_keys.api_key import ApiKey
 from service_keys.errors import (
+    ConfigurationError,
     KeyAccessDenied,
     KeyCorrupted,
     KeyDisabled,
@@ -37,6 +39,7 @@ from service_keys.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
@@ -51,7 +54,14 @@ PAUSE_SECONDS: Final = 5
 LONGEST_PAUSE_SECONDS: Final = 30
 """What the pause grows to while looks go on failing: each waits for timeouts, and AWS is busy enough."""
 
-_SERVICES_HELD = 64
+_SERVICES_WITHOUT_KEYS = 64
+"""How many services without a key are held at most: each takes about 1 KB, and saves a Query for 5 seconds."""
+_NAMES_HELD = 256
+"""How many answers by name are held of one service, and how many errors."""
+_NAME_LENGTH = 400
+"""No key has a longer name: 100 characters, of which each may be written as several, and white space around them."""
+_SHOWN_LENGTH = 100
+"""How much of an argument an error message shows."""
 _REFUSALS = (KeyNotFound, KeyDisabled, KeyAccessDenied, KeyCorrupted, KeyStoreUnavailable)
 _logger = logging.getLogger(__name__)
 
@@ -109,19 +119,33 @@ class _Service:
     slots: set[_Slot] = field(default_factory=set)
     """What was answered since the last look."""
     refusals: dict[_Slot, _Refusal] = field(default_factory=dict)
+    users: int = 0
+    """How many threads are at work on this service; guarded by the lock of the `ServiceKeys`."""
+
+    def for_child(self) -> _Service:
+        """Return a copy for a forked child: with a lock of its own, for the parent's threads are not there."""
+        return _Service(
+            look=self.look,
+            tried_at=self.tried_at,
+            failures=self.failures,
+            used=set(self.used),
+            plaintexts=dict(self.plaintexts),
+        )
 
 
 class ServiceKeys:
-    """Reads keys, for any number of threads.
+    """Reads keys, for any number of threads, and in forked child processes.
 
     Args:
         table_name: The table; without it, the environment variable SERVICE_KEYS_TABLE names it.
-        dynamodb_client: A botocore or boto3 client; without it, one is made whose timeouts suit a Lambda function.
+        dynamodb_client: A botocore or boto3 client; without it, one is made whose timeouts suit a Lambda function. In a
+            forked child its idle connections are closed, for they are the parent's.
         kms_client: Likewise.
         clock: Seconds since the Unix epoch.
 
     Raises:
-        ConfigurationError: No table is named.
+        ConfigurationError: No table is named, or the clients cannot be created from the environment.
+        KeyStoreUnavailable: The source of this function's AWS credentials is out of reach.
     """
 
     def __init__(
@@ -133,13 +157,20 @@ class ServiceKeys:
         clock: Callable[[], float] = time.time,
     ) -> None:
         name = table_name or settings.table_name()
-        if dynamodb_client is None and kms_client is None:
-            dynamodb_client, kms_client = aws.clients("dynamodb", "kms", patience=aws.READER_PATIENCE)
-        self._table = Table(dynamodb_client or aws.client("dynamodb", aws.READER_PATIENCE), name)
-        self._kms: KMSClient = kms_client or aws.client("kms", aws.READER_PATIENCE)
+        if not isinstance(name, str):
+            raise ConfigurationError(f"The name of the table must be a string, not {type(name).__name__}.")
+        self._table_name = name
+        self._given = (dynamodb_client, kms_client)
         self._clock = clock
-        self._answers: dict[_Slot, _Answer] = {}
+        # Reentrant, as the locks of the services.
+        self._lock = threading.RLock()
+        # Two, so that no argument is taken for another one: a tuple is no service.
+        self._answers: dict[str, _Answer] = {}
+        self._named: dict[tuple[str, str], _Answer] = {}
         self._services: dict[str, _Service] = {}
+        self._evict_at = _SERVICES_WITHOUT_KEYS
+        self._clients: tuple[Table, KMSClient] | None = self._make_clients()
+        _instances.add(self)
 
     def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
         """Return the newest active key of a service, or the one with this name.
@@ -156,52 +187,121 @@ class ServiceKeys:
             KeyCorrupted: The key is damaged.
             KeyStoreUnavailable: AWS is out of reach, and no key was read in the last 15 minutes.
         """
-        answer = self._answers.get(service if name is None else (service, name))
+        try:
+            answer = self._answers.get(service) if name is None else self._named.get((service, name))
+        except TypeError:
+            # Not hashable, so neither is a service or a name.
+            answer = None
         if answer is not None and answer.since <= self._clock() < answer.until and not refresh:
             return answer.key
-        if not naming.is_service(service):
-            raise KeyNotFound(f"No key can have the service {service!r}. Services are lower-case, such as spotify.")
+        check_arguments(service, name)
         return self._look_up(service, name, refresh=refresh)
 
     def _look_up(self, service: str, name: str | None, *, refresh: bool) -> ApiKey:
-        slot: _Slot = service if name is None else (service, name)
-        known = self._known(service)
+        known = self._enter(service)
         # What is logged and stamped waits until the lock is free: it takes time, and a log handler may read keys.
         afterwards: list[Callable[[], None]] = []
         try:
             with known.lock:
-                now = self._clock()
-                refresh = refresh and not _within(PAUSE_SECONDS, known.tried_at, now)
-                answer = self._answers.get(slot)
-                if answer is not None and answer.since <= now < answer.until and not refresh:
-                    return answer.key
-                refusal = known.refusals.get(slot)
-                if refusal is not None and _within(PAUSE_SECONDS, refusal.at, now):
-                    raise refusal.error(refusal.words)
-                try:
-                    answer = self._answer(known, service, name, refresh=refresh, afterwards=afterwards)
-                except _REFUSALS as error:
-                    self._answers.pop(slot, None)
-                    known.refusals[slot] = _Refusal(type(error), str(error), self._clock())
-                    afterwards.append(functools.partial(_report, service, error))
-                    raise
-                self._answers[slot] = answer
-                known.slots.add(slot)
-                return answer.key
+                return self._get(known, service, name, refresh=refresh, afterwards=afterwards)
         finally:
+            self._leave(known)
             for act in afterwards:
                 act()
 
-    def _known(self, service: str) -> _Service:
-        known = self._services.get(service)
-        if known is None:
-            if len(self._services) >= _SERVICES_HELD:
-                # Names that nobody has a key of must not fill the memory.
-                for other, held in list(self._services.items()):
-                    if not (held.look and held.look.keys) and not _within(PAUSE_SECONDS, held.tried_at, self._clock()):
-                        self._services.pop(other, None)
-            known = self._services.setdefault(service, _Service())
-        return known
+    def _get(
+        self, known: _Service, service: str, name: str | None, *, refresh: bool, afterwards: list[Callable[[], None]]
+    ) -> ApiKey:
+        slot: _Slot = service if name is None else (service, name)
+        now = self._clock()
+        refresh = refresh and not _within(PAUSE_SECONDS, known.tried_at, now)
+        answer = self._answers.get(service) if name is None else self._named.get((service, name))
+        if answer is not None and answer.since <= now < answer.until and not refresh:
+            return answer.key
+        refusal = known.refusals.get(slot)
+        if refusal is not None and _within(PAUSE_SECONDS, refusal.at, now):
+            raise refusal.error(refusal.words)
+        try:
+            answer = self._answer(known, service, name, refresh=refresh, afterwards=afterwards)
+        except _REFUSALS as error:
+            self._drop(slot)
+            if len(known.refusals) >= _NAMES_HELD:
+                known.refusals.clear()
+            known.refusals[slot] = _Refusal(type(error), str(error), self._clock())
+            afterwards.append(functools.partial(_report, service, error))
+            raise
+        if len(known.slots) >= _NAMES_HELD:
+            self._forget(known, known.plaintexts.keys())
+        if name is None:
+            self._answers[service] = answer
+        else:
+            self._named[service, name] = answer
+        known.slots.add(slot)
+        return answer.key
+
+    def _drop(self, slot: _Slot) -> None:
+        if isinstance(slot, str):
+            self._answers.pop(slot, None)
+        else:
+            self._named.pop(slot, None)
+
+    def _enter(self, service: str) -> _Service:
+        """Return what is known of a service, and keep it from being evicted until `_leave`."""
+        with self._lock:
+            known = self._services.get(service)
+            if known is None:
+                if len(self._services) >= self._evict_at:
+                    self._evict()
+                known = self._services[service] = _Service()
+            known.users += 1
+            return known
+
+    def _leave(self, known: _Service) -> None:
+        with self._lock:
+            known.users -= 1
+
+    def _evict(self) -> None:
+        """Forget the older half of the services that have no key and that no thread is at work on.
+
+        Half, so that the cost of finding them is shared by many reads.
+        """
+        unused = [
+            service
+            for service, known in list(self._services.items())
+            if not known.users and not (known.look and known.look.keys)
+        ]
+        for service in unused[: max(len(unused) - _SERVICES_WITHOUT_KEYS // 2, 0)]:
+            self._services.pop(service, None)
+        self._evict_at = len(self._services) + _SERVICES_WITHOUT_KEYS // 2
+
+    def _make_clients(self) -> tuple[Table, KMSClient]:
+        dynamodb, kms = self._given
+        if dynamodb is None and kms is None:
+            dynamodb, kms = aws.clients("dynamodb", "kms", patience=aws.READER_PATIENCE)
+        dynamodb = dynamodb or aws.client("dynamodb", aws.READER_PATIENCE)
+        return Table(dynamodb, self._table_name), kms or aws.client("kms", aws.READER_PATIENCE)
+
+    def _aws(self) -> tuple[Table, KMSClient]:
+        """Return the clients. In a forked child these are new, or have none of the parent's connections."""
+        made = self._clients
+        if made is None:
+            with self._lock:
+                made = self._clients
+                if made is None:
+                    for client in self._given:
+                        # A test's own client may have no connections.
+                        if client is not None and hasattr(client, "close"):
+                            client.close()
+                    made = self._clients = self._make_clients()
+        return made
+
+    def _start_child(self) -> None:
+        """Go on in a forked child: with what is held, and with nothing that a thread of the parent may hold."""
+        self._lock = threading.RLock()
+        self._clients = None
+        # Chosen anew from the looks, which costs no call: a thread of the parent may have been about to forget some.
+        self._answers, self._named = {}, {}
+        self._services = {service: known.for_child() for service, known in self._services.items()}
 
     def _answer(
         self, known: _Service, service: str, name: str | None, *, refresh: bool, afterwards: list[Callable[[], None]]
@@ -223,7 +323,7 @@ class ServiceKeys:
         now = self._clock()
         if look.at == known.tried_at and key.id not in known.used:
             known.used.add(key.id)
-            afterwards.append(functools.partial(usage.stamp_if_due, self._table, key, at=now))
+            afterwards.append(functools.partial(usage.stamp_if_due, self._aws()[0], key, at=now))
         until = look.at + FRESH_SECONDS
         if look.at != known.tried_at:
             # The last look failed: this one serves until the next try, but never past the limit.
@@ -242,7 +342,9 @@ class ServiceKeys:
         """
         began = known.tried_at = self._clock()
         try:
-            keys = self._table.readable(service)
+            table, _ = self._aws()
+            with aws.any_failure("DynamoDB"):
+                keys = table.readable(service)
         except KeyAccessDenied:
             known.look = None
             self._forget(known, set())
@@ -262,10 +364,10 @@ class ServiceKeys:
         self._forget(known, {key.id for key in keys if key.active})
         return look
 
-    def _forget(self, known: _Service, but: set[str]) -> None:
+    def _forget(self, known: _Service, but: AbstractSet[str]) -> None:
         """Choose anew, and hold the plaintexts of these keys alone."""
         for slot in known.slots:
-            self._answers.pop(slot, None)
+            self._drop(slot)
         known.slots = set()
         known.plaintexts = {key_id: held for key_id, held in known.plaintexts.items() if key_id in but}
 
@@ -280,7 +382,9 @@ class ServiceKeys:
             known.plaintexts[key.id] = held = held._replace(seen_at=look.at)
             return key, held, False
         try:
-            material = encryption.decrypt(self._kms, key.ciphertext, key_id=key.id)
+            _, kms = self._aws()
+            with aws.any_failure("KMS"):
+                material = encryption.decrypt(kms, key.ciphertext, key_id=key.id)
         except (KeyAccessDenied, KeyCorrupted):
             self._forget(known, known.plaintexts.keys() - {key.id})
             raise
@@ -316,10 +420,32 @@ def _asked(look: _Look, service: str, name: str | None) -> list[ReadableKey]:
             raise KeyCorrupted(f"The item of {key.id} is damaged. Delete the key and store it again.")
     if active:
         return active
-    which = f"the service {service!r}" + ("" if name is None else f" with the name {name!r}")
+    which = f"the service {service!r}" + ("" if name is None else f" with the name {_shown(name)}")
     if named:
         raise KeyDisabled(f"Every key of {which} is disabled. An administrator can enable one, or store another.")
     raise KeyNotFound(f"There is no key of {which}. An administrator can store one.")
+
+
+def check_arguments(service: object, name: object) -> None:
+    """Refuse, without a call, what can be neither a service nor a name.
+
+    Raises:
+        KeyNotFound: No key can have this service, or this name.
+    """
+    if not isinstance(service, str):
+        raise KeyNotFound(
+            f"No key can have a service of type {type(service).__name__}. Give a string, such as 'spotify'."
+        )
+    if not naming.is_service(service):
+        raise KeyNotFound(f"No key can have the service {_shown(service)}. Services are lower-case, such as spotify.")
+    if name is not None and not isinstance(name, str):
+        raise KeyNotFound(f"No key can have a name of type {type(name).__name__}. Give a string, or leave it out.")
+    if name is not None and len(name) > _NAME_LENGTH:
+        raise KeyNotFound(f"There is no key of the service {service!r} with the name {_shown(name)}: it is too long.")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "...")
 
 
 # Operators count these lines by how they begin: docs/consumers.md.
@@ -383,13 +509,20 @@ def shared_by(source: Source) -> Iterator[None]:
         _shared = before
 
 
-def _forget_shared() -> None:
-    """Let a forked child make its own: the parent's locks may be held, and its connections are the parent's."""
-    global _shared, _shared_lock
-    _shared, _shared_lock = None, threading.Lock()
+_instances: weakref.WeakSet[ServiceKeys] = weakref.WeakSet()
 
 
-os.register_at_fork(after_in_child=_forget_shared)
+def _start_child() -> None:
+    """Let a forked child go on: locks may be held by threads that only the parent has."""
+    global _shared_lock  # noqa: PLW0603 - as above
+    _shared_lock = threading.Lock()
+    for instance in list(_instances):
+        instance._start_child()  # noqa: SLF001 - of this module
+
+
+# Windows has no fork, and neither this function.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_child)
 
 
 def _make_shared() -> Source:

@@ -52,7 +52,8 @@ def providers_url() -> str | None:
 
 
 def _required(variable: str, meaning: str) -> str:
-    value = os.environ.get(variable, "")
+    # A value that was read from a file often ends in a newline.
+    value = os.environ.get(variable, "").strip()
     if not value:
         raise ConfigurationError(f"The environment variable {variable} is not set. Set it to {meaning}.")
     return value

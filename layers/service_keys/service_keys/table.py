@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, get_args
 
 from service_keys import naming
-from service_keys.aws import meaning
+from service_keys.aws import meaning, member
 from service_keys.errors import DuplicateKeyName, KeyCorrupted, KeyNotFound, KeyStoreUnavailable, VersionConflict
 from service_keys.models import (
     CLOCK_SKEW_MS,
@@ -203,7 +203,7 @@ class Table:
         while True:
             with meaning("DynamoDB"):
                 answer = self._client.query(**request)
-            found.extend(_to_readable(item, service) for item in answer["Items"] if _is_key(item))
+            found.extend(_to_readable(item, service) for item in member(answer, "Items", "DynamoDB") if _is_key(item))
             if "LastEvaluatedKey" not in answer:
                 return tuple(found)
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

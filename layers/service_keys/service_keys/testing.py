@@ -88,11 +88,10 @@ class FakeServiceKeys:
         self.reads.append(service)
         if refresh:
             self.refreshes.append(service)
+        reader.check_arguments(service, name)
         if service in self._failures:
             error = self._failures[service]
             raise type(error)(*error.args)
-        if not naming.is_service(service):
-            raise KeyNotFound(_NO_SERVICE.format(service=service))
         asked = self._named(service, name)
         for key in asked:
             if key.id not in self._disabled:

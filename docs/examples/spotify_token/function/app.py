@@ -5,11 +5,21 @@ import json
 import os
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from service_keys import ApiKey, get_api_key
 
 TOKEN_URL = os.environ["SPOTIFY_ACCOUNTS_URL"] + "/api/token"
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Raises HTTPError for a redirect: urllib would send the Authorization header to any address it names."""
+
+    def redirect_request(self, *_args: object, **_options: object) -> None:
+        """Return no request to go on with."""
+
+
+_opener = build_opener(_NoRedirects)
 
 
 def handler(_event: object, _context: object) -> dict[str, Any]:
@@ -34,6 +44,6 @@ def _ask_spotify(key: ApiKey) -> dict[str, Any]:
     headers = {"Authorization": f"Basic {credentials}"}
     # The template lets nothing but http and https through.
     request = Request(TOKEN_URL, data=b"grant_type=client_credentials", headers=headers, method="POST")  # noqa: S310
-    with urlopen(request, timeout=5) as response:  # noqa: S310
+    with _opener.open(request, timeout=5) as response:
         token: dict[str, Any] = json.load(response)
     return token
