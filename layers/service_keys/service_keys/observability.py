@@ -6,7 +6,6 @@ dimension whose values somebody outside could choose.
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
     from service_keys.models import Change
 
-# Which line of code wrote a line of the log tells nothing here, where all are written in one of three places, and to
-# find it out takes a tenth of the time. https://docs.python.org/3/howto/logging.html#optimization
-logging._srcfile = None  # noqa: SLF001 - as documented there
 logger = Logger(location=None)
 """Service name and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL."""
 metrics_namespace = settings.metrics_namespace()
