@@ -14,8 +14,9 @@ BUILD := .aws-sam/build
 FUNCTION ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# A benchmark has its own environment, for its peers are nobody else's business.
+# The benchmark's peers and cosmic-ray have environments of their own: no other command needs them.
 BENCH_VENV := .venv-bench
+MUTANTS_VENV := .venv-mutants
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
@@ -53,8 +54,14 @@ test-integration: $(VENV)/ready ## The functional tests against another DynamoDB
 		echo "and then: make test-integration DYNAMODB_ENDPOINT=http://127.0.0.1:8001"; exit 2; }
 	@AWS_ENDPOINT_URL_DYNAMODB=$(DYNAMODB_ENDPOINT) $(BIN)/pytest tests/functional $(PYTEST_OPTIONS)
 
-mutants: $(VENV)/ready ## Try the tests on mistakes that are put into the code (MODULE=reader for one; docs/mutants.md)
-	@nice $(BIN)/python -m tests.mutation $(MODULE) $(MUTANTS_OPTIONS)
+$(MUTANTS_VENV)/ready: tools/requirements-mutants.txt
+	@echo "Installing cosmic-ray into $(MUTANTS_VENV) (once; a minute) ..."
+	@$(PYTHON) -m venv $(MUTANTS_VENV)
+	@$(MUTANTS_VENV)/bin/pip install --quiet --disable-pip-version-check -r tools/requirements-mutants.txt
+	@touch $@
+
+mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Test the tests of one module on mutants (MODULE=usage, TESTS=; without MODULE: help)
+	@nice $(BIN)/python tools/mutants.py --cosmic-ray $(abspath $(MUTANTS_VENV))/bin/cosmic-ray $(MODULE) $(TESTS)
 
 lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/ruff check .
@@ -88,6 +95,7 @@ PIP_COMPILE := $(abspath $(BIN))/pip-compile --quiet --strip-extras --no-emit-in
 lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins, with hashes for what is deployed
 	@$(PIP_COMPILE) --output-file requirements-dev.txt $(LOCK_OPTIONS) requirements-dev.in
 	@$(PIP_COMPILE) --output-file benchmarks/requirements.txt $(LOCK_OPTIONS) benchmarks/requirements.in
+	@$(PIP_COMPILE) --output-file tools/requirements-mutants.txt $(LOCK_OPTIONS) tools/requirements-mutants.in
 	@for folder in layers/service_keys functions/authorizer; do \
 		(cd $$folder && $(PIP_COMPILE) --generate-hashes --constraint ../../requirements-dev.txt \
 			--output-file requirements.txt requirements.in) || exit 1; \
@@ -119,4 +127,4 @@ test-e2e: $(VENV)/ready ## Test what was built, in containers with Lambda's Pyth
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
