@@ -124,8 +124,8 @@ def test_what_stands_in_the_wrong_place_is_not_repeated(admin: Admin, where: str
 FAULTS = [
     {"status": 400, "code": "AccessDeniedException"},
     {"status": 400, "code": "ValidationException", "body": {"message": "the value is wrong"}},
-    {"status": 500},
-    {"reset": True, "after": True},
+    pytest.param({"status": 500}, marks=pytest.mark.slow),
+    pytest.param({"reset": True, "after": True}, marks=pytest.mark.slow),
 ]
 
 

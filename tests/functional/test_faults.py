@@ -22,6 +22,7 @@ from tests.functional import faults
 from tests.functional.conftest import COLLECTION, SECRET, Admin, Answer, ClientsOf, Store
 from tests.functional.faults import CALLS, FAULTS, JWKS_FAULTS, READER
 from tests.processes import ROOT
+from tests.slow import with_slow
 from tests.wire import Fault
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def assert_made(act: str, before: Items, after: Items, key_id: str) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
 def test_a_fault_has_the_outcome_that_the_table_says(
     stack: LocalStack, admin: Admin, store: Store, wire: Wire, logged: Logged, call: Call, fault: str
 ) -> None:
@@ -139,7 +140,7 @@ def test_a_fault_has_the_outcome_that_the_table_says(
 
 
 @pytest.mark.parametrize("operation", READER)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
 def test_a_cold_reader_in_trouble(
     admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, operation: str, fault: str
 ) -> None:
@@ -208,7 +209,7 @@ def issuer(request: pytest.FixtureRequest) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize("issuer", JWKS_FAULTS, indirect=True)
+@pytest.mark.parametrize("issuer", with_slow(JWKS_FAULTS, "no answer"), indirect=True)
 def test_an_issuer_in_trouble_lets_nobody_in_and_blames_nobody(
     stack: LocalStack, store: Store, wire: Wire, issuer: str
 ) -> None:

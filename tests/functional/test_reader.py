@@ -27,6 +27,7 @@ from service_keys.errors import (
 from tests.canary import CANARY
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, ClientsOf, Store
 from tests.processes import ROOT
+from tests.slow import with_slow
 from tests.wire import Fault, Wire
 
 NEW_SECRET = f"another-made-up-{CANARY}-9876"
@@ -218,6 +219,7 @@ def test_the_newest_active_key_wins_and_disabling_it_falls_back(admin: Admin, ke
         keys.get("one")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["disabled", "deleted"])
 def test_a_key_that_ended_is_never_served_again_not_even_in_an_outage(
     admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, end: str
@@ -348,7 +350,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
-@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize("outage", with_slow(OUTAGES, "silent"))
 def test_an_outage_is_bridged_for_a_quarter_of_an_hour(
     admin: Admin,
     keys: ServiceKeys,
@@ -413,6 +415,7 @@ def test_an_endpoint_that_does_not_take_connections_is_unavailable(
         dynamodb.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
 def test_who_is_denied_gets_nothing_from_then_on(
     admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, operation: str
@@ -819,7 +822,7 @@ def test_a_stamp_and_an_administrators_change_at_once_are_both_kept(
         {"status": 400, "code": "ValidationException"},
         {"status": 500},
         {"reset": True},
-        {"hang": True},
+        pytest.param({"hang": True}, marks=pytest.mark.slow),
     ],
     ids=lambda fault: str(fault.get("code", fault)),
 )

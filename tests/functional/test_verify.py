@@ -16,6 +16,7 @@ from service_keys import encryption
 from service_keys.material import KeyMaterial
 from tests.canary import CANARY
 from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
+from tests.slow import with_slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ EVERY = {
 
 
 @pytest.mark.parametrize("service", KEYS)
-@pytest.mark.parametrize("answer", EVERY)
+@pytest.mark.parametrize("answer", with_slow(EVERY, "drip", "hang"))
 def test_every_answer_is_judged_and_none_is_repeated(
     stack: Any, store: Store, providers: FakeProviders, logged: Logged, service: str, answer: str
 ) -> None:

@@ -206,6 +206,7 @@ def test_an_outage_at_the_cold_start_is_left_for_the_first_token(
         app.handler({**event, "methodArn": "arn/live/GET/x"}, None)
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_given_up_and_is_an_outage(api: Api, store: ParameterStore) -> None:
     store.released.clear()
     assert api.answer() == "unavailable"
