@@ -80,8 +80,8 @@ def _results(parts: list[Part], figures: str, started: datetime, minutes: float)
     introduction = f"""\
 # Figures beside their peers
 
-Written by `make bench`{dynamodb} on {started:%Y-%m-%d %H:%M} UTC, in {minutes:.0f} minutes, at commit {describe.stdout.strip()}.
-Do not edit. How and why it is measured so: [decision 19](../docs/decisions/19-benchmarks.md).
+Written by `make bench`{dynamodb} on {started:%Y-%m-%d %H:%M} UTC, in {minutes:.0f} minutes, at commit
+{describe.stdout.strip()}. Do not edit. How and why it is so: [decision 19](../docs/decisions/19-benchmarks.md).
 
 - Machine: {machine}; load at the end {load}
 - Versions: {versions}
