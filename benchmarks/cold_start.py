@@ -21,10 +21,9 @@ A fresh process imports the function and answers one event, with AWS's answers c
 open a connection. The clock starts before the first import; the start of the interpreter and the imports of Lambda's
 runtime client are not counted. Each process sees only the packages that it would see on Lambda, with cached bytecode.
 
-The baseline is `import boto3`, the clients that the function needs, and the function's own AWS calls; for the
-authorizer, `import boto3` alone. The peer is the same endpoint with Powertools (`APIGatewayRestResolver` with
-validation, `Logger`, `Metrics`, `Tracer`, boto3's resource). Candidates take turns; a ratio is of processor time, to
-the baseline of the same endpoint in the same round."""
+The baseline is `import boto3`, the clients that the function needs, and its own AWS calls; for the authorizer, `import
+boto3` alone. The peer is the same endpoint with Powertools (`APIGatewayRestResolver` with validation, `Logger`,
+`Metrics`, `Tracer`, boto3's resource). Candidates take turns; a ratio is of processor time in the same round."""
 
 
 def measure(*, quick: bool) -> Part:

@@ -78,6 +78,7 @@ class Key(BaseModel):
     keyUpdatedAt: str
     lastUsed: str | None = None
     version: int
+    verification: dict[str, str] | None = None
 
 
 class Pagination(BaseModel):
