@@ -14,8 +14,9 @@ BUILD := .aws-sam/build
 FUNCTION ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# A benchmark has its own environment, for its peers are nobody else's business.
+# The benchmark's peers and cosmic-ray have environments of their own: no other command needs them.
 BENCH_VENV := .venv-bench
+MUTANTS_VENV := .venv-mutants
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
@@ -58,8 +59,15 @@ test-integration: $(VENV)/ready ## The functional tests against another DynamoDB
 		echo "and then: make test-integration DYNAMODB_ENDPOINT=http://127.0.0.1:8001"; exit 2; }
 	@AWS_ENDPOINT_URL_DYNAMODB=$(DYNAMODB_ENDPOINT) $(BIN)/pytest tests/functional $(PYTEST_OPTIONS)
 
-mutants: $(VENV)/ready ## Try the tests on mistakes that are put into the code (MODULE=reader for one; docs/mutants.md)
-	@nice $(BIN)/python -m tests.mutation $(MODULE) $(MUTANTS_OPTIONS)
+$(MUTANTS_VENV)/ready: tools/requirements-mutants.txt
+	@echo "Installing cosmic-ray into $(MUTANTS_VENV) (once; a minute) ..." >&2
+	@$(PYTHON) -m venv $(MUTANTS_VENV) >&2
+	@# Two of cosmic-ray's dependencies are published as source only.
+	@$(MUTANTS_VENV)/bin/python -m $(subst --only-binary=:all:,,$(INSTALL)) tools/requirements-mutants.txt >&2
+	@touch $@
+
+mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Test the tests of one module on mutants (MODULE=usage, TESTS=; without MODULE: help)
+	@nice $(BIN)/python tools/mutants.py --cosmic-ray $(abspath $(MUTANTS_VENV))/bin/cosmic-ray $(MODULE) $(TESTS)
 
 lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/ruff check .
@@ -67,7 +75,7 @@ lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/cfn-lint template.yaml
 
 types: $(VENV)/ready ## Check types (mypy, strict)
-	@$(BIN)/mypy functions layers local tests docs benchmarks
+	@$(BIN)/mypy functions layers local tests tools docs benchmarks
 
 format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
@@ -95,6 +103,7 @@ LOCK := $(abspath $(BIN))/uv pip compile --quiet --generate-hashes --only-binary
 lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
+	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
 	@for folder in layers/service_keys functions/authorizer; do \
 		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
 			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
@@ -131,4 +140,4 @@ test-e2e: $(VENV)/ready ## Test what was built, in containers with Lambda's Pyth
 
 clean: ## Remove what the other commands made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

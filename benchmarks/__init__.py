@@ -1,1 +1,1 @@
-"""What is called fast or cheap, measured beside its peers in one run: `make bench`."""
+"""Benchmarks: cold start, warm request, cached read, scale, fleet and cost, each beside its peers (`make bench`)."""

@@ -1,8 +1,8 @@
-"""Measure what is called fast or cheap, beside its peers, in one run.
+"""Measure cold start, warm request, cached read, scale, fleet and cost, each beside its peers, in one run.
 
-Without options, all parts run, and benchmarks/results.md and the table of figures in README.md are written anew; a
-quick or partial run only shows what it finds. Name DynamoDB Local in AWS_ENDPOINT_URL_DYNAMODB for the part on scale;
-without it, moto stands in, and it stops earlier.
+A full run writes benchmarks/results.md and the table of figures in README.md. A quick or partial run only prints its
+results. For the part on scale, name DynamoDB Local in AWS_ENDPOINT_URL_DYNAMODB; moto, the default, allows small tables
+only.
 """
 
 from __future__ import annotations
@@ -11,141 +11,95 @@ import argparse
 import importlib
 import importlib.metadata
 import os
+import platform
 import subprocess
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from benchmarks.packages import required
-from benchmarks.report import ROOT, Options, Part, machine, targets, to_stderr
-from benchmarks.report import Table as Figures
+from benchmarks.report import ROOT, Part, bounds_table, show_progress
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-PARTS = {
-    "cold-start": "cold_start",
-    "warm-request": "warm_request",
-    "cached-read": "cached_read",
-    "cold-read": "cold_read",
-    "scale": "scale",
-    "fleet": "fleet",
-}
+PARTS = ("cold-start", "warm-request", "cached-read", "scale", "fleet")
 RESULTS = ROOT / "benchmarks" / "results.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- /figures -->"
-VERSIONS = (
-    "aws-lambda-powertools",
-    "aws-secretsmanager-caching",
-    "boto3",
-    "botocore",
-    "credstash",
-    "fastapi",
-    "mangum",
-    "moto",
-    "pydantic",
-)
+VERSIONS = ("aws-lambda-powertools", "aws-secretsmanager-caching", "boto3", "botocore", "moto", "pydantic")
 
 
 def main() -> None:
-    """Be the command."""
+    """Parse the command line, run the parts, and write the files."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--only",
-        action="append",
-        choices=[*PARTS],
-        metavar="PART",
-        help=f"one of {', '.join(PARTS)}; may stand there more than once; writes no file",
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller tables: an impression")
-    parser.add_argument("--write", action="store_true", help="write the files from a quick run too")
-    given = parser.parse_args()
-    options = Options(quick=given.quick, progress=to_stderr)
+    parser.add_argument("--only", action="append", choices=PARTS, help="run this part only; can be repeated")
+    parser.add_argument("--quick", action="store_true", help="run fewer rounds on smaller tables")
+    options = parser.parse_args()
     started, began = datetime.now(UTC), time.monotonic()
-    parts = []
-    for name in given.only or PARTS:
-        parts.append(importlib.import_module(f"benchmarks.{PARTS[name]}").measure(options))
-        options.progress("")
-        print(parts[-1].text(), end="\n\n", flush=True)
-    bounds = [target for part in parts for target in part.targets]
-    missed = [target.what for target in bounds if not target.met]
-    minutes = (time.monotonic() - began) / 60
-    print(f"{len(bounds) - len(missed)} of {len(bounds)} bounds met; {minutes:.1f} minutes.")
-    if missed:
-        print("Missed: " + "; ".join(missed) + ".")
-    if not given.only and (given.write or not given.quick):
-        table = readme_table(parts)
-        RESULTS.write_text(_results(parts, table, started, minutes, quick=given.quick), encoding="utf-8")
-        README.write_text(with_table(README.read_text(encoding="utf-8"), table), encoding="utf-8")
-        print(f"Written: {_shown(RESULTS)}, and the figures in {_shown(README)}.")
+    parts: list[Part] = []
+    for name in options.only or PARTS:
+        module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
+        parts.append(module.measure(quick=options.quick))
+        show_progress("")
+        print(parts[-1].markdown(), end="\n\n", flush=True)
+    bounds = [bound for part in parts for bound in part.bounds]
+    print(bounds_table(bounds))
+    if not options.only and not options.quick:
+        figures = readme_table(parts)
+        RESULTS.write_text(_results(parts, figures, started, (time.monotonic() - began) / 60), encoding="utf-8")
+        README.write_text(replace_figures(README.read_text(encoding="utf-8"), figures), encoding="utf-8")
+        print(f"\nWritten: {RESULTS.relative_to(ROOT)}, and the figures in {README.relative_to(ROOT)}.")
 
 
 def readme_table(parts: list[Part]) -> str:
-    """Return the lines that README.md and results.md share."""
-    return (
-        Figures(("", "here", "beside it"), [row for part in parts for row in part.readme])
-        .markdown()
-        .replace("---:", "---")
-    )
+    """Return the table that README.md and results.md share."""
+    rows = [("", "here", "beside it"), ("---",) * 3, *(part.readme for part in parts)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def with_table(text: str, table: str) -> str:
-    """Return a document with the table between its marks.
+def replace_figures(document: str, table: str) -> str:
+    """Return a document with the table between its markers.
 
     Raises:
-        ValueError: It has no marks.
+        ValueError: The document has no markers.
     """
-    before, begin, rest = text.partition(BEGIN)
+    before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        message = f"There is no place for the figures: put the lines {BEGIN} and {END} where they belong."
+        message = f"No markers for the figures: add the lines {BEGIN} and {END} where the table belongs."
         raise ValueError(message)
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
-def _results(parts: list[Part], table: str, started: datetime, minutes: float, *, quick: bool) -> str:
-    pinned = required(ROOT / "benchmarks" / "requirements.txt")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS if name in pinned)
-    bounds = [target for part in parts for target in part.targets]
-    command = 'make bench BENCH="--quick --write"' if quick else "make bench"
-    where = f" with DynamoDB Local at `{url}`" if (url := os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")) else ""
-    return (
-        "\n\n".join(
-            [
-                "# Figures beside their peers",
-                (
-                    f"Written by `{command}`{where} on {started:%Y-%m-%d %H:%M} UTC, in {minutes:.0f} minutes, at "
-                    f"commit {_commit()}; not edited by hand. How and why it is measured so: "
-                    "[decision 19](../docs/decisions/19-benchmarks.md)."
-                ),
-                (
-                    f"- Machine: {machine()}; load at the end {', '.join(f'{load:.1f}' for load in os.getloadavg())}\n"
-                    f"- Versions: {versions}\n"
-                    "- Figures are medians, with the quartiles in brackets. Ratios count: they stay nearly the "
-                    "same from machine to machine, milliseconds do not."
-                ),
-                "## In short",
-                f"{BEGIN}\n\n{table}\n\n{END}",
-                "## What must hold",
-                targets(bounds).markdown(),
-                *(part.markdown() for part in parts),
-            ]
-        )
-        + "\n"
-    )
-
-
-def _commit() -> str:
-    ran = subprocess.run(
+def _results(parts: list[Part], figures: str, started: datetime, minutes: float) -> str:
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
+    describe = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    return ran.stdout.strip() or "unknown"
+    dynamodb = f" with DynamoDB Local at `{url}`" if (url := os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")) else ""
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    machine = f"{platform.platform()}, {os.cpu_count()} cores, CPython {platform.python_version()}"
+    introduction = f"""\
+# Figures beside their peers
 
+Written by `make bench`{dynamodb} on {started:%Y-%m-%d %H:%M} UTC, in {minutes:.0f} minutes, at commit
+{describe.stdout.strip()}. Do not edit. How and why it is so: [decision 19](../docs/decisions/19-benchmarks.md).
 
-def _shown(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+- Machine: {machine}; load at the end {load}
+- Versions: {versions}
+- Figures are medians, with the quartiles in brackets. Ratios stay nearly the same from machine to machine; milliseconds
+  do not.
+
+## In short
+
+{BEGIN}
+
+{figures}
+
+{END}
+
+## Bounds
+
+{bounds_table([bound for part in parts for bound in part.bounds])}"""
+    return "\n\n".join([introduction, *(part.markdown() for part in parts)]) + "\n"
 
 
 if __name__ == "__main__":

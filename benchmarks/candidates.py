@@ -1,59 +1,84 @@
-"""What the first two parts compare: each function of ours, the floor below it, and the peers beside it."""
+"""Candidates of the cold start and the warm request: our functions, the baseline, and the peers.
+
+Each runs in a fresh process that sees only the packages that it would see on Lambda: installed packages cost time even
+if nothing imports them (botocore tries awscrt, pydantic asks every distribution for plugins).
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import packages
+from benchmarks.canned_aws import KEY_ID, NAME, SECRET
 from benchmarks.report import LAYER, ROOT
-from benchmarks.wire import KEY_ID, NAME, SECRET
 from local.events import rest_event
 from local.issuer import Issuer
-from local.providers import FakeProviders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-OURS, FLOOR, POWERTOOLS, FASTAPI = "service_keys", "floor", "Powertools", "FastAPI"
-KEYS = "/api/v1/admin/api-keys"
+OURS, BASELINE, POWERTOOLS = "service_keys", "baseline", "Powertools"
+PEER_MODULE = "benchmarks.powertools_peer"
+METHODS = {"get": "GET", "list": "GET", "delete": "DELETE", "create": "POST", "update": "PATCH"}
+"""HTTP methods of the endpoints that the peer has too."""
+ENDPOINTS = (*METHODS, "consumer", "authorizer")
+KEYS_PATH = "/api/v1/admin/api-keys"
 ISSUER = "https://issuer.example.com/"
-PEERS = {POWERTOOLS: "benchmarks.peers.powertools_app", FASTAPI: "benchmarks.peers.fastapi_app"}
-_FOLDERS = {
-    "get": "get_api_key",
-    "list": "list_api_keys",
-    "delete": "delete_api_key",
-    "create": "create_api_key",
-    "update": "update_api_key",
-    "verify": "verify_api_key",
+
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
+_RUNTIME = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3")
+_PYDANTIC = ("annotated-types", "pydantic", "pydantic-core", "typing-extensions", "typing-inspection")
+_POWERTOOLS = (*_PYDANTIC, "aws-lambda-powertools", "aws-xray-sdk", "wrapt")
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "made-up",
+    "AWS_SECRET_ACCESS_KEY": "made-up",
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "measured",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    # A request that is not sampled, as most of them are: no trace is sent.
+    "_X_AMZN_TRACE_ID": "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0",
+    "POWERTOOLS_SERVICE_NAME": "service-keys",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+    "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/service-keys",
+    "SERVICE_KEYS_TABLE": "table",
+    "SERVICE_KEYS_KMS_KEY": "alias/made-up",
+    "ALLOWED_ORIGIN": "https://admin.example.com",
+    "JWT_ISSUER": ISSUER,
+    "JWT_AUDIENCE": "service-keys",
+    "ADMIN_CLAIM_RULE": "role=admin",
+    "NO_PROXY": "127.0.0.1",
 }
-_WITH_KMS = {"create", "update", "verify", "reader"}
-ENDPOINTS = (*_FOLDERS, "reader", "authorizer")
-"""Ours, each beside its floor; those of the API have peers as well."""
-WITH_PEERS = tuple(_FOLDERS)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is measured: who answers an endpoint's event, and with what on its path and in its environment."""
+    """One implementation (OURS, BASELINE or POWERTOOLS) of an endpoint.
+
+    The handler of ``module`` answers ``event`` in a process that imports from ``path`` and sees no other environment
+    than ``environment``. Without an event, the import alone is measured.
+    """
 
     endpoint: str
-    who: str
+    implementation: str
     module: str
     path: tuple[str, ...]
     environment: dict[str, str]
-    event: dict[str, Any]
+    event: dict[str, Any] | None
 
     def start(self, *, warm: bool) -> subprocess.Popen[str]:
-        """Start a process for it, which sees nothing of the environment that the benchmark itself runs in."""
+        """Start a process (measured_process.py) that will measure the candidate."""
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", ROOT / "benchmarks" / "measured_process.py"],
             env=self.environment,
@@ -62,180 +87,131 @@ class Candidate:
             text=True,
         )
         aws = self.endpoint != "authorizer"
-        spec = {"warm": warm, "path": self.path, "module": self.module, "event": self.event, "aws": aws}
-        assert process.stdin is not None  # for the type checker: it is a pipe
+        spec = {"warm": warm, "aws": aws, "module": self.module, "path": self.path, "event": self.event}
         print(json.dumps(spec), file=process.stdin, flush=True)
         return process
 
-    def check(self, found: dict[str, Any]) -> None:
-        """See that it did what it was asked.
+    def start_cold(self) -> dict[str, Any]:
+        """Measure one cold start."""
+        with self.start(warm=False) as process:
+            return self.read_result(process)
+
+    def read_result(self, process: subprocess.Popen[str]) -> dict[str, Any]:
+        """Return the next result of a measured process.
 
         Raises:
-            RuntimeError: It did not, so that its time means nothing.
+            RuntimeError: The process failed, or its answer is wrong.
         """
-        answer = found["answer"]
-        if self.who == FLOOR:
-            return
-        if self.endpoint == "authorizer":
-            right = answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
-        elif self.endpoint == "reader":
-            right = answer == SECRET
-        else:
-            body = json.loads(answer["body"])
-            data = body.get("data")
-            shown = data[-1] if isinstance(data, list) else data
-            right = answer["statusCode"] in {200, 201} and (
-                self.endpoint == "delete" or {shown["name"], shown["service"]} == {NAME, "openai"}
-            )
-        if not right:
-            message = f"{self.who} answered {self.endpoint} with {answer}"
+        assert process.stdout is not None  # for the type checker: it is a pipe
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("A measured process ended without a result; see its traceback above.")
+        result: dict[str, Any] = json.loads(line)
+        if self.implementation != BASELINE and "answer" in result and not self._is_right(result["answer"]):
+            message = f"{self.implementation} answered {self.endpoint} with {result['answer']}"
             raise RuntimeError(message)
+        return result
 
-
-def said(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Return the next line of a measured process.
-
-    Raises:
-        RuntimeError: It ended instead; its traceback stands on stderr.
-    """
-    assert process.stdout is not None  # for the type checker: it is a pipe
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError("a measured process ended without a figure; the lines above say why")
-    found: dict[str, Any] = json.loads(line)
-    return found
+    def _is_right(self, answer: Any) -> bool:
+        if self.endpoint == "authorizer":
+            return bool(answer["policyDocument"]["Statement"][0]["Effect"] == "Allow")
+        if self.endpoint == "consumer":
+            return bool(answer == SECRET)
+        data = json.loads(answer["body"]).get("data")
+        key = data[-1] if isinstance(data, list) else data
+        return answer["statusCode"] in {200, 201} and (self.endpoint == "delete" or key["name"] == NAME)
 
 
 @contextmanager
 def candidates() -> Iterator[list[Candidate]]:
-    """Prepare everything that is compared: packages, events, a key set, a stand-in for OpenAI.
-
-    Yields:
-        The candidates: for each endpoint the floor first, then ours, then its peers.
-    """
+    """Prepare packages, events and a JWKS server; yield all candidates, for each endpoint the baseline first."""
     issuer = Issuer.generate()
-    with (
-        tempfile.TemporaryDirectory(prefix="service-keys-bench-") as folder,
-        _key_set(issuer) as jwks_url,
-        FakeProviders() as providers,
-    ):
-        yield _all(Path(folder), issuer, jwks_url, providers.url)
+    with tempfile.TemporaryDirectory(prefix="service-keys-bench-") as name, _serve_files(Path(name)) as url:
+        Path(name, "jwks.json").write_text(json.dumps(issuer.jwks()), encoding="utf-8")
+        environment = ENVIRONMENT | {"JWKS_URL": f"{url}/jwks.json"}
+        yield [each for endpoint in ENDPOINTS for each in _candidates(endpoint, Path(name), issuer, environment)]
 
 
-def _all(folder: Path, issuer: Issuer, jwks_url: str, providers_url: str) -> list[Candidate]:
-    def seen(name: str, *distributions: str) -> str:
-        return str(packages.linked((*distributions, *packages.RUNTIME), folder / name))
+def _candidates(endpoint: str, folder: Path, issuer: Issuer, environment: dict[str, str]) -> Iterator[Candidate]:
+    root, event = str(ROOT), _event(endpoint, issuer)
+    path: tuple[str, ...]
+    name = endpoint if endpoint == "authorizer" else f"{endpoint}_api_key{'s' if endpoint == 'list' else ''}"
+    source = LAYER if endpoint == "consumer" else ROOT / "functions" / name
+    pinned_in = source if endpoint == "authorizer" else LAYER
+    packages = _link_packages(folder, pinned_in.name, pinned_distributions(pinned_in / "requirements.txt"))
+    path = (str(source), packages, root) if pinned_in == source else (str(source), str(LAYER), packages, root)
+    module = "benchmarks.consumer_function" if endpoint == "consumer" else "app"
+    ours = Candidate(endpoint, OURS, module, path, environment, event)
+    clients, calls = "", None
+    if endpoint != "authorizer":
+        clients = "dynamodb kms" if endpoint in {"create", "update", "consumer"} else "dynamodb"
+        calls = {"calls": ours.start_cold()["calls"]}
+    runtime = (_link_packages(folder, "runtime", ()), root)
+    with_clients = environment | {"BASELINE_CLIENTS": clients}
+    yield Candidate(endpoint, BASELINE, "benchmarks.baseline_boto3", runtime, with_clients, calls)
+    yield ours
+    if endpoint in METHODS:
+        with_powertools = (_link_packages(folder, POWERTOOLS, _POWERTOOLS), root)
+        peer_environment = environment | {"PEER_ENDPOINT": endpoint}
+        yield Candidate(endpoint, POWERTOOLS, PEER_MODULE, with_powertools, peer_environment, event)
 
-    runtime = seen("runtime")
-    layer = seen("layer", *packages.layer())
-    authorizer = seen("authorizer", *packages.authorizer())
-    peers = {POWERTOOLS: seen("powertools", *packages.POWERTOOLS), FASTAPI: seen("fastapi", *packages.FASTAPI)}
-    environment = {
-        "AWS_ACCESS_KEY_ID": "made-up",
-        "AWS_SECRET_ACCESS_KEY": "made-up",
-        "AWS_REGION": "eu-west-1",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_LAMBDA_FUNCTION_NAME": "measured",
-        "LAMBDA_TASK_ROOT": "/var/task",
-        # As for all but one request in a second, and 5 of 100 of the others: no trace is sent.
-        "_X_AMZN_TRACE_ID": "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0",
-        "POWERTOOLS_SERVICE_NAME": "service-keys",
-        "POWERTOOLS_LOG_LEVEL": "INFO",
-        # As deployed by default: changes are counted.
-        "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/service-keys",
-        "SERVICE_KEYS_TABLE": "table",
-        "SERVICE_KEYS_KMS_KEY": "alias/made-up",
-        "SERVICE_KEYS_PROVIDERS_URL": providers_url,
-        "ALLOWED_ORIGIN": "https://admin.example.com",
-        "JWT_ISSUER": ISSUER,
-        "JWT_AUDIENCE": "service-keys",
-        "JWKS_URL": jwks_url,
-        "ADMIN_CLAIM_RULE": "role=admin",
-        # The benchmark's interpreter, and no other's settings.
-        "PYTHONDONTWRITEBYTECODE": "",
-        "NO_PROXY": "127.0.0.1",
-    }
-    root = str(ROOT)
-    found = []
-    for endpoint in ENDPOINTS:
-        event = _event(endpoint, issuer)
-        clients = "" if endpoint == "authorizer" else "dynamodb kms" if endpoint in _WITH_KMS else "dynamodb"
-        path: tuple[str, ...]
-        if endpoint == "authorizer":
-            module, path = "app", (str(ROOT / "functions" / "authorizer"), authorizer, root)
-        elif endpoint == "reader":
-            module, path = "benchmarks.reading", (str(LAYER), layer, root)
-        else:
-            module, path = "app", (str(ROOT / "functions" / _FOLDERS[endpoint]), str(LAYER), layer, root)
-        ours = Candidate(endpoint, OURS, module, path, environment, event)
-        floor_environment = environment | {"FLOOR_CLIENTS": clients}
-        calls = {"calls": _calls(ours)} if clients else {}
-        found.append(Candidate(endpoint, FLOOR, "benchmarks.floor", (runtime, root), floor_environment, calls))
-        found.append(ours)
-        if endpoint in WITH_PEERS:
-            peer_environment = environment | {"PEER_ENDPOINT": endpoint}
-            found += [
-                Candidate(endpoint, who, module, (peers[who], root), peer_environment, event)
-                for who, module in PEERS.items()
-            ]
-    return found
+
+def pinned_distributions(requirements: Path) -> list[str]:
+    """Return the names of the distributions that a requirements file pins."""
+    return re.findall(r"^([A-Za-z0-9._-]+)==", requirements.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def _link_packages(parent: Path, name: str, distributions: Sequence[str]) -> str:
+    """Fill a folder with links to these installed distributions and Lambda's own, and return its path."""
+    folder = parent / name
+    if not folder.exists():
+        folder.mkdir()
+        for each in {*distributions, *_RUNTIME}:
+            distribution = importlib.metadata.distribution(each)
+            for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+                (folder / top).symlink_to(str(distribution.locate_file(top)))
+    return str(folder)
 
 
 def _event(endpoint: str, issuer: Issuer) -> dict[str, Any]:
+    if endpoint == "consumer":
+        return {}
     if endpoint == "authorizer":
         token = issuer.token("admin-1", iss=ISSUER)
         arn = "arn:aws:execute-api:eu-west-1:123456789012:made-up/live/GET/api/v1/admin/api-keys"
         return {"type": "TOKEN", "authorizationToken": f"Bearer {token}", "methodArn": arn}
-    if endpoint == "reader":
-        return {"read": "openai"}
-    method, body = {
-        "get": ("GET", None),
-        "list": ("GET", None),
-        "delete": ("DELETE", None),
-        "create": ("POST", {"name": NAME, "service": "openai", "description": "For the assistant", "key": SECRET}),
-        "update": ("PATCH", {"description": "For both assistants", "active": True}),
-        "verify": ("POST", None),
-    }[endpoint]
+    body = {
+        "create": {"name": NAME, "service": "openai", "description": "For the assistant", "key": SECRET},
+        "update": {"description": "For both assistants", "active": True},
+    }.get(endpoint)
+    return admin_event(endpoint, body, KEY_ID, {"limit": "20"} if endpoint == "list" else {})
+
+
+def admin_event(endpoint: str, body: object, key_id: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return the event of an authorized request to the admin API."""
     one = endpoint not in {"list", "create"}
-    suffix = "/verify" if endpoint == "verify" else ""
     return rest_event(
-        method,
-        f"{KEYS}/{KEY_ID}{suffix}" if one else KEYS,
-        f"{KEYS}/{{id}}{suffix}" if one else KEYS,
+        METHODS[endpoint],
+        f"{KEYS_PATH}/{key_id}" if one else KEYS_PATH,
+        f"{KEYS_PATH}/{{id}}" if one else KEYS_PATH,
         json.dumps(body) if body else None,
         {"Authorization": "Bearer made-up", "Content-Type": "application/json", "Host": "api.example.com"},
-        {"limit": "20"} if endpoint == "list" else {},
+        query or {},
         {"principalId": "admin-1", "sub": "admin-1"},
     )
 
 
-def _calls(ours: Candidate) -> list[Any]:
-    """Return the calls that ours makes for its event, which are the floor's."""
-    process = ours.start(warm=False)
-    found = said(process)
-    process.communicate()
-    ours.check(found)
-    calls: list[Any] = found["requests"]
-    return calls
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Log nothing: each cold start of the authorizer is one request."""
 
 
 @contextmanager
-def _key_set(issuer: Issuer) -> Iterator[str]:
-    body = json.dumps(issuer.jwks()).encode()
-
-    class _Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: one line for each fetch."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Answer) as server:
+def _serve_files(folder: Path) -> Iterator[str]:
+    """Serve a folder; yield its URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()

@@ -1,23 +1,21 @@
-"""A fleet of containers that read one key: what it calls, and what that costs beside the stores that AWS offers.
+"""Fleet and cost: AWS calls of a fleet of containers that read one key, and their price beside AWS's own stores.
 
-The simulation runs the real reader on a simulated store. A fleet of a million is predicted by a model of its looks and
-stamps alone, which is held against the simulation at sizes that both can do.
+The simulation runs the real reader on a fake store. A model of its refreshes and usage stamps predicts a fleet of a
+million; a test compares it with the simulation.
 """
 
 from __future__ import annotations
 
-import argparse
 import bisect
 import gc
 import itertools
-import json
 import random
 import sys
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import prices
-from benchmarks.report import LAYER, Options, Part, Table, Target, to_stderr
+from benchmarks.report import LAYER, Bound, Part, format_table, show_progress
 
 sys.path.insert(0, str(LAYER))
 
@@ -25,156 +23,152 @@ from service_keys import ServiceKeys, reader, usage
 from service_keys.naming import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 MINUTES = 60
 READ_EVERY = 15
 """Seconds between two reads of one container."""
 LATENCY = 0.01
-"""Seconds that a look and the stamp after it take: who looks meanwhile does not see the stamp."""
-KEY_ID = "spotify.0123456789ab"
+"""Delay in seconds until a write of lastUsed is visible to other containers."""
 STAMP_UNITS = 2
-"""Write units of a stamp: the item, and its entry in the index. One that is refused consumes one."""
-THEIR_SECONDS = 300
-"""How long Powertools' parameters and AWS's Parameters and Secrets extension hold a value, unless told otherwise.
+"""Write units of a usage stamp: the item and its index entry. A refused stamp consumes one unit."""
+PEERS_CACHE_SECONDS = 300
+"""Default cache time of Powertools' parameters and of AWS's Parameters and Secrets extension.
 
 https://docs.aws.amazon.com/powertools/python/latest/utilities/parameters/ and
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_lambda.html
 """
+FLEETS = (100, 10_000, 1_000_000)
+FIGURES = ("Query", "Decrypt", "UpdateItem", "UpdateItem, refused", "most stamps in a minute")
 MOST_STAMPS_A_MINUTE = 3
-
+PEER_PRICES: dict[str, Callable[[float], float]] = {
+    "Secrets Manager": lambda calls: prices.SECRETS_MANAGER_CALL.of(calls) + prices.SECRET.dollars,
+    "Parameter Store, standard": prices.KMS_REQUEST.of,
+    "Parameter Store, higher throughput": lambda calls: prices.PARAMETER_CALL.of(calls) + prices.KMS_REQUEST.of(calls),
+}
+"""Dollars a month, by the number of calls."""
 METHOD = f"""\
 Containers run the whole month, start within a minute of each other, and read one key every {READ_EVERY} seconds. The
-simulation gives each its own reader, the real one, on a simulated DynamoDB and KMS, for an hour of simulated time;
-the model knows that a container looks every {reader.FRESH_SECONDS} seconds and decrypts once an hour, and plays
-through who notes the last use. A month is {prices.HOURS_A_MONTH} such hours. Containers that start and end more often
-cost each of the ways about one call more for each start, and ours two.
+simulation gives each container a real reader on a fake DynamoDB and KMS, for an hour of simulated time. The model
+assumes one refresh every {reader.FRESH_SECONDS} seconds and one decryption an hour, and plays through the usage stamps.
+A month is {prices.HOURS_A_MONTH} such hours. Each further start of a container costs two calls here, and one elsewhere.
 
-Dollars are list prices of {prices.REGION} as known in {prices.AS_OF} (benchmarks/prices.py, with their sources; check
-them before you rely on them), without free tiers. A Query of one key is one read unit. Secrets Manager decrypts under
-its own KMS key, for which nothing is counted here; Parameter Store's `SecureString` is decrypted by KMS at each call,
-which is charged under AWS's own key as well. The cache time is that of Powertools (`get_secret`, `get_parameter`) and
-of AWS's Parameters and Secrets extension, {THEIR_SECONDS} seconds; the second line of each has it brought down to
-ours, so that a disabled key is out of use as soon."""
+Dollars are list prices of us-east-1 as known in 2025 (benchmarks/prices.py; check them before you rely on them),
+without free tiers. A Query of one key is one read unit. Secrets Manager decrypts without an extra charge
+under AWS's own key; Parameter Store's `SecureString` is one KMS request a call. {PEERS_CACHE_SECONDS} seconds are the
+default cache time of Powertools and of AWS's Parameters and Secrets extension; the other rows of both have our cache
+time, so that a disabled key is out of use equally soon."""
+NOTES = f"""\
+- All keys share the cost of one KMS key and add none of their own; each secret has a monthly price.
+- AWS throttles larger fleets that read one key: a partition of DynamoDB allows 3,000 reads a second, which is
+  {3_000 * reader.FRESH_SECONDS:,} containers of one service; Secrets Manager 10,000 calls, Parameter Store 40 or, with
+  higher throughput, 10,000 (https://docs.aws.amazon.com/general/latest/gr/ssm.html)."""
 
 
-class Refused(Exception):
-    """The condition of a write does not hold."""
+class RefusedError(Exception):
+    """The condition of a write is not met."""
 
 
-class SimulatedStore:
-    """One key, as DynamoDB and KMS answer for it. Time passes when told to."""
+class FakeStore:
+    """DynamoDB and KMS with one key, and a clock that the simulation sets."""
+
+    SECRET = "made-up-secret-0123456789"
 
     class exceptions:  # noqa: N801 - botocore's name
-        ConditionalCheckFailedException = Refused
-        InvalidCiphertextException = Refused
-        IncorrectKeyException = Refused
+        """The client's exceptions."""
+
+        ConditionalCheckFailedException = InvalidCiphertextException = IncorrectKeyException = RefusedError
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
         self.calls: Counter[str] = Counter()
         self.stamps: list[float] = []
-        self._seen = self._last_used = timestamp(0)
-        self._seen_from = 0.0
-
-    def clock(self) -> float:
-        return self.now
+        self._visible = self._last_used = timestamp(0)
+        self._visible_from = 0.0
 
     def query(self, **_: Any) -> dict[str, Any]:
+        """Return the key, with the usage stamp that is visible by now."""
         self.calls["Query"] += 1
-        if self.now >= self._seen_from:
-            self._seen = self._last_used
-        item = {
-            "id": {"S": KEY_ID},
-            "name": {"S": "Spotify"},
-            "active": {"BOOL": True},
-            "ciphertext": {"B": b"made up"},
-            "version": {"N": "1"},
-            "lastUsed": {"S": self._seen},
-        }
+        if self.now >= self._visible_from:
+            self._visible = self._last_used
+        item: dict[str, Any] = {"id": {"S": "openai.0123456789ab"}, "name": {"S": "OpenAI"}, "active": {"BOOL": True}}
+        item |= {"ciphertext": {"B": b"made up"}, "version": {"N": "1"}, "lastUsed": {"S": self._visible}}
         return {"Items": [item]}
 
     def decrypt(self, **_: Any) -> dict[str, Any]:
+        """Return the secret."""
         self.calls["Decrypt"] += 1
-        return {"Plaintext": b'"made up"'}
+        return {"Plaintext": f'"{self.SECRET}"'.encode()}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
+        """Write a usage stamp, if its condition is met."""
         self.calls["UpdateItem"] += 1
         values = request["ExpressionAttributeValues"]
         if self._last_used > values[":since"]["S"]:
             self.calls["UpdateItem, refused"] += 1
-            raise Refused
-        self._last_used, self._seen_from = values[":usedAt"]["S"], self.now + LATENCY
+            raise RefusedError
+        self._last_used, self._visible_from = values[":usedAt"]["S"], self.now + LATENCY
         self.stamps.append(self.now)
         return {}
 
 
-def simulate(readers: int, minutes: int = MINUTES) -> dict[str, float]:
-    """Let `readers` containers read one key for so long; return what they called, and the stamps' greatest density."""
-    store: Any = SimulatedStore()
-    fleet = [
-        ServiceKeys("table", dynamodb_client=store, kms_client=store, clock=store.clock).get for _ in range(readers)
-    ]
-    begun = store.now
-    waiting = deque((begun + start, fleet[number]) for number, start in enumerate(_starts(readers)))
-    reads = 0
-    # Nothing here is garbage before the end, and looking for it among so much takes a quarter of the time.
-    gc.disable()
+def simulate(containers: int, minutes: int = MINUTES) -> dict[str, float]:
+    """Let containers read one key for some minutes; return the number of calls and the stamps' greatest density."""
+    store: Any = FakeStore()
+    began = store.now
+    waiting = deque(
+        (began + start, ServiceKeys("table", dynamodb_client=store, kms_client=store, clock=lambda: store.now).get)
+        for start in _starts(containers)
+    )
+    gc.disable()  # it would take a quarter of the time, and nothing is garbage before the end
     try:
-        while waiting[0][0] < begun + minutes * 60:
+        while waiting[0][0] < began + minutes * 60:
             store.now, get = waiting.popleft()
-            get("spotify")
-            reads += 1
+            get("openai")
             waiting.append((store.now + READ_EVERY, get))
     finally:
         gc.enable()
-    return {"reads": reads, **store.calls, **_density([at - begun for at in store.stamps])}
+    return {**store.calls, **_density([at - began for at in store.stamps])}
 
 
-def predict(readers: int, minutes: int = MINUTES) -> dict[str, float]:
-    """Return what `simulate` would, up to the dice of the stamps, from the looks alone.
+def predict(containers: int, minutes: int = MINUTES) -> dict[str, float]:
+    """Return the figures of `simulate`, except for the random intervals of its stamps.
 
-    Of the looks only those matter at which a stamp may be due: those within `LATENCY` of a stamp, which do not see it
-    yet, and those from the shortest age that a container may take for due.
+    Only two kinds of refresh matter: those within `LATENCY` after a stamp, which do not see it yet, and those that are
+    at least as long after it as the shortest interval that a container may draw.
     """
-    starts = _starts(readers)
+    starts = _starts(containers)
     chance = random.Random(5)
-    looks = readers * minutes
-    youngest = usage.STAMP_SECONDS - usage.SPREAD_SECONDS
-    calls = Counter(Query=looks, Decrypt=readers * -(-minutes * 60 // reader.PLAINTEXT_SECONDS))
+    refreshes = containers * minutes
+    shortest = usage.STAMP_SECONDS - usage.SPREAD_SECONDS
+    calls = Counter(Query=refreshes, Decrypt=containers * -(-minutes * 60 // reader.PLAINTEXT_SECONDS))
     stamps: list[float] = []
-    seen, last_used, seen_from = -float("inf"), -float("inf"), 0.0
+    visible, last_used, visible_from = -float("inf"), -float("inf"), 0.0
     number = 0
-    while number < looks:
-        at = number // readers * reader.FRESH_SECONDS + starts[number % readers]
-        if at >= seen_from:
-            seen = last_used
-            if at - seen < youngest:
-                number = _first_look(starts, seen + youngest, number + 1)
+    while number < refreshes:
+        at = number // containers * reader.FRESH_SECONDS + starts[number % containers]
+        if at >= visible_from:
+            visible = last_used
+            if at - visible < shortest:
+                minute, second = divmod(visible + shortest, reader.FRESH_SECONDS)
+                number = max(number + 1, int(minute) * containers + bisect.bisect_left(starts, second))
                 continue
-        # As `usage.stamp_if_due` draws it.
-        since = at - (usage.STAMP_SECONDS - usage.SPREAD_SECONDS * chance.random())
-        if seen <= since:
+        since = at - (usage.STAMP_SECONDS - usage.SPREAD_SECONDS * chance.random())  # as in usage.stamp_if_due
+        if visible <= since:
             calls["UpdateItem"] += 1
             if last_used > since:
                 calls["UpdateItem, refused"] += 1
             else:
-                last_used, seen_from = at, at + LATENCY
+                last_used, visible_from = at, at + LATENCY
                 stamps.append(at)
         number += 1
     return {**calls, **_density(stamps)}
 
 
-def _starts(readers: int) -> list[float]:
-    # Staggered: each container starts somewhere in the first minute, and reads at its own moment of every period.
+def _starts(containers: int) -> list[float]:
+    """Return the sorted start times, spread over the first minute."""
     chance = random.Random(4)
-    return sorted(chance.uniform(0, 60) for _ in range(readers))
-
-
-def _first_look(starts: list[float], at: float, after: int) -> int:
-    """Return the number of the first look at or after a time, and not before the look `after`."""
-    minute = int(at // reader.FRESH_SECONDS)
-    return max(after, minute * len(starts) + bisect.bisect_left(starts, at - minute * reader.FRESH_SECONDS))
+    return sorted(chance.uniform(0, 60) for _ in range(containers))
 
 
 def _density(stamps: list[float]) -> dict[str, float]:
@@ -183,119 +177,50 @@ def _density(stamps: list[float]) -> dict[str, float]:
     return {"most stamps in a minute": max(minutes.values()), "most seconds between stamps": max(gaps)}
 
 
-def measure(options: Options) -> Part:
-    """Simulate, predict, and reckon what it costs."""
-    simulated = (100, 1_000) if options.quick else (100, 10_000)
-    fleets = (100, 10_000, 1_000_000)
-    figures = ("Query", "Decrypt", "UpdateItem", "UpdateItem, refused", "most stamps in a minute")
+def measure(*, quick: bool) -> Part:
+    """Simulate, predict, and calculate the cost."""
+    simulated = (100, 1_000) if quick else (100, 10_000)
     rows = []
-    for readers in sorted({*simulated, *fleets}):
-        for who, of in (("simulated", simulate if readers in simulated else None), ("model", predict)):
-            if of:
-                options.progress(f"fleet: {readers:,} readers, {who}")
-                found = of(readers)
-                rows.append((f"{readers:,} readers, {who}", *(f"{found.get(name, 0):,.0f}" for name in figures)))
-    million = predict(fleets[-1])
+    for containers in sorted({*simulated, *FLEETS}):
+        for name, method in (("simulated", simulate), ("model", predict)):
+            if method is predict or containers in simulated:
+                show_progress(f"fleet: {containers:,} containers, {name}")
+                found = method(containers)
+                rows.append((f"{containers:,} containers, {name}", *(f"{found.get(each, 0):,.0f}" for each in FIGURES)))
+    costs = {("service_keys", reader.FRESH_SECONDS): [_ours(size) for size in FLEETS]}
+    for seconds in (PEERS_CACHE_SECONDS, reader.FRESH_SECONDS):
+        for name, price in PEER_PRICES.items():
+            costs[name, seconds] = [price(_calls(size, seconds)) for size in FLEETS]
+    cost_rows = [(*map(str, key), *(f"{each:,.2f}" for each in dollars)) for key, dollars in costs.items()]
+    theirs = [costs["Secrets Manager", seconds][1] for seconds in (PEERS_CACHE_SECONDS, reader.FRESH_SECONDS)]
+    sizes = tuple(f"{size:,} containers" for size in FLEETS)
+    most_stamps = predict(FLEETS[-1])["most stamps in a minute"]
     return Part(
         "Fleet and cost: containers that read one key",
         METHOD,
         [
-            Table(("calls in an hour", *figures), rows),
-            Table(
-                ("dollars a month", "out of use within, s", *(f"{size:,} readers" for size in fleets)),
-                [*_costs(fleets)],
-            ),
-            Table(("list price", "dollars", "source"), [price.row() for price in prices.PRICES]),
-            Table(("limit", "requests", "source"), [quota.row() for quota in prices.QUOTAS]),
+            format_table(("calls in an hour", *FIGURES), rows),
+            format_table(("dollars a month", "cache, s", *sizes), cost_rows),
+            format_table(("list price", "dollars", "source"), [price.row() for price in prices.PRICES]),
         ],
-        notes=[
-            (
-                "A figure in brackets is beyond what AWS takes for one key (the last table): requests would be "
-                "throttled. For ours that is the partition of one service in DynamoDB, reached at "
-                f"{prices.DYNAMODB_PARTITION.per_second * reader.FRESH_SECONDS:,} containers that read one service: "
-                "other services are other partitions."
-            ),
-            "All keys cost one KMS key together, and nothing each; a secret costs its monthly price each.",
-        ],
-        targets=[Target("stamps in a minute, of a million", million["most stamps in a minute"], MOST_STAMPS_A_MINUTE)],
-        readme=[
-            (
-                "a month of 10,000 containers reading a key",
-                f"${_ours(10_000):,.0f}",
-                (
-                    f"Secrets Manager ${_secrets_manager(10_000, THEIR_SECONDS):,.0f} (its cache: 5 minutes), "
-                    f"${_secrets_manager(10_000, reader.FRESH_SECONDS):,.0f} (1 minute, as here)"
-                ),
-            )
-        ],
+        bounds=[Bound("stamps in a minute, of a million", most_stamps, MOST_STAMPS_A_MINUTE)],
+        readme=(
+            "a month of 10,000 containers reading a key",
+            f"${_ours(10_000):,.0f}",
+            f"Secrets Manager ${theirs[0]:,.0f} (its cache: 5 minutes), ${theirs[1]:,.0f} (1 minute, as here)",
+        ),
+        notes=NOTES,
     )
 
 
-def _costs(fleets: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each way to keep a key, in dollars a month."""
-    fresh = reader.FRESH_SECONDS
-    ways: list[tuple[str, int, Any, prices.Quota]] = [("service_keys", fresh, _ours, prices.DYNAMODB_PARTITION)]
-    for seconds in (THEIR_SECONDS, fresh):
-        for name, cost, quota in (
-            ("Secrets Manager", _secrets_manager, prices.GET_SECRET_VALUE),
-            ("Parameter Store, standard", _parameter_store, prices.GET_PARAMETER),
-            ("Parameter Store, higher throughput", _parameter_store_higher, prices.GET_PARAMETER_HIGHER),
-            ("Parameter Store, advanced, higher throughput", _parameter_store_advanced, prices.GET_PARAMETER_HIGHER),
-        ):
-            ways.append((name, seconds, lambda readers, s=seconds, cost=cost: cost(readers, s), quota))
-    for name, seconds, cost, quota in ways:
-        shown = [f"{cost(readers):,.2f}" for readers in fleets]
-        within = [readers / seconds <= quota.per_second for readers in fleets]
-        yield name, str(seconds), *(text if fits else f"({text})" for text, fits in zip(shown, within, strict=True))
+def _calls(containers: int, seconds: float) -> float:
+    """Return the calls in a month, for a cache time in seconds."""
+    return containers * 3600 / seconds * prices.HOURS_A_MONTH
 
 
-def _calls(readers: int, seconds: float) -> float:
-    return readers * 3600 / seconds * prices.HOURS_A_MONTH
-
-
-def _ours(readers: int) -> float:
-    hour = predict(readers)
+def _ours(containers: int) -> float:
+    hour = predict(containers)
     refused = hour.get("UpdateItem, refused", 0)
     writes = (hour["UpdateItem"] - refused) * STAMP_UNITS + refused
-    an_hour = (
-        prices.DYNAMODB_READ.of_so_many(hour["Query"])
-        + prices.DYNAMODB_WRITE.of_so_many(writes)
-        + prices.KMS_REQUEST.of_so_many(hour["Decrypt"])
-    )
-    return an_hour * prices.HOURS_A_MONTH + prices.KMS_KEY.dollars
-
-
-def _secrets_manager(readers: int, seconds: float) -> float:
-    return prices.SECRETS_MANAGER_CALL.of_so_many(_calls(readers, seconds)) + prices.SECRET.dollars
-
-
-def _parameter_store(readers: int, seconds: float) -> float:
-    return prices.KMS_REQUEST.of_so_many(_calls(readers, seconds))
-
-
-def _parameter_store_higher(readers: int, seconds: float) -> float:
-    interactions = prices.PARAMETER_INTERACTION.of_so_many(_calls(readers, seconds))
-    return interactions + _parameter_store(readers, seconds)
-
-
-def _parameter_store_advanced(readers: int, seconds: float) -> float:
-    return _parameter_store_higher(readers, seconds) + prices.PARAMETER_ADVANCED.dollars
-
-
-def main() -> None:
-    """Print the part, or one simulation as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="simulate a thousand readers at most")
-    parser.add_argument("--readers", type=int, help="simulate so many, and print what they called as JSON")
-    parser.add_argument("--minutes", type=int, default=MINUTES, help=f"for so long ({MINUTES})")
-    parser.add_argument("--predict", action="store_true", help="by the model instead")
-    given = parser.parse_args()
-    if given.readers:
-        print(json.dumps((predict if given.predict else simulate)(given.readers, given.minutes)))
-        return
-    part = measure(Options(quick=given.quick, progress=to_stderr))
-    print(part.text())
-
-
-if __name__ == "__main__":
-    main()
+    dollars = prices.DYNAMODB_READ.of(hour["Query"]) + prices.DYNAMODB_WRITE.of(writes)
+    return (dollars + prices.KMS_REQUEST.of(hour["Decrypt"])) * prices.HOURS_A_MONTH + prices.KMS_KEY.dollars

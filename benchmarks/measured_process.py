@@ -1,28 +1,26 @@
-"""The process in which one candidate is imported and answers events; started by cold_start.py and warm_request.py.
+"""The process that imports one candidate and lets it answer events; started by candidates.py.
 
-Takes a line of JSON on standard input that says what to measure, and answers each line with one. Imports before
-the clock runs what Lambda's runtime does, and nothing else that a candidate might need.
+Reads one line of JSON that describes the candidate, and writes its results as lines of JSON. Before the clock runs, it
+imports only modules that Lambda's runtime has imported before a function.
 """
 
-# What Lambda's runtime has imported before it imports a function: https://github.com/aws/aws-lambda-python-runtime-interface-client
+# https://github.com/aws/aws-lambda-python-runtime-interface-client
 import decimal  # noqa: F401
 import importlib
 import json
 import logging  # noqa: F401
 import os
 import sys
-import threading
 import time
 import traceback  # noqa: F401
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 CONTEXT = SimpleNamespace(
     function_name="measured",
-    function_version="$LATEST",
     memory_limit_in_mb=512,
     invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:measured",
     aws_request_id="00000000-0000-0000-0000-000000000000",
@@ -31,137 +29,89 @@ CONTEXT = SimpleNamespace(
 
 
 def main() -> None:
-    """Answer what the parent asks."""
-    # What a function logs goes nowhere, and the figures where the parent reads them.
-    figures = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Read the description of the candidate, and write its results."""
+    # The function's log goes to /dev/null, and the results to the pipe that was standard output.
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     spec = json.loads(sys.stdin.readline())
     sys.path[:0] = spec["path"]
-    answer = _warm if spec["warm"] else _cold
-    for found in answer(spec):
-        print(json.dumps(found), file=figures, flush=True)
+    for result in (_warm if spec["warm"] else _cold)(spec):
+        print(json.dumps(result), file=results, flush=True)
 
 
-def _cold(spec: dict[str, Any]) -> Any:
-    """Import and answer the first event, once."""
+def _cold(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
+    """Yield the seconds of the import and the first event, of the clock and of processor time."""
     wall, cpu = time.perf_counter(), time.process_time()
     module = importlib.import_module(spec["module"])
     import_wall, import_cpu = time.perf_counter() - wall, time.process_time() - cpu
-    if not spec["event"]:
-        yield {"wall": import_wall, "cpu": import_cpu, "answer": None, "requests": []}
-        return
-    event, requests = _prepare(spec)
+    event, calls = _prepare(spec)
     wall, cpu = time.perf_counter(), time.process_time()
-    answer = module.handler(event, CONTEXT)
+    answer = module.handler(event, CONTEXT) if event is not None else None
     event_wall, event_cpu = time.perf_counter() - wall, time.process_time() - cpu
-    whole = {"wall": import_wall + event_wall, "cpu": import_cpu + event_cpu}
-    yield {**whole, "answer": answer, "requests": requests, "modules": len(sys.modules)}
+    yield {"wall": import_wall + event_wall, "cpu": import_cpu + event_cpu, "answer": answer, "calls": calls}
 
 
-def _warm(spec: dict[str, Any]) -> Any:
-    """Answer the first event, and then as many as each line says; tell what they took, with calls and without them."""
-    # Processor time: what else the machine does is not the candidate's.
+def _warm(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
+    """Answer the first event, and then as many as each line says; yield medians with and without AWS calls."""
     clock = time.process_time
-    calls = _timed_calls(clock) if spec["aws"] else []
+    call_seconds = _time_aws_calls() if spec["aws"] else []
     module = importlib.import_module(spec["module"])
-    event, requests = _prepare(spec)
-    answer = module.handler(event, CONTEXT)
-    yield {"answer": answer, "requests": requests}
-    forget = _forgetting(spec)
+    event, calls = _prepare(spec)
+    yield {"answer": module.handler(event, CONTEXT)}
+    empty_cache = getattr(module, "empty_cache", lambda: None)
     for line in sys.stdin:
         whole, own = [], []
         for _ in range(int(line)):
-            forget()
-            calls.clear()
+            empty_cache()
+            call_seconds.clear()
             began = clock()
             module.handler(event, CONTEXT)
-            took = clock() - began
-            whole.append(took)
-            own.append(took - sum(calls))
-            requests.clear()
+            whole.append(clock() - began)
+            own.append(whole[-1] - sum(call_seconds))
+            calls.clear()
         yield {"whole": sorted(whole)[len(whole) // 2], "own": sorted(own)[len(own) // 2]}
 
 
-def _timed_calls(clock: "Callable[[], float]") -> list[float]:
-    """Return the list that takes how long each call of an AWS client takes, before anything traces clients.
+def _time_aws_calls() -> list[float]:
+    """Return a list that receives the processor time of each AWS call; called before other code traces clients.
 
-    Less what boto3's resource does meanwhile, where it is used: mapping of items, which ours does before and after.
-    And how long HTTP takes that is spoken: with the external service alone, for AWS's calls end before the connection.
+    The time in which boto3's resource converts items is negative there: it counts as the candidate's own, because our
+    functions convert items themselves.
     """
-    import http.client
-
     import boto3.dynamodb.transform
     import botocore.client
 
-    taken: list[float] = []
-    speaking = threading.local()
+    seconds: list[float] = []
 
-    def timed(owner: Any, name: str, sign: int) -> None:
-        function = getattr(owner, name)
+    def time_method(owner: Any, name: str, sign: int) -> None:
+        method = getattr(owner, name)
 
-        def with_clock(*arguments: Any, **named: Any) -> Any:
-            began = clock()
+        def timed(*arguments: Any, **named: Any) -> Any:
+            began = time.process_time()
             try:
-                return function(*arguments, **named)
+                return method(*arguments, **named)
             finally:
-                taken.append(sign * (clock() - began))
+                seconds.append(sign * (time.process_time() - began))
 
-        setattr(owner, name, with_clock)
+        setattr(owner, name, timed)
 
-    def timed_once(owner: Any, name: str) -> None:
-        """Count what it calls of its kind with it: a request connects, where nobody did before."""
-        plain = getattr(owner, name)
-        timed(owner, name, 1)
-        counted = getattr(owner, name)
-
-        def outermost(*arguments: Any, **named: Any) -> Any:
-            if getattr(speaking, "now", False):
-                return plain(*arguments, **named)
-            speaking.now = True
-            try:
-                return counted(*arguments, **named)
-            finally:
-                speaking.now = False
-
-        setattr(owner, name, outermost)
-
-    for name in ("connect", "request", "getresponse", "close"):
-        timed_once(http.client.HTTPConnection, name)
-    for name in ("read", "close"):
-        timed_once(http.client.HTTPResponse, name)
-    timed(botocore.client.BaseClient, "_make_api_call", 1)
+    time_method(botocore.client.BaseClient, "_make_api_call", 1)
     transform: Any = boto3.dynamodb.transform
-    timed(transform, "copy_dynamodb_params", -1)
+    time_method(transform, "copy_dynamodb_params", -1)
     for name in ("inject_condition_expressions", "inject_attribute_value_input", "inject_attribute_value_output"):
-        timed(transform.TransformationInjector, name, -1)
-    return taken
-
-
-def _forgetting(spec: dict[str, Any]) -> Any:
-    """Return what is done before each request: a reader would answer all but the first from what it holds."""
-    if spec["module"] != "benchmarks.reading":
-        return lambda: None
-    from service_keys import ServiceKeys, aws, reader
-
-    dynamodb, kms = (aws.client(service, aws.READER_PATIENCE) for service in ("dynamodb", "kms"))
-
-    def forget() -> None:
-        reader._shared = ServiceKeys(dynamodb_client=dynamodb, kms_client=kms)  # noqa: SLF001 - the one instance
-
-    return forget
+        time_method(transform.TransformationInjector, name, -1)
+    return seconds
 
 
 def _prepare(spec: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """Put canned answers in the network's place; return the event, and the list that takes what is sent."""
-    from benchmarks.wire import Wire, arguments
+    """Install canned answers; return the event, and the list that receives AWS calls."""
+    from benchmarks import canned_aws
 
-    wire = Wire()
-    if spec["aws"]:
-        wire.install()
+    calls = canned_aws.install() if spec["aws"] else []
     event = spec["event"]
-    if "calls" in event:
-        event = {"calls": [(service, operation, arguments(body)) for service, operation, body in event["calls"]]}
-    return event, wire.requests
+    if event and "calls" in event:
+        event = {"calls": [(service, name, canned_aws.to_arguments(body)) for service, name, body in event["calls"]]}
+    return event, calls
 
 
 if __name__ == "__main__":

@@ -1,153 +1,87 @@
-"""What the parts of the benchmark share: what a part hands back, and how it is shown on a terminal and in Markdown."""
+"""Results of the parts of the benchmark, and their form in Markdown."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import statistics
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[1]
 LAYER = ROOT / "layers" / "service_keys"
 
 
-class Spread(NamedTuple):
-    """A median, and the quartiles around it."""
-
-    low: float
-    median: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Sum up at least two values."""
-        return cls(*statistics.quantiles(values, n=4, method="inclusive"))
-
-    def shown(self, digits: int, factor: float = 1) -> str:
-        """Write it as ``median (low to high)``, each multiplied by ``factor``."""
-        low, median, high = (f"{value * factor:,.{digits}f}" for value in self)
-        return f"{median} ({low} to {high})"
+def median_with_quartiles(values: Sequence[float], digits: int, factor: float) -> str:
+    """Summarize values as ``median (low to high)``, each multiplied by ``factor``."""
+    quartiles = statistics.quantiles(values, n=4, method="inclusive")
+    low, median, high = (f"{value * factor:,.{digits}f}" for value in quartiles)
+    return f"{median} ({low} to {high})"
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows under a heading; the first column is text, the others are figures, already written out."""
-
-    heading: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-
-    def text(self) -> str:
-        """Return it for a terminal."""
-        widths = [max(map(len, column)) for column in zip(self.heading, *self.rows, strict=True)]
-        lines = []
-        for row in (self.heading, *self.rows):
-            first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-            lines.append("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
-        return "\n".join(lines)
-
-    def markdown(self) -> str:
-        """Return it for results.md."""
-        rules = ("---", *("---:" for _ in self.heading[1:]))
-        return "\n".join(f"| {' | '.join(row)} |" for row in (self.heading, rules, *self.rows))
+def median_ratio(values: Sequence[float], others: Sequence[float]) -> float:
+    """Return the median of the ratios of values that were measured in the same round."""
+    return statistics.median(value / other for value, other in zip(values, others, strict=True))
 
 
-@dataclass(frozen=True)
-class Target:
-    """A bound that the product is held to, and what was measured."""
+def format_table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a Markdown table with columns of equal width, which a terminal shows well; the first is left-aligned."""
+    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *others in (heading, rule, *rows):
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
-    what: str
-    figure: float
+
+class Bound(NamedTuple):
+    """A limit that a figure has to keep."""
+
+    name: str
+    measured: float
     at_most: float
 
-    @property
-    def met(self) -> bool:
-        """Tell whether the bound holds, in the precision that is shown."""
-        return round(self.figure, 2) <= self.at_most
-
-    def row(self) -> tuple[str, ...]:
-        """Return the line of a table."""
-        return self.what, f"{self.figure:.2f}", f"{self.at_most:.2f}", "met" if self.met else "missed"
+    def is_met(self) -> bool:
+        """Compare in the precision that is shown."""
+        return round(self.measured, 2) <= self.at_most
 
 
-@dataclass
+@dataclass(frozen=True)
 class Part:
-    """What one part of the benchmark found.
+    """Results of one part of the benchmark.
 
     Attributes:
-        title: Its heading.
-        method: What was counted, and how.
-        tables: The figures.
-        notes: What is to be known about them.
-        targets: The bounds that they are held to.
-        readme: Lines of the README's table: what, this, beside which peer.
+        title: Heading.
+        method: Description of the measurement.
+        tables: Figures, in Markdown.
+        bounds: Limits that the figures have to keep.
+        readme: Row of the README's table: subject, our figure, the peers' figures.
+        notes: Remarks on the figures, in Markdown.
     """
 
     title: str
     method: str
-    tables: list[Table] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    targets: list[Target] = field(default_factory=list)
-    readme: list[tuple[str, ...]] = field(default_factory=list)
-
-    def text(self) -> str:
-        """Return it for a terminal."""
-        shown = [self.title, *(table.text() for table in self.tables), *self.notes]
-        if self.targets:
-            shown.append(targets(self.targets).text())
-        return "\n\n".join(shown)
+    tables: list[str]
+    bounds: list[Bound]
+    readme: tuple[str, ...]
+    notes: str = ""
 
     def markdown(self) -> str:
-        """Return it for results.md."""
-        notes = "\n".join(f"- {note}" for note in self.notes)
-        return "\n\n".join(filter(None, [f"## {self.title}", self.method, *(t.markdown() for t in self.tables), notes]))
+        """Return the section for results.md."""
+        return "\n\n".join(filter(None, [f"## {self.title}", self.method, *self.tables, self.notes]))
 
 
-@dataclass(frozen=True)
-class Options:
-    """How thorough to be, and where to say what is under way."""
-
-    quick: bool = False
-    progress: Callable[[str], None] = lambda _line: None
-
-    def choose(self, full: int, quick: int) -> int:
-        """Return how often to do something."""
-        return quick if self.quick else full
+def bounds_table(bounds: Sequence[Bound]) -> str:
+    """Return the table of all bounds."""
+    rows = [(b.name, f"{b.measured:.2f}", f"{b.at_most:.2f}", "met" if b.is_met() else "missed") for b in bounds]
+    return format_table(("bound", "measured", "at most", ""), rows)
 
 
-def targets(of: Iterable[Target]) -> Table:
-    """Return the table of targets."""
-    return Table(("what must hold", "measured", "at most", ""), [target.row() for target in of])
-
-
-def to_stderr(line: str) -> None:
-    """Show progress: over the last line on a terminal, below it in a log."""
+def show_progress(line: str) -> None:
+    """Print to stderr: over the last line of a terminal, on a line of its own in a log."""
     terminal = sys.stderr.isatty()
     print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
-
-
-def machine() -> str:
-    """Say on what the figures were measured."""
-    model = platform.processor() or platform.machine()
-    with_name = Path("/proc/cpuinfo")
-    if with_name.is_file():
-        names = [line for line in with_name.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    system, python = f"{platform.system()} {platform.machine()}", f"CPython {platform.python_version()}"
-    return f"{system}, {os.cpu_count()} cores of {model}, {python}"
-
-
-def run_alone(description: str | None, measure: Callable[[Options], Part]) -> None:
-    """Be the command of one part."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: an impression")
-    options = Options(quick=parser.parse_args().quick, progress=to_stderr)
-    part = measure(options)
-    options.progress("")
-    print(part.text())

@@ -1,27 +1,31 @@
-"""Whether the README says what was measured."""
+"""The README shows the figures of the last benchmark."""
 
 from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import BEGIN, END, README, RESULTS, with_table
+from benchmarks.__main__ import BEGIN, END, README, RESULTS, replace_figures
 
 
-def _figures(path: Path) -> str:
+def figures_in(path: Path) -> str:
+    """Return the table between the markers."""
     return path.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
 
 
-def test_the_figures_in_the_readme_are_those_that_were_measured() -> None:
-    assert _figures(RESULTS).count("\n") >= 2
-    assert _figures(README) == _figures(RESULTS), "run make bench, or copy the table of benchmarks/results.md"
+def test_readme_has_the_figures_of_the_results() -> None:
+    """The tables in README.md and benchmarks/results.md are equal."""
+    assert figures_in(RESULTS).count("\n") >= 2
+    assert figures_in(README) == figures_in(RESULTS), "run make bench, or copy the table of benchmarks/results.md"
 
 
-def test_new_figures_take_the_place_of_the_old() -> None:
+def test_new_figures_replace_old_ones() -> None:
+    """Text before and after the markers stays."""
     document = f"before\n{BEGIN}\n\nold\n\n{END}\nafter\n"
 
-    assert with_table(document, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    assert replace_figures(document, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
 
 
-def test_a_document_without_a_place_for_figures_is_refused() -> None:
-    with pytest.raises(ValueError, match="no place"):
-        with_table("before and after", "new")
+def test_a_document_without_markers_is_refused() -> None:
+    """The error names the markers to add."""
+    with pytest.raises(ValueError, match=BEGIN):
+        replace_figures("before and after", "new")

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from service_keys.models import Change
 
-# Which line of code wrote a line of the log tells nothing here, where all are written in one of three places, and to
-# find it out takes a tenth of the time. https://docs.python.org/3/howto/logging.html#optimization
-logging._srcfile = None  # noqa: SLF001 - as documented there
 logger = Logger(location=None)
 """Service name and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL."""
 STRING_MAX_LENGTH: Final = 256

@@ -1,0 +1,24 @@
+"""A consumer: a Lambda function that reads a key."""
+
+from functools import cache
+from typing import Any
+
+from service_keys import ServiceKeys, get_api_key, reader
+
+
+def handler(_event: object, _context: object) -> str:
+    """Return the secret value."""
+    return get_api_key("openai").value
+
+
+@cache
+def _clients() -> dict[str, Any]:
+    import botocore.session
+
+    session: Any = botocore.session.get_session()
+    return {f"{service}_client": session.create_client(service) for service in ("dynamodb", "kms")}
+
+
+def empty_cache() -> None:
+    """Let the next read be uncached, with clients that exist already."""
+    reader._shared = ServiceKeys(**_clients())  # noqa: SLF001 - the instance of get_api_key()

@@ -1,0 +1,270 @@
+"""The same endpoints in the way of AWS's own examples: Powertools' resolver with validation, and boto3's resource.
+
+A real handler on the product's own table. Each process serves the one route that PEER_ENDPOINT names, as one of our
+functions does. Missing are features that would only cost it time: idempotent creates, filters, signed cursors,
+`If-Match`, formats of known services, most of the audit trail.
+"""
+# ruff: noqa: N815 - the names of the models' fields are those of the JSON
+# mypy: disable-error-code="untyped-decorator"
+
+import base64
+import json
+import os
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.metrics import MetricUnit
+from boto3.dynamodb.conditions import Key as KeyCondition
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+ENDPOINT = os.environ["PEER_ENDPOINT"]
+TABLE = os.environ["SERVICE_KEYS_TABLE"]
+KEYS_PATH = "/api/v1/admin/api-keys"
+
+logger = Logger()
+metrics = Metrics()
+tracer = Tracer()
+app = APIGatewayRestResolver(enable_validation=True)
+table: Any = boto3.resource("dynamodb").Table(TABLE)
+kms: Any = boto3.client("kms") if ENDPOINT in {"create", "update"} else None
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=100)]
+Service = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+Description = Annotated[str, StringConstraints(max_length=500)]
+Secret = Annotated[str, StringConstraints(min_length=8, max_length=4000)] | dict[str, str]
+
+
+class CreateKey(BaseModel):
+    """Body of a create."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name
+    service: Service
+    description: Description | None = None
+    active: bool = True
+    key: Secret
+
+
+class UpdateKey(BaseModel):
+    """Body of an update."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Name | None = None
+    description: Description | None = None
+    active: bool | None = None
+    key: Secret | None = None
+
+
+class Key(BaseModel):
+    """A key, masked."""
+
+    id: str
+    name: str
+    service: str
+    description: str | None = None
+    active: bool
+    maskedKey: str | dict[str, str]
+    createdAt: str
+    createdBy: str
+    updatedAt: str
+    updatedBy: str
+    keyUpdatedAt: str
+    lastUsed: str | None = None
+    version: int
+    verification: dict[str, str] | None = None
+
+
+class Pagination(BaseModel):
+    """Cursor of the next page."""
+
+    limit: int
+    nextCursor: str | None
+
+
+class Success(BaseModel):
+    """Response of a delete, and the fields of all other responses."""
+
+    success: bool = True
+    message: str | None = None
+    requestId: str
+
+
+class KeyResponse(Success):
+    """Response with one key."""
+
+    data: Key
+
+
+class ListResponse(Success):
+    """Response with a page of keys."""
+
+    data: list[Key]
+    pagination: Pagination
+
+
+def _create(new: CreateKey) -> Response[KeyResponse]:
+    """Encrypt the secret, write the key, and reserve its name."""
+    key_id, now, principal = f"{new.service}.{secrets.token_hex(6)}", _now(), _principal()
+    item = {
+        **new.model_dump(exclude={"key"}, exclude_none=True),
+        **_encrypt(new.key, new.service, key_id),
+        "id": key_id,
+        "listed": "key",
+        "createdAt": now,
+        "createdBy": principal,
+        "updatedAt": now,
+        "updatedBy": principal,
+        "keyUpdatedAt": now,
+        "version": 1,
+    }
+    _transact({"Put": _put(item)}, {"Put": _put(_reservation(new.name, key_id))})
+    _log_change("create", key_id)
+    location = {"Location": f"{KEYS_PATH}/{key_id}"}
+    return Response(201, content_types.APPLICATION_JSON, _response(item), headers=location)
+
+
+def _list(
+    limit: Annotated[int, Field(ge=1, le=100), Query()] = 20,
+    cursor: Annotated[str | None, Query()] = None,
+) -> ListResponse:
+    """Read a page, newest first."""
+    request = {"IndexName": "newest", "KeyConditionExpression": KeyCondition("listed").eq("key")}
+    request |= {"Limit": limit, "ScanIndexForward": False}
+    if cursor:
+        request["ExclusiveStartKey"] = json.loads(base64.urlsafe_b64decode(cursor))
+    answer = table.query(**request)
+    last = answer.get("LastEvaluatedKey")
+    after = base64.urlsafe_b64encode(json.dumps(last).encode()).decode() if last else None
+    keys = [Key.model_validate(item) for item in answer["Items"]]
+    pagination = Pagination(limit=limit, nextCursor=after)
+    return ListResponse(data=keys, pagination=pagination, requestId=_request_id())
+
+
+def _get(key_id: str) -> KeyResponse:
+    """Read a key."""
+    return _response(_read(key_id))
+
+
+def _update(key_id: str, changes: UpdateKey) -> KeyResponse:
+    """Change the given fields, and move the name's reservation."""
+    service = key_id.partition(".")[0]
+    values: dict[str, Any] = changes.model_dump(exclude={"key"}, exclude_none=True)
+    values |= {"updatedAt": _now(), "updatedBy": _principal()}
+    if changes.key is not None:
+        values |= {**_encrypt(changes.key, service, key_id), "keyUpdatedAt": values["updatedAt"]}
+    request = {
+        "Key": {"service": service, "id": key_id},
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values) + " ADD version :one",
+        "ConditionExpression": "attribute_exists(id)",
+        "ExpressionAttributeNames": {f"#{name}": name for name in values},
+        "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()} | {":one": 1},
+    }
+    if changes.name is None:
+        try:
+            item = table.update_item(**request, ReturnValues="ALL_NEW")["Attributes"]
+        except table.meta.client.exceptions.ConditionalCheckFailedException:
+            raise NotFoundError("There is no API key with this id.") from None
+    else:
+        before, after = _reservation(_read(key_id)["name"], key_id), _reservation(changes.name, key_id)
+        moves = [{"Put": _put(after)}, {"Delete": _delete_request(before)}] if before != after else []
+        _transact({"Update": {"TableName": TABLE, **request}}, *moves)
+        item = _read(key_id)
+    _log_change("update", key_id)
+    return _response(item)
+
+
+def _delete(key_id: str) -> Success:
+    """Delete a key and its name's reservation."""
+    item = _read(key_id)
+    reservation = _reservation(item["name"], key_id)
+    _transact({"Delete": _delete_request(item)}, {"Delete": _delete_request(reservation)})
+    _log_change("delete", key_id)
+    return Success(message="API key deleted successfully", requestId=_request_id())
+
+
+def _read(key_id: str) -> dict[str, Any]:
+    answer = table.get_item(Key={"service": key_id.partition(".")[0], "id": key_id}, ConsistentRead=True)
+    if "Item" not in answer:
+        raise NotFoundError("There is no API key with this id.")
+    item: dict[str, Any] = answer["Item"]
+    return item
+
+
+def _response(item: dict[str, Any]) -> KeyResponse:
+    return KeyResponse(data=Key.model_validate(item), requestId=_request_id())
+
+
+def _request_id() -> str:
+    return str(app.current_event.request_context.request_id)
+
+
+def _principal() -> str:
+    return str(app.current_event.request_context.authorizer["sub"])
+
+
+def _reservation(name: str, key_id: str) -> dict[str, Any]:
+    return {"service": "#name", "id": name.casefold(), "key": key_id}
+
+
+def _put(item: dict[str, Any]) -> dict[str, Any]:
+    return {"TableName": TABLE, "Item": item, "ConditionExpression": "attribute_not_exists(id)"}
+
+
+def _delete_request(item: dict[str, Any]) -> dict[str, Any]:
+    return {"TableName": TABLE, "Key": {"service": item["service"], "id": item["id"]}}
+
+
+def _transact(*writes: dict[str, Any]) -> None:
+    client = table.meta.client
+    try:
+        client.transact_write_items(TransactItems=list(writes))
+    except client.exceptions.TransactionCanceledException:
+        raise ServiceError(409, "Another key has this name.") from None
+
+
+def _encrypt(key: str | dict[str, str], service: str, key_id: str) -> dict[str, Any]:
+    answer = kms.encrypt(
+        KeyId=os.environ["SERVICE_KEYS_KMS_KEY"],
+        Plaintext=json.dumps(key).encode(),
+        EncryptionContext={"service": service, "id": key_id},
+    )
+    masked = f"••••{key[-4:]}" if isinstance(key, str) else {name: f"••••{field[-4:]}" for name, field in key.items()}
+    return {"ciphertext": answer["CiphertextBlob"], "maskedKey": masked}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _log_change(change: str, key_id: str) -> None:
+    logger.info("API key changed", extra={"change": change, "keyId": key_id})
+    metrics.add_dimension("change", change)
+    metrics.add_metric("Changes", MetricUnit.Count, 1)
+
+
+method, path, function = {
+    "create": ("POST", KEYS_PATH, _create),
+    "list": ("GET", KEYS_PATH, _list),
+    "get": ("GET", f"{KEYS_PATH}/<key_id>", _get),
+    "update": ("PATCH", f"{KEYS_PATH}/<key_id>", _update),
+    "delete": ("DELETE", f"{KEYS_PATH}/<key_id>", _delete),
+}[ENDPOINT]
+app.route(path, method=method)(tracer.capture_method(capture_response=False)(function))  # type: ignore[type-var]
+
+
+@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
+@tracer.capture_lambda_handler(capture_response=False)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer an event."""
+    return app.resolve(event, context)
+
+
+if method != "GET":
+    handler = metrics.log_metrics(handler)

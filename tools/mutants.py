@@ -1,0 +1,153 @@
+"""Test the tests of one module: run them on mutants of the module, with cosmic-ray, in a copy of the tree.
+
+cosmic-ray changes one operator, number, condition, decorator or exception handler at a time. A mutant that no test
+notices survives, and is printed as a diff: either a test is missing, or the change makes no difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / ".mutants"
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv*", ".mutants", ".local", ".aws-sam", ".*_cache", ".hypothesis", ".coverage*", "__pycache__"
+)
+CONFIGURATION = """\
+[cosmic-ray]
+module-path = {module}
+test-command = {command}
+timeout = {timeout}
+excluded-modules = []
+distributor.name = "local"
+
+# Nearly all of these operators are in annotations, where a change makes no difference.
+[cosmic-ray.filters.operators-filter]
+exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*"]
+"""
+# Lines that state a type, a version or a data class: a change there is no mistake that a test could notice.
+NO_MUTATE = re.compile(r"^(@dataclass\(.*|if TYPE_CHECKING:|if sys\.version_info .*)$", re.MULTILINE)
+PENDING = "SELECT count(*) FROM work_items WHERE job_id NOT IN (SELECT job_id FROM work_results)"
+RESULTS = """
+SELECT test_outcome, diff FROM work_results JOIN mutation_specs USING (job_id)
+WHERE worker_outcome <> 'SKIPPED' ORDER BY start_pos_row, operator_name, occurrence
+"""
+
+
+def modules() -> dict[str, Path]:
+    """Return the paths of the product's modules, by the names that MODULE accepts."""
+    paths = sorted(path.relative_to(ROOT) for top in ("layers", "functions") for path in (ROOT / top).rglob("*.py"))
+    stems = [path.stem for path in paths]
+    return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in paths}
+
+
+def tests_named_after(module: Path) -> list[str]:
+    """Return the test files of a module; for usage, test_usage.py, test_reader_usage.py and test_usage_stamp.py."""
+    named = re.compile(rf"test_(\w+_)?{re.escape(module.stem)}(_\w+)?\.py")
+    folders = [ROOT / "tests" / kind for kind in ("unit", "functional", "template")]
+    found = sorted(path for folder in folders for path in folder.rglob("test_*.py") if named.fullmatch(path.name))
+    return [str(path.relative_to(ROOT)) for path in found]
+
+
+def query(session: Path, statement: str) -> list[tuple[str, ...]]:
+    """Read from cosmic-ray's database, while cosmic-ray may be writing to it."""
+    connection = sqlite3.connect(f"{session.as_uri()}?mode=ro", uri=True, timeout=30)
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
+def run_with_progress(command: list[str | Path], tree: Path, session: Path) -> None:
+    """Run a command of cosmic-ray, and print the number of tested mutants until it ends."""
+    total = int(query(session, PENDING)[0][0])
+    terminal, began = sys.stderr.isatty(), time.monotonic()
+    with subprocess.Popen(command, cwd=tree) as process:
+        while process.returncode is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2 if terminal else 30)
+            outcomes = [outcome for outcome, _ in query(session, RESULTS)]
+            minutes = (time.monotonic() - began) / 60
+            line = f"{len(outcomes)} of {total} mutants, {outcomes.count('SURVIVED')} survived, {minutes:.1f} minutes"
+            print(f"\r{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+    if process.returncode:
+        raise SystemExit(f"cosmic-ray failed with exit code {process.returncode}.")
+
+
+def report(session: Path) -> None:
+    """Print the diffs of the survivors, and the score."""
+    results = query(session, RESULTS)
+    if untested := sum(outcome not in {"KILLED", "SURVIVED"} for outcome, _ in results):
+        raise SystemExit(f"{untested} mutants could not be tested: see `cosmic-ray dump {session}`.")
+    survivors = [diff for outcome, diff in results if outcome == "SURVIVED"]
+    for diff in survivors:
+        print(f"\n{diff}")
+    killed = len(results) - len(survivors)
+    print(f"\n{killed} of {len(results)} mutants killed: {killed / max(len(results), 1):.1%}")
+
+
+def main() -> None:
+    """Parse the command line, copy the tree, and test the mutants."""
+    parser = argparse.ArgumentParser(
+        prog="make mutants", description=__doc__, usage='make mutants MODULE=usage [TESTS="tests/unit/test_usage.py"]'
+    )
+    parser.add_argument("module", nargs="?", metavar="MODULE", help=f"one of: {', '.join(modules())}")
+    parser.add_argument("tests", nargs="*", metavar="TESTS", help="test files; default: those named after the module")
+    parser.add_argument("--cosmic-ray", type=Path, default=Path("cosmic-ray"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.module is None:
+        parser.print_help()
+        return
+    path = modules().get(options.module)
+    if path is None:
+        parser.error(f"unknown module {options.module}: use one of {', '.join(modules())}")
+    tests = options.tests or tests_named_after(path)
+    if not tests:
+        parser.error(f'no test file is named after {options.module}: name some, as in TESTS="tests/unit/test_usage.py"')
+
+    folder = WORK / options.module.replace("/", ".")
+    shutil.rmtree(folder, ignore_errors=True)
+    tree, configuration, session = folder / "tree", folder / "cosmic-ray.toml", folder / "session.sqlite"
+    shutil.copytree(ROOT, tree, ignore=NOT_COPIED)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "--numprocesses=0",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow",
+        *tests,
+    ]
+    print(f"Running {' '.join(tests)} on the unchanged module ...", file=sys.stderr)
+    began = time.monotonic()
+    if subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise SystemExit(f"The tests fail on the unchanged module. See: {shlex.join(command)}")
+    texts = {"module": json.dumps(str(path)), "command": json.dumps(shlex.join(command))}
+    timeout = round(10 + 5 * (time.monotonic() - began))
+    configuration.write_text(CONFIGURATION.format(timeout=timeout, **texts), encoding="utf-8")
+    source = (tree / path).read_text(encoding="utf-8")
+    (tree / path).write_text(NO_MUTATE.sub(r"\g<0>  # pragma: no mutate", source), encoding="utf-8")
+    subprocess.run([options.cosmic_ray, "init", configuration, session], cwd=tree, check=True)
+    filters = {name: options.cosmic_ray.with_name(f"cr-filter-{name}") for name in ("operators", "pragma")}
+    subprocess.run([filters["operators"], session, configuration], cwd=tree, check=True)
+    subprocess.run([filters["pragma"], session], cwd=tree, check=True)
+    run_with_progress([options.cosmic_ray, "exec", configuration, session], tree, session)
+    report(session)
+
+
+if __name__ == "__main__":
+    main()
