@@ -316,6 +316,7 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     assert not [name for name in principals if {"expiresAt", "listed"} & everywhere[name] and name != "CreateApiKey"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("principal", ["Authorizer", *ADMIN_FUNCTIONS, *READERS.values(), "ReadAllKeys"])
 def test_a_refused_write_changes_nothing(
     admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, principal: str

@@ -308,10 +308,14 @@ class EmptyTable:
         service = request["ExpressionAttributeValues"][":service"]["S"]
         return {"Items": [self.item] if service == "one" else []}
 
+    def update_item(self, **_: Any) -> dict[str, Any]:
+        """Accept a usage stamp, and store nothing."""
+        return {}
+
 
 @pytest.fixture
 def table(item: Item) -> EmptyTable:
-    return EmptyTable({"lastUsed": {"S": "2999"}, **item})
+    return EmptyTable(item)
 
 
 @pytest.fixture
