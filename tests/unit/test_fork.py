@@ -172,11 +172,16 @@ thread.join()
 
 
 def test_pool_workers_read_with_the_instance_of_their_parent(stub: AwsStub) -> None:
-    """multiprocessing's fork, while threads of the parent read."""
+    """multiprocessing's fork, while threads of the parent read.
+
+    They read once before, because CPython resets no import lock at a fork: a child must not inherit an import that a
+    thread of its parent has begun.
+    """
     lines = run(
         stub,
         """
 keys = ServiceKeys("table")
+keys.get("one")
 reader.PAUSE_SECONDS = 0
 done = threading.Event()
 def read_on():
