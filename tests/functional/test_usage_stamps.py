@@ -142,6 +142,7 @@ def test_a_stamp_within_the_clock_skew_stays(
     assert admin.get(key["id"]).data["lastUsed"] == ahead
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", FALSE_STAMPS.values(), ids=FALSE_STAMPS)
 def test_a_delayed_stamp_does_not_move_a_later_one_back(admin: Admin, store: Store, value: dict[str, Any]) -> None:
     """Replace only the false stamp that was read: another reader may have replaced it during the delay."""

@@ -407,8 +407,8 @@ def sts_error(code: str, status: int) -> tuple[int, str, bytes]:
 @pytest.mark.parametrize(
     "source",
     [
-        container_that_fails,
-        container_that_is_down,
+        pytest.param(container_that_fails, marks=pytest.mark.slow),
+        pytest.param(container_that_is_down, marks=pytest.mark.slow),
         process_that_fails,
         process_of_another_version,
         missing_sso_login,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,7 +19,6 @@ def run(method: str, containers: int, minutes: int) -> dict[str, float]:
     return figures
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_fleet_stamps_about_once_a_minute() -> None:
     """A fleet of 10,000 writes at most three usage stamps a minute, refused ones included."""

@@ -57,7 +57,7 @@ def test_every_command_explains_itself() -> None:
         assert "usage: python -m local" in result.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_run_that_is_told_to_stop_ends_well(number: signal.Signals, tmp_path: Path) -> None:
     with local_run(tmp_path, {**os.environ, "AWS_PROFILE": "there-is-no-such-profile"}) as (process, url):
         host, _, port = url.removeprefix("http://").partition(":")
