@@ -20,7 +20,7 @@ MUTANTS_VENV := .venv-mutants
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate deploy clean
+.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate deploy clean
 .PHONY: docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
@@ -45,7 +45,10 @@ run: $(VENV)/ready ## Serve the API on http://127.0.0.1:8000 (PORT=), without Do
 token: $(VENV)/ready ## Print an administrator's token for the local API
 	@$(BIN)/python -m local token
 
-test: lint types ## Everything CI checks: lint, types, tests with coverage
+test: lint types ## Check style and types, and run the tests that do not wait
+	@$(BIN)/pytest -m "not slow"
+
+coverage: $(VENV)/ready ## Run the same tests with coverage and its bound, as CI does; takes half as long again
 	@$(BIN)/pytest -m "not slow" --cov --cov-report=term
 
 test-slow: $(VENV)/ready ## Tests that wait for deadlines, or for many processes

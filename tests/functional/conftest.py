@@ -18,6 +18,7 @@ import botocore.session
 import pytest
 import requests
 from botocore.config import Config
+from botocore.retries.standard import ExponentialBackoff
 from requests.structures import CaseInsensitiveDict
 
 from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
@@ -230,6 +231,14 @@ def policies_of(stack: LocalStack) -> Policies:
     region, account = (stack.template.resolve({"Ref": name}) for name in ("AWS::Region", "AWS::AccountId"))
     table = f"arn:aws:dynamodb:{region}:{account}:table/{stack.table_name}"
     return Policies.of(stack.template.with_references({"ApiKeysTable.Arn": table}))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def retry_at_once() -> Iterator[None]:
+    """Let botocore repeat a throttled call without its pause of up to a second; the number of attempts stays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
