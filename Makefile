@@ -75,6 +75,7 @@ mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Test the tests of one module on 
 lint: $(VENV)/ready ## Check style, and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@PYTHONPATH=layers/service_keys $(BIN)/lint-imports --no-cache
 	@$(BIN)/cfn-lint template.yaml
 
 types: $(VENV)/ready ## Check types (mypy, strict)
@@ -94,11 +95,11 @@ bench: $(BENCH_VENV)/ready ## Measure everything called fast beside its peers (B
 	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
 openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
-	@$(BIN)/python -m local openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+	@$(BIN)/python -m tools.generate_openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
 docs: $(VENV)/ready ## Write docs/permissions.md and docs/faults.md from what the tests hold
-	@$(BIN)/python -m tests.permissions > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
-	@$(BIN)/python -m tests.functional.faults > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
+	@$(BIN)/python -m tools.generate_permissions_doc > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
+	@$(BIN)/python -m tools.generate_faults_doc > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
 # The hashes are those of all files of a release, for every platform. Universal: for all Pythons from 3.11 on, with markers.
 LOCK := $(abspath $(BIN))/uv pip compile --quiet --generate-hashes --only-binary :all: \

@@ -19,7 +19,7 @@ def outcomes(folder: Path) -> Counter[tuple[str, str]]:
     for report in folder.glob("*.xml"):
         # Written by our own pytest a moment ago.
         for case in ET.parse(report).iter("testcase"):  # noqa: S314
-            # Such as tests.unit.local.test_local_sam; a module that cannot be imported stands in the name instead.
+            # Such as tests.unit.local.test_sam; a module that cannot be imported stands in the name instead.
             place = (case.get("classname") or case.get("name") or "").split(".")
             # The functional tests are integration's as well, and some are fuzz's or slow, each in a report of its own.
             kind = report.stem if report.stem in KINDS else place[1] if len(place) > 1 else ""

@@ -20,7 +20,9 @@ from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDE
 from aws_secretsmanager_caching import SecretCache  # type: ignore[import-not-found, unused-ignore]
 
 from benchmarks.fleet import FakeStore
-from service_keys import ServiceKeys, get_api_key, reader
+from service_keys import ServiceKeys, get_api_key
+from service_keys.reader import client as client_module
+from service_keys.reader import default_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +60,7 @@ SECRETS_MANAGER_ANSWER = {
 
 def _candidates() -> dict[str, Callable[[], object]]:
     store: Any = FakeStore()
-    reader._shared = ServiceKeys("table", dynamodb_client=store, kms_client=store)  # noqa: SLF001 - get_api_key's own
+    default_client._default = ServiceKeys("table", dynamodb_client=store, kms_client=store)  # noqa: SLF001 - get_api_key's own
     credentials = {"aws_access_key_id": "made-up", "aws_secret_access_key": "made-up"}
     client: Any = boto3.client("secretsmanager", region_name="eu-west-1", **credentials)  # type: ignore[call-overload]
     client.get_secret_value = lambda **_: SECRETS_MANAGER_ANSWER
@@ -82,7 +84,7 @@ def _candidates() -> dict[str, Callable[[], object]]:
 def measure(*, quick: bool) -> Part:
     """Let the candidates read in turns; the cached key stays fresh until the end."""
     rounds = 7 if quick else 25
-    with patch.object(reader, "FRESH_SECONDS", 3600):
+    with patch.object(client_module, "SNAPSHOT_TTL_SECONDS", 3600):
         reads = _candidates()
         for name, read in reads.items():
             if read() != SECRET:

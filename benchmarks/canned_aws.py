@@ -17,7 +17,7 @@ SECRET = "sk-made-up-0123456789abcdef"
 _STORED = {
     "service": {"S": "openai"},
     "id": {"S": KEY_ID},
-    "listed": {"S": "key"},
+    "entity": {"S": "key"},
     "name": {"S": NAME},
     "description": {"S": "For the assistant"},
     "active": {"BOOL": True},

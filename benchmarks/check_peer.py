@@ -17,7 +17,7 @@ from benchmarks.canned_aws import SECRET
 from benchmarks.measured_process import CONTEXT
 from benchmarks.report import ROOT
 from benchmarks.stores import stores
-from local.aws import isolated
+from local.aws import sandboxed_environment
 
 
 def check_peer() -> None:
@@ -27,7 +27,7 @@ def check_peer() -> None:
         subprocess.CalledProcessError: The peer does not work; its traceback is on stderr.
     """
     with stores() as at:
-        environment = isolated(os.environ | ENVIRONMENT) | {
+        environment = sandboxed_environment(os.environ | ENVIRONMENT) | {
             "AWS_ENDPOINT_URL": at.moto,
             "SERVICE_KEYS_TABLE": at.table_name,
             "SERVICE_KEYS_KMS_KEY": at.kms_key,

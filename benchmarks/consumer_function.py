@@ -3,7 +3,8 @@
 from functools import cache
 from typing import Any
 
-from service_keys import ServiceKeys, get_api_key, reader
+from service_keys import ServiceKeys, get_api_key
+from service_keys.reader import default_client
 
 
 def handler(_event: object, _context: object) -> str:
@@ -21,4 +22,4 @@ def _clients() -> dict[str, Any]:
 
 def empty_cache() -> None:
     """Let the next read be uncached, with clients that exist already."""
-    reader._shared = ServiceKeys(**_clients())  # noqa: SLF001 - the instance of get_api_key()
+    default_client._default = ServiceKeys(**_clients())  # noqa: SLF001 - the instance of get_api_key()

@@ -19,8 +19,10 @@ from benchmarks.report import LAYER, Bound, Part, format_table, show_progress
 
 sys.path.insert(0, str(LAYER))
 
-from service_keys import ServiceKeys, reader, usage
-from service_keys.naming import timestamp
+from service_keys import ServiceKeys
+from service_keys.core.timestamps import format_timestamp
+from service_keys.reader import usage
+from service_keys.reader.cache import PLAINTEXT_TTL_SECONDS, SNAPSHOT_TTL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +52,7 @@ PEER_PRICES: dict[str, Callable[[float], float]] = {
 METHOD = f"""\
 Containers run the whole month, start within a minute of each other, and read one key every {READ_EVERY} seconds. The
 simulation gives each container a real reader on a fake DynamoDB and KMS, for an hour of simulated time. The model
-assumes one refresh every {reader.FRESH_SECONDS} seconds and one decryption an hour, and plays through the usage stamps.
+assumes one refresh every {SNAPSHOT_TTL_SECONDS} seconds and one decryption an hour, and plays through the usage stamps.
 A month is {prices.HOURS_A_MONTH} such hours. Each further start of a container costs two calls here, and one elsewhere.
 
 Dollars are list prices of us-east-1 as known in 2025 (benchmarks/prices.py; check them before you rely on them),
@@ -61,7 +63,7 @@ time, so that a disabled key is out of use equally soon."""
 NOTES = f"""\
 - All keys share the cost of one KMS key and add none of their own; each secret has a monthly price.
 - AWS throttles larger fleets that read one key: a partition of DynamoDB allows 3,000 reads a second, which is
-  {3_000 * reader.FRESH_SECONDS:,} containers of one service; Secrets Manager 10,000 calls, Parameter Store 40 or, with
+  {3_000 * SNAPSHOT_TTL_SECONDS:,} containers of one service; Secrets Manager 10,000 calls, Parameter Store 40 or, with
   higher throughput, 10,000 (https://docs.aws.amazon.com/general/latest/gr/ssm.html)."""
 
 
@@ -83,7 +85,7 @@ class FakeStore:
         self.now = 1_800_000_000.0
         self.calls: Counter[str] = Counter()
         self.stamps: list[float] = []
-        self._visible = self._last_used = timestamp(0)
+        self._visible = self._last_used = format_timestamp(0)
         self._visible_from = 0.0
 
     def query(self, **_: Any) -> dict[str, Any]:
@@ -140,20 +142,22 @@ def predict(containers: int, minutes: int = MINUTES) -> dict[str, float]:
     starts = _starts(containers)
     chance = random.Random(5)
     refreshes = containers * minutes
-    shortest = usage.STAMP_SECONDS - usage.SPREAD_SECONDS
-    calls = Counter(Query=refreshes, Decrypt=containers * -(-minutes * 60 // reader.PLAINTEXT_SECONDS))
+    shortest = usage.STAMP_INTERVAL_SECONDS - usage.STAMP_JITTER_SECONDS
+    calls = Counter(Query=refreshes, Decrypt=containers * -(-minutes * 60 // PLAINTEXT_TTL_SECONDS))
     stamps: list[float] = []
     visible, last_used, visible_from = -float("inf"), -float("inf"), 0.0
     number = 0
     while number < refreshes:
-        at = number // containers * reader.FRESH_SECONDS + starts[number % containers]
+        at = number // containers * SNAPSHOT_TTL_SECONDS + starts[number % containers]
         if at >= visible_from:
             visible = last_used
             if at - visible < shortest:
-                minute, second = divmod(visible + shortest, reader.FRESH_SECONDS)
+                minute, second = divmod(visible + shortest, SNAPSHOT_TTL_SECONDS)
                 number = max(number + 1, int(minute) * containers + bisect.bisect_left(starts, second))
                 continue
-        since = at - (usage.STAMP_SECONDS - usage.SPREAD_SECONDS * chance.random())  # as in usage.stamp_if_due
+        since = at - (
+            usage.STAMP_INTERVAL_SECONDS - usage.STAMP_JITTER_SECONDS * chance.random()
+        )  # as in usage.stamp_if_due
         if visible <= since:
             calls["UpdateItem"] += 1
             if last_used > since:
@@ -187,12 +191,12 @@ def measure(*, quick: bool) -> Part:
                 show_progress(f"fleet: {containers:,} containers, {name}")
                 found = method(containers)
                 rows.append((f"{containers:,} containers, {name}", *(f"{found.get(each, 0):,.0f}" for each in FIGURES)))
-    costs = {("service_keys", reader.FRESH_SECONDS): [_ours(size) for size in FLEETS]}
-    for seconds in (PEERS_CACHE_SECONDS, reader.FRESH_SECONDS):
+    costs = {("service_keys", SNAPSHOT_TTL_SECONDS): [_ours(size) for size in FLEETS]}
+    for seconds in (PEERS_CACHE_SECONDS, SNAPSHOT_TTL_SECONDS):
         for name, price in PEER_PRICES.items():
             costs[name, seconds] = [price(_calls(size, seconds)) for size in FLEETS]
     cost_rows = [(*map(str, key), *(f"{each:,.2f}" for each in dollars)) for key, dollars in costs.items()]
-    theirs = [costs["Secrets Manager", seconds][1] for seconds in (PEERS_CACHE_SECONDS, reader.FRESH_SECONDS)]
+    theirs = [costs["Secrets Manager", seconds][1] for seconds in (PEERS_CACHE_SECONDS, SNAPSHOT_TTL_SECONDS)]
     sizes = tuple(f"{size:,} containers" for size in FLEETS)
     most_stamps = predict(FLEETS[-1])["most stamps in a minute"]
     return Part(

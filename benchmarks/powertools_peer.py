@@ -116,7 +116,7 @@ def _create(new: CreateKey) -> Response[KeyResponse]:
         **new.model_dump(exclude={"key"}, exclude_none=True),
         **_encrypt(new.key, new.service, key_id),
         "id": key_id,
-        "listed": "key",
+        "entity": "key",
         "createdAt": now,
         "createdBy": principal,
         "updatedAt": now,

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.report import Bound, Part, format_table, show_progress
 from benchmarks.stores import Stores, stores
 from local.aws import client
-from service_keys import naming
-from service_keys.models import Change, StoredKey
-from service_keys.queries import ListQuery
-from service_keys.table import Table
+from service_keys.core.ids import RANDOM_BITS, new_id
+from service_keys.core.list_query import ListQuery
+from service_keys.core.models import ChangeContext, StoredKey
+from service_keys.core.timestamps import format_timestamp
+from service_keys.store.repository import KeyRepository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ KEYS_OF_A_SERVICE = 4
 DISABLED_EVERY = 10
 CIPHERTEXT = b"\x01" * 180
 """As long as KMS's ciphertext of a secret of thirty characters."""
-CHANGE = Change(at_ms=1_780_000_000_000, principal="admin-1", request_id="made-up")
+CHANGE = ChangeContext(at_ms=1_780_000_000_000, principal="admin-1", request_id="made-up")
 FIRST_PAGE = "list, first page of 20"
 FILTERED = "list, first 20 disabled keys"
 METHOD = f"""\
@@ -74,23 +75,23 @@ def _measure(at: Stores, size: int) -> Iterator[tuple[str, float]]:
     """Yield the name of each operation and the units that it consumes."""
     dynamodb = client("dynamodb", at.dynamodb)
     units = _count_units(dynamodb, local=at.dynamodb != at.moto)
-    table = Table(dynamodb, at.table_name)
+    table = KeyRepository(dynamodb, at.table_name)
     service = _service(size // 2)
     middle = _key(service, size // 2).id
     operations: dict[str, Callable[[], object]] = {
-        FIRST_PAGE: lambda: table.page(ListQuery(limit=20)),
-        "list, a page in the middle": lambda: table.page(ListQuery(limit=20, after=middle)),
-        "list, one service": lambda: table.page(ListQuery(limit=20, service=service)),
-        FILTERED: lambda: table.page(ListQuery(limit=20, active=False)),
+        FIRST_PAGE: lambda: table.list_page(ListQuery(limit=20)),
+        "list, a page in the middle": lambda: table.list_page(ListQuery(limit=20, start_after=middle)),
+        "list, one service": lambda: table.list_page(ListQuery(limit=20, service=service)),
+        FILTERED: lambda: table.list_page(ListQuery(limit=20, active=False)),
         "get": lambda: table.get(middle),
-        "read, the consumer's Query": lambda: table.readable(service),
+        "read, the consumer's Query": lambda: table.list_for_service(service),
         "create": lambda: table.create(_key("measured", 10_000_000 + size), CIPHERTEXT, CHANGE),
     }
     for name, operation in operations.items():
         units.clear()
         operation()
         yield name, sum(units)
-    for key in table.readable("measured"):
+    for key in table.list_for_service("measured"):
         table.delete(key.id, CHANGE)
 
 
@@ -117,9 +118,9 @@ def _service(number: int) -> str:
 
 def _key(service: str, number: int) -> StoredKey:
     """Return a key; a higher number is a later creation."""
-    now = naming.timestamp(CHANGE.at_ms + number)
+    now = format_timestamp(CHANGE.at_ms + number)
     return StoredKey(
-        id=naming.new_id(service, at_ms=CHANGE.at_ms + number, random_bits=number % 2**naming.RANDOM_BITS),
+        id=new_id(service, at_ms=CHANGE.at_ms + number, random_bits=number % 2**RANDOM_BITS),
         name=f"{service} production {number}",
         description="For the assistant of the editorial team",
         active=number % DISABLED_EVERY > 0,
@@ -133,7 +134,7 @@ def _key(service: str, number: int) -> StoredKey:
 
 
 def _create_keys(at: Stores, numbers: range) -> None:
-    table = Table(client("dynamodb", at.dynamodb), at.table_name)
+    table = KeyRepository(client("dynamodb", at.dynamodb), at.table_name)
 
     def create(number: int) -> int:
         table.create(_key(_service(number), number), CIPHERTEXT, CHANGE)

@@ -12,7 +12,7 @@ from benchmarks.report import LAYER
 
 sys.path.insert(0, str(LAYER))
 
-from local.aws import DYNAMODB_ENDPOINT, Moto, client, create_resources
+from local.aws import DYNAMODB_ENDPOINT, MotoServer, client, create_resources
 from local.template import Template
 
 if TYPE_CHECKING:
@@ -45,11 +45,13 @@ def stores(*, allow_dynamodb_local: bool = False) -> Iterator[Stores]:
     """
     template = Template.load(_PARAMETERS)
     name = f"service-keys-bench-{secrets.token_hex(4)}"
-    with Moto() as moto:
+    with MotoServer() as moto:
         dynamodb_url = (os.environ.get(DYNAMODB_ENDPOINT) if allow_dynamodb_local else None) or moto.url
         created = create_resources(template, table_name=name, kms_url=moto.url, dynamodb_url=dynamodb_url)
         try:
-            yield Stores(moto.url, dynamodb_url, name, created.resolve({"Ref": created.only("AWS::KMS::Key")}))
+            yield Stores(
+                moto.url, dynamodb_url, name, created.resolve({"Ref": created.single_resource("AWS::KMS::Key")})
+            )
         finally:
             dynamodb = client("dynamodb", dynamodb_url)
             dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)

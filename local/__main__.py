@@ -1,4 +1,4 @@
-"""`python -m local`: the commands behind `make run`, `make token`, `make openapi`, `make build` and `make sam-...`."""
+"""`python -m local`: the commands behind `make run`, `make token`, `make build` and `make sam-...`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ And to read that key as another function does:
 print(service_keys.get_api_key("spotify")["clientId"])')
 """
 
-_PROVIDERS = """\
+_FAKE_SERVICES = """\
 Keys are checked with stand-ins for the services. To choose what one answers (a wrong name lists them):
 
   curl -X PUT {url}/spotify -d wrong
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         help="serve the API on the loopback interface",
         description="Serve the API of template.yaml on 127.0.0.1, with moto's server in place of DynamoDB and KMS. Set "
         "AWS_ENDPOINT_URL_DYNAMODB to keep the table elsewhere, such as in DynamoDB Local; ALLOWED_ORIGIN to call the "
-        "API from a web page; and FAKE_PROVIDERS=1 to check keys with stand-ins for the external services. Writes "
+        "API from a web page; and FAKE_SERVICES=1 to check keys with stand-ins for the external services. Writes "
         ".local/env, which lets other programs read keys: source .local/env",
     )
     run.add_argument("--port", type=_port, default=8000, help="8000 unless given; 0 takes a free one")
@@ -88,13 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--hours", type=float, default=12, help="how long it is valid; negative for an expired one (12)")
     _add_state(token)
     token.set_defaults(command=_token)
-
-    openapi = commands.add_parser(
-        "openapi",
-        help="print openapi.yaml",
-        description="Print the OpenAPI document of the API, made from the models and the template.",
-    )
-    openapi.set_defaults(command=_openapi)
 
     retained = commands.add_parser(
         "retained",
@@ -170,22 +163,17 @@ def _token(options: argparse.Namespace) -> int:
     return 0
 
 
-def _openapi(_: argparse.Namespace) -> int:
-    from local.openapi import main as write_document
-
-    write_document()
-    return 0
-
-
 def _retained(_: argparse.Namespace) -> int:
     import json
 
-    from local.retained import retained
+    from local.retained import retained_resources_template
     from local.stack import parameters
     from local.template import Template
 
     # None of the answers is in what it prints.
-    print(json.dumps(retained(Template.load(parameters("http://127.0.0.1")).cloudformation), indent=2))
+    print(
+        json.dumps(retained_resources_template(Template.load(parameters("http://127.0.0.1")).cloudformation), indent=2)
+    )
     return 0
 
 
@@ -246,14 +234,14 @@ def _sam_api(options: argparse.Namespace) -> int:
 
 def _with_docker(command: Callable[[], int]) -> int:
     """Run what needs Docker and the local stack; explain what is missing."""
-    from local.aws import EmulatorError, isolated
+    from local.aws import EmulatorError, sandboxed_environment
     from local.sam import SamError, check_docker
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    environment = isolated(os.environ)
+    environment = sandboxed_environment(os.environ)
     os.environ.clear()
     os.environ.update(environment)
     try:
@@ -289,7 +277,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _serve(port: int, state: Path, wake: socket.socket) -> int:
-    from local.listener import PortError, bind
+    from local.port import PortError, bind
 
     try:
         listener = bind(port)
@@ -298,29 +286,29 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
         return 1
     with listener:
         _progress("Starting Service Keys ...")
-        _show_refusals()
-        from local.aws import DYNAMODB_ENDPOINT, EmulatorError, isolated
+        _log_rejected_tokens()
+        from local.aws import DYNAMODB_ENDPOINT, EmulatorError, sandboxed_environment
+        from local.fake_services import FakeServices
         from local.functions import FunctionLoadError
         from local.issuer import Issuer
-        from local.providers import FakeProviders
         from local.stack import local_stack
         from local.template import TemplateError
 
         # Neither this process nor the functions in it have any business with a real account.
         kept = {name: value for name, value in os.environ.items() if name == DYNAMODB_ENDPOINT}
-        environment = {**isolated(os.environ), **kept}
+        environment = {**sandboxed_environment(os.environ), **kept}
         os.environ.clear()
         os.environ.update(environment)
         try:
             with ExitStack() as exits:
-                fake = os.environ.get("FAKE_PROVIDERS") == "1"
-                providers = exits.enter_context(FakeProviders()) if fake else None
+                fake = os.environ.get("FAKE_SERVICES") == "1"
+                fake_services = exits.enter_context(FakeServices()) if fake else None
                 origin = os.environ.get("ALLOWED_ORIGIN")
                 running = local_stack(
                     {"AllowedOrigin": origin} if origin else {},
                     listener=listener,
                     issuer=Issuer.load(state / "issuer.pem"),
-                    providers_url=providers.url if providers else None,
+                    fake_services_url=fake_services.url if fake_services else None,
                     log_requests=True,
                     progress=_progress,
                 )
@@ -329,8 +317,8 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
                 os.environ.update(stack.consumer_environment())
                 _write_environment(state / "env", stack)
                 _progress(_READY.format(url=stack.url))
-                if providers:
-                    _progress(_PROVIDERS.format(url=providers.url))
+                if fake_services:
+                    _progress(_FAKE_SERVICES.format(url=fake_services.url))
                 if stack.dynamodb_url != stack.endpoint_url:
                     _progress(_OTHER_DYNAMODB.format(url=stack.dynamodb_url))
                 wake.recv(1)
@@ -340,7 +328,7 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
     return 0
 
 
-def _show_refusals() -> None:
+def _log_rejected_tokens() -> None:
     """Write why the authorizer refuses a token, which on AWS Lambda's own log format does."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s: %(reason)s"))

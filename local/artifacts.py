@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 MEGABYTE: Final = 1024 * 1024
 """As Lambda counts: its limit of 250 MB for a function with its layers is 262,144,000 bytes."""
 
-# Executable and Linkable Format: e_machine, two little-endian bytes at offset 18. https://man7.org/linux/man-pages/man5/elf.5.html
+# Executable and Linkable Format: e_machine, two little-endian bytes at offset 18.
+# https://man7.org/linux/man-pages/man5/elf.5.html
 _ELF: Final = b"\x7fELF"
 _MACHINE_AT: Final = 18
 _MACHINES: Final = {0x3E: "x86_64", 0xB7: "arm64"}
@@ -83,7 +84,7 @@ def inspect(build: Path, artifact: Artifact, architecture: str) -> Inspection:
         message = f"{folder} holds no native module. Build it anew: rm -r .aws-sam && make build"
         raise ArtifactError(message)
     for path in native:
-        if objection := _objection(path, architecture):
+        if objection := _load_error(path, architecture):
             message = f"{path} {objection}. Build it anew: rm -r .aws-sam && make build ARCHITECTURE={architecture}"
             raise ArtifactError(message)
     compiled = any(path.name.endswith(f".cpython-{_RUNTIME}.pyc") for path in files)
@@ -99,7 +100,7 @@ def inspect(build: Path, artifact: Artifact, architecture: str) -> Inspection:
     return inspection
 
 
-def _objection(path: Path, architecture: str) -> str | None:
+def _load_error(path: Path, architecture: str) -> str | None:
     """Return why Lambda's Python on `architecture` could not load a native module."""
     with path.open("rb") as file:
         header = file.read(_MACHINE_AT + 2)

@@ -46,7 +46,7 @@ class EmulatorError(RuntimeError):
     """What should stand for AWS did not start, or refused the table or the key."""
 
 
-def isolated(environment: Mapping[str, str]) -> dict[str, str]:
+def sandboxed_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return `environment` with nothing left in it that leads to a real AWS account, and dummy credentials."""
     kept = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
     # A proxy cannot reach this machine's loopback.
@@ -54,7 +54,7 @@ def isolated(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **CREDENTIALS, **_NO_CONFIGURATION, "NO_PROXY": direct, "no_proxy": direct}
 
 
-class Moto:
+class MotoServer:
     """moto's server in a process of its own; it ends when `close` is called or this process ends, however it ends."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Moto:
             [sys.executable, "-m", "local.moto_server"],
             cwd=Path(__file__).parents[1],
             # Otherwise moto names whichever web page asks as one that may read the answer.
-            env={**isolated(os.environ), "MOTO_DISABLE_GLOBAL_CORS": "true"},
+            env={**sandboxed_environment(os.environ), "MOTO_DISABLE_GLOBAL_CORS": "true"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # Ctrl-C is for this process, which then ends that one.
@@ -108,7 +108,7 @@ def create_resources(template: Template, *, table_name: str, kms_url: str, dynam
     Raises:
         EmulatorError: One of the endpoints cannot be reached, or refused.
     """
-    key, table = template.only("AWS::KMS::Key"), template.only("AWS::DynamoDB::Table")
+    key, table = template.single_resource("AWS::KMS::Key"), template.single_resource("AWS::DynamoDB::Table")
     try:
         with closing(client("kms", kms_url)) as kms:
             metadata = kms.create_key(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from local.template import Function
 
-__all__ = ["Context", "FunctionLoadError", "LoadedFunction", "ResponseTooLargeError", "loaded"]
+__all__ = ["Context", "FunctionLoadError", "LoadedFunction", "ResponseTooLargeError", "load_functions"]
 
 _numbers = itertools.count(1)
 _environment_lock = threading.Lock()
@@ -90,7 +90,9 @@ class LoadedFunction:
 
 
 @contextmanager
-def loaded(functions: Iterable[Function], environment: Mapping[str, str]) -> Iterator[dict[str, LoadedFunction]]:
+def load_functions(
+    functions: Iterable[Function], environment: Mapping[str, str]
+) -> Iterator[dict[str, LoadedFunction]]:
     """Import the handlers; yield them by logical id, ready to be called.
 
     Args:

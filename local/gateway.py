@@ -149,7 +149,7 @@ class Gateway:
         route = self._route(request)
         context = self._authorize(request, route.authorizer) if route.authorizer else None
         if route.function is None:
-            return _mock(route.operation["x-amazon-apigateway-integration"])
+            return _mock_response(route.operation["x-amazon-apigateway-integration"])
         event = rest_event(
             request.method,
             request.path,
@@ -189,7 +189,7 @@ class Gateway:
             _log.exception("%s failed, which on AWS is a 500", authorizer.function)
             raise _GatewayResponseError("AUTHORIZER_CONFIGURATION_ERROR") from exc
         try:
-            effects = _effects(result["policyDocument"]["Statement"], arn)
+            effects = _policy_effects(result["policyDocument"]["Statement"], arn)
             context = _authorizer_context(result)
         except (AttributeError, KeyError, TypeError) as exc:
             _log.exception("%s did not return a policy, which on AWS is a 500", authorizer.function)
@@ -221,12 +221,12 @@ class Gateway:
             [
                 ("Content-Type", content_type),
                 ("x-amzn-ErrorType", error_type),
-                *_static(response, "gatewayresponse.header."),
+                *_static_headers(response, "gatewayresponse.header."),
             ],
         )
 
 
-def _static(response: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
+def _static_headers(response: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
     """Yield the headers of a response that API Gateway makes. Their values stand in quotes of their own."""
     for parameter, value in response.get("responseParameters", {}).items():
         if not parameter.startswith(prefix) or not re.fullmatch("'.*'", value):
@@ -235,13 +235,13 @@ def _static(response: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str
         yield parameter.removeprefix(prefix), value[1:-1]
 
 
-def _mock(integration: Mapping[str, Any]) -> Response:
+def _mock_response(integration: Mapping[str, Any]) -> Response:
     response = integration["responses"]["default"]
     content_type, body = next(iter(response.get("responseTemplates", {"application/json": ""}).items()))
     return Response(
         int(response["statusCode"]),
         body,
-        [("Content-Type", content_type), *_static(response, "method.response.header.")],
+        [("Content-Type", content_type), *_static_headers(response, "method.response.header.")],
     )
 
 
@@ -282,17 +282,17 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _effects(statements: Any, arn: str) -> set[str]:
+def _policy_effects(statements: Any, arn: str) -> set[str]:
     """Return the effects of a policy's statements that are about calling `arn`."""
     return {
         statement["Effect"]
-        for statement in _listed(statements)
-        if any(_matches(action.lower(), "execute-api:invoke") for action in _listed(statement["Action"]))
-        and any(_matches(resource, arn) for resource in _listed(statement["Resource"]))
+        for statement in _as_list(statements)
+        if any(_matches(action.lower(), "execute-api:invoke") for action in _as_list(statement["Action"]))
+        and any(_matches(resource, arn) for resource in _as_list(statement["Resource"]))
     }
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-class OneAtATime:
+class SerializingMiddleware:
     """A WSGI application that answers one request after the other.
 
     A failing TransactWriteItems puts back the copy of the table that moto made when it began, and with that undoes
@@ -53,7 +53,7 @@ class _Quiet(MotoRequestHandler):
 def main() -> None:
     """Serve DynamoDB, KMS and whatever else moto knows on a free port of the loopback interface."""
     # moto asks for no token, and holds the KMS key beside what is encrypted under it.
-    app = LoopbackOnly(OneAtATime(DomainDispatcherApplication(create_backend_app)), pages=False)
+    app = LoopbackOnly(SerializingMiddleware(DomainDispatcherApplication(create_backend_app)), pages=False)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # Nobody reads on: anything else that is printed belongs with the errors.

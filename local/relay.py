@@ -14,14 +14,14 @@ import threading
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from local.listener import HOST
+from local.port import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
 @contextmanager
-def relayed(address: str, ports: Iterable[int]) -> Iterator[bool]:
+def tcp_relay(address: str, ports: Iterable[int]) -> Iterator[bool]:
     """Pass on what comes to `address` to the same ports of the loopback, until the block ends.
 
     Yields:

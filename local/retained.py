@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _RETAINED = ("Retain", "RetainExceptOnCreate")
 
 
-def retained(cloudformation: Mapping[str, Any]) -> dict[str, Any]:
+def retained_resources_template(cloudformation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the template of the resources that are retained, with the conditions and parameters that they need.
 
     Those of its resources that it could make again, such as the key's alias, are left out; so are outputs, and

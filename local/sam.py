@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from local.aws import isolated
-from local.listener import HOST
-from local.relay import relayed
+from local.aws import sandboxed_environment
+from local.port import HOST
+from local.relay import tcp_relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -84,7 +84,7 @@ def image(architecture: str) -> str:
     return f"public.ecr.aws/lambda/python:3.13-{architecture}"
 
 
-def event_of(function: str, stack: LocalStack) -> dict[str, Any]:
+def load_event(function: str, stack: LocalStack) -> dict[str, Any]:
     """Return the event that tests/events holds for a function, good for this stack: a fresh token, a key that exists.
 
     Args:
@@ -141,11 +141,11 @@ def reachable(urls: Iterable[str]) -> Iterator[None]:
         SamError: Docker is missing, or cannot run Lambda's image.
     """
     check_docker()
-    with relayed(_gateway(), [_port(url) for url in urls]):
+    with tcp_relay(_gateway(), [_port(url) for url in urls]):
         yield
 
 
-def seen_from_container(text: str, urls: Iterable[str]) -> str:
+def rewrite_loopback_urls(text: str, urls: Iterable[str]) -> str:
     """Return `text`, in which these addresses of this machine's loopback are as a container reaches them.
 
     `localhost`, and not a name of our own: from elsewhere the authorizer takes no key set over plain http. In a
@@ -188,18 +188,18 @@ def sam_local(
         message = f"There is no {template}. Build it: make sam-build"
         raise SamError(message)
     # A name that containers of this run know, and no others: sam (1.170) forgets some when it ends.
-    mark = f"run-{uuid.uuid4().hex}.internal"
+    run_label = f"run-{uuid.uuid4().hex}.internal"
     with tempfile.TemporaryDirectory() as folder:
         variables_file = Path(folder) / "variables.json"
-        variables_file.write_text(seen_from_container(json.dumps(variables), urls), encoding="utf-8")
+        variables_file.write_text(rewrite_loopback_urls(json.dumps(variables), urls), encoding="utf-8")
         command = [
             *(sys.executable, "-m", "samcli", "local", subcommand, *arguments),
             *("--template", str(template), "--env-vars", str(variables_file)),
             # It is there by now, and may not be to be had.
-            *("--skip-pull-image", "--add-host", "localhost:host-gateway", "--add-host", f"{mark}:{HOST}"),
+            *("--skip-pull-image", "--add-host", "localhost:host-gateway", "--add-host", f"{run_label}:{HOST}"),
             *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
         ]
-        environment = {**isolated(os.environ), "SAM_CLI_TELEMETRY": "0"}
+        environment = {**sandboxed_environment(os.environ), "SAM_CLI_TELEMETRY": "0"}
         # A session of its own: Ctrl-C is for this process, which then ends that one.
         settings = {"cwd": ROOT, "env": environment, "text": True, "start_new_session": True, **options}
         with subprocess.Popen(command, **settings) as process:  # noqa: S603 - no shell, and the developer's own words
@@ -207,7 +207,7 @@ def sam_local(
                 yield process
             finally:
                 _end(process)
-                _remove_containers(mark)
+                _remove_containers(run_label)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -220,13 +220,13 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.kill()
 
 
-def _remove_containers(mark: str) -> None:
+def _remove_containers(run_label: str) -> None:
     """Remove the containers of one run that are still there."""
     docker = functools.partial(subprocess.run, capture_output=True, text=True, check=False)
     found = docker(["docker", "ps", "--quiet", "--filter", "label=sam.cli.container.type=lambda"]).stdout.split()
     for container in found:
         hosts = docker(["docker", "inspect", "--format", "{{.HostConfig.ExtraHosts}}", container]).stdout
-        if mark in hosts:
+        if run_label in hosts:
             docker(["docker", "rm", "--force", container])
 
 
@@ -242,10 +242,10 @@ def invoke(function: str, stack: LocalStack) -> int:
     """
     folders = {found.code.name: name for name, found in stack.template.functions().items()}
     name = folders.get(function, function)
-    event = json.dumps(event_of(name, stack))
+    event = json.dumps(load_event(name, stack))
     with (
         reachable(urls_of(stack)),
-        sam_local("invoke", name, "--event", "-", **_of(stack), stdin=subprocess.PIPE) as process,
+        sam_local("invoke", name, "--event", "-", **_sam_arguments(stack), stdin=subprocess.PIPE) as process,
     ):
         process.communicate(event)
     return process.returncode
@@ -265,7 +265,7 @@ def api(stack: LocalStack, port: int, **options: Any) -> Iterator[subprocess.Pop
     """
     # EAGER: every container is there before the first call, which would otherwise wait for its own.
     arguments = ["--port", str(port), "--warm-containers", "EAGER"]
-    with reachable(urls_of(stack)), sam_local("start-api", *arguments, **_of(stack), **options) as process:
+    with reachable(urls_of(stack)), sam_local("start-api", *arguments, **_sam_arguments(stack), **options) as process:
         yield process
 
 
@@ -274,7 +274,7 @@ def urls_of(stack: LocalStack) -> list[str]:
     return [stack.endpoint_url, stack.url]
 
 
-def _of(stack: LocalStack) -> dict[str, Any]:
+def _sam_arguments(stack: LocalStack) -> dict[str, Any]:
     return {
         "variables": {name: function.environment for name, function in stack.template.functions().items()},
         "parameters": {**stack.template.parameters, "Architecture": architecture()},

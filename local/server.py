@@ -16,7 +16,7 @@ from werkzeug.wsgi import get_input_stream
 
 from local.gateway import MAX_BODY, Request, Response
 from local.issuer import JWKS_PATH
-from local.listener import HOST
+from local.port import HOST
 
 if TYPE_CHECKING:
     import socket

@@ -7,12 +7,12 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, Moto, create_resources, create_secret, isolated
-from local.functions import loaded
+from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, MotoServer, create_resources, create_secret, sandboxed_environment
+from local.functions import load_functions
 from local.gateway import Gateway
 from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
-from local.listener import HOST, bind
 from local.loopback import LoopbackOnly
+from local.port import HOST, bind
 from local.server import Application, Server
 from local.template import TEMPLATE, Template
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from local.functions import LoadedFunction
 
 TABLE_NAME = "service-keys-local"
-PROVIDERS_URL = "SERVICE_KEYS_PROVIDERS_URL"
+FAKE_SERVICES_URL_VARIABLE = "SERVICE_KEYS_FAKE_SERVICES_URL"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
     listener: socket.socket | None = None,
     issuer: Issuer | None = None,
     jwt_secret: str | None = None,
-    providers_url: str | None = None,
+    fake_services_url: str | None = None,
     log_requests: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[LocalStack]:
@@ -86,7 +86,7 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
         issuer: Signs the tokens; without it, one with a key of its own.
         jwt_secret: What the template's JwtSecretParameter, which `parameters` must name then, is to hold; the issuer's
             tokens are refused.
-        providers_url: Stands for the external services; without it, keys are checked with the real ones.
+        fake_services_url: Stands for the external services; without it, keys are checked with the real ones.
         log_requests: Whether to write a line on stderr for every request.
         progress: Called with a line of text before each step that takes a while.
 
@@ -99,7 +99,7 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
         listener = exits.enter_context(closing(listener or bind(0)))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         progress("Starting moto, which stands for AWS ...")
-        moto = exits.enter_context(Moto())
+        moto = exits.enter_context(MotoServer())
         progress("Translating template.yaml ...")
         # Before moto is waited for: both take a second.
         Template.load(parameters(url, "", overrides), path=path)
@@ -113,12 +113,12 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
         if jwt_secret is not None:
             create_secret(moto.url, template.parameters["JwtSecretParameter"], jwt_secret)
         progress("Loading the functions ...")
-        environment = isolated(os.environ)
+        environment = sandboxed_environment(os.environ)
         if dynamodb_url != moto.url:
             environment[DYNAMODB_ENDPOINT] = dynamodb_url
-        if providers_url:
-            environment[PROVIDERS_URL] = providers_url
-        functions = exits.enter_context(loaded(template.functions().values(), environment))
+        if fake_services_url:
+            environment[FAKE_SERVICES_URL_VARIABLE] = fake_services_url
+        functions = exits.enter_context(load_functions(template.functions().values(), environment))
         issuer = issuer or Issuer.generate()
         application = Application(Gateway(template, functions), issuer, log_requests=log_requests)
         exits.enter_context(Server(listener, LoopbackOnly(application, pages=True)))
@@ -127,7 +127,7 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
             endpoint_url=moto.url,
             dynamodb_url=dynamodb_url,
             table_name=table_name,
-            kms_key_arn=template.references[f"{template.only('AWS::KMS::Key')}.Arn"],
+            kms_key_arn=template.references[f"{template.single_resource('AWS::KMS::Key')}.Arn"],
             functions=functions,
             issuer=issuer,
             template=template,

@@ -122,7 +122,7 @@ class Template:
         """
         path = path.resolve()
         modified = path.stat().st_mtime_ns
-        cloudformation = _translate(path, modified, _choices(path, modified, parameters or {}))
+        cloudformation = _translate(path, modified, _translation_parameters(path, modified, parameters or {}))
         checked = _check_parameters(cloudformation, parameters or {})
         return cls(path.parent, cloudformation, checked, dict(references or {}))
 
@@ -150,7 +150,7 @@ class Template:
             if resource["Type"] == resource_type and (condition is None or self._resolver.condition(condition)):
                 yield logical_id, resource.get("Properties", {})
 
-    def only(self, resource_type: str) -> str:
+    def single_resource(self, resource_type: str) -> str:
         """Return the logical id of the one resource of a type.
 
         Raises:
@@ -176,7 +176,7 @@ class Template:
 
     def table(self) -> Table:
         """Return the DynamoDB table. Its name is what its logical id refers to."""
-        logical_id = self.only("AWS::DynamoDB::Table")
+        logical_id = self.single_resource("AWS::DynamoDB::Table")
         properties: dict[str, Any] = self.resolve(dict(self.resources("AWS::DynamoDB::Table"))[logical_id])
         create = {name: value for name, value in properties.items() if name not in _NOT_CREATE_TABLE}
         # CloudFormation names a switch differently from the request it makes of it.
@@ -192,12 +192,12 @@ class Template:
 
     def api(self) -> dict[str, Any]:
         """Return the OpenAPI document that API Gateway is given: routes, authorizer, gateway responses, CORS."""
-        body: dict[str, Any] = self.property(self.only("AWS::ApiGateway::RestApi"), "Body")
+        body: dict[str, Any] = self.property(self.single_resource("AWS::ApiGateway::RestApi"), "Body")
         return body
 
     def stage(self) -> str:
         """Return the name of the API's one stage."""
-        return str(self.property(self.only("AWS::ApiGateway::Stage"), "StageName"))
+        return str(self.property(self.single_resource("AWS::ApiGateway::Stage"), "StageName"))
 
     def routes(self) -> list[Route]:
         """Return the API's routes, sorted by path and method."""
@@ -287,7 +287,7 @@ def _source(path: Path, modified: int) -> str:  # noqa: ARG001 - a changed file 
         raise TemplateError(message) from exc
 
 
-def _choices(path: Path, modified: int, given: Mapping[str, object]) -> frozenset[tuple[str, str]]:
+def _translation_parameters(path: Path, modified: int, given: Mapping[str, object]) -> frozenset[tuple[str, str]]:
     """Return those of the given parameters on which the translation may depend: what is chosen from a list."""
     declared = (json.loads(_source(path, modified)) or {}).get("Parameters", {})
     return frozenset((name, str(value)) for name, value in given.items() if "AllowedValues" in declared.get(name, {}))
@@ -331,7 +331,7 @@ def _check_parameters(cloudformation: Mapping[str, Any], given: Mapping[str, obj
         raise TemplateError(message)
     checked = {name: str(value) for name, value in values.items()}
     for name, declaration in declared.items():
-        if reason := _objection(declaration, checked[name]):
+        if reason := _constraint_violation(declaration, checked[name]):
             message = f"Parameter {name}: {declaration.get('ConstraintDescription', reason)} (got {checked[name]!r})"
             raise TemplateError(message)
     _check_rules(cloudformation.get("Rules", {}), checked)
@@ -350,7 +350,7 @@ def _check_rules(rules: Mapping[str, Any], parameters: Mapping[str, str]) -> Non
                 raise TemplateError(message)
 
 
-def _objection(declaration: Mapping[str, Any], value: str) -> str | None:
+def _constraint_violation(declaration: Mapping[str, Any], value: str) -> str | None:
     """Return what CloudFormation would hold against a parameter's value."""
     allowed = [str(item) for item in declaration.get("AllowedValues", [])]
     pattern = declaration.get("AllowedPattern")

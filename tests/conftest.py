@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service_keys import observability
-from service_keys.observability import logger
-from tests.canary import WATCH, shows_it
+from service_keys.admin import observability
+from service_keys.admin.observability import logger
+from tests.support.canary import LEAKS, contains_canary
 
 Logged = Callable[[], list[dict[str, Any]]]
 Counted = Callable[[], list[tuple[str, dict[str, str]]]]
@@ -26,25 +26,25 @@ def logged() -> Iterator[Logged]:
     before = handler.setStream(written)
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     handler.setStream(before)
-    WATCH.look("the functions' log", written.getvalue())
+    LEAKS.inspect("the functions' log", written.getvalue())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail every test by which a secret was printed or logged, by this process or by one that it started."""
     report = yield
-    if report.passed and (leaks := [title for title, shown in report.sections if shows_it(shown)]):
+    if report.passed and (leaks := [title for title, shown in report.sections if contains_canary(shown)]):
         report.outcome = "failed"
         report.longrepr = f"a secret stands in: {', '.join(leaks)}"
     return report
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks() -> Iterator[None]:
+def assert_no_secret_leaked() -> Iterator[None]:
     """Every test is one of the promise that no secret comes out."""
-    WATCH.taken()
+    LEAKS.drain()
     yield
-    assert WATCH.taken() == []
+    assert LEAKS.drain() == []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

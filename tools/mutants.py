@@ -99,7 +99,9 @@ def report(session: Path) -> None:
 def main() -> None:
     """Parse the command line, copy the tree, and test the mutants."""
     parser = argparse.ArgumentParser(
-        prog="make mutants", description=__doc__, usage='make mutants MODULE=usage [TESTS="tests/unit/test_usage.py"]'
+        prog="make mutants",
+        description=__doc__,
+        usage='make mutants MODULE=usage [TESTS="tests/unit/reader/test_usage.py"]',
     )
     parser.add_argument("module", nargs="?", metavar="MODULE", help=f"one of: {', '.join(modules())}")
     parser.add_argument("tests", nargs="*", metavar="TESTS", help="test files; default: those named after the module")
@@ -113,7 +115,9 @@ def main() -> None:
         parser.error(f"unknown module {options.module}: use one of {', '.join(modules())}")
     tests = options.tests or tests_named_after(path)
     if not tests:
-        parser.error(f'no test file is named after {options.module}: name some, as in TESTS="tests/unit/test_usage.py"')
+        parser.error(
+            f'no test file is named after {options.module}: name some, as in TESTS="tests/unit/reader/test_usage.py"'
+        )
 
     folder = WORK / options.module.replace("/", ".")
     shutil.rmtree(folder, ignore_errors=True)

@@ -5,42 +5,42 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import cold_start  # noqa: F401 - before whatever else imports PyJWT
-from authorizer_configuration import Configuration
-from authorizer_errors import ConfigurationError, KeyUnavailableError, TokenRefusedError, UnauthorizedError
-from authorizer_report import Report
-from token_verifier import TokenVerifier
+from authorizer import cold_start  # noqa: F401 - before whatever else imports PyJWT
+from authorizer.config import Configuration
+from authorizer.errors import ConfigurationError, KeyUnavailableError, TokenRefusedError, UnauthorizedError
+from authorizer.telemetry import Telemetry
+from authorizer.token_verifier import TokenVerifier
 
 if TYPE_CHECKING:
-    from token_verifier import Keys
+    from authorizer.token_verifier import KeySource
 
 
-def _keys(configuration: Configuration) -> Keys:
+def _key_source(configuration: Configuration) -> KeySource:
     if configuration.jwks_url is not None:
-        from issuer_keys import IssuerKeys
+        from authorizer.jwks import JwksKeys
 
-        return IssuerKeys(configuration.jwks_url)
-    from shared_secret import SharedSecret
+        return JwksKeys(configuration.jwks_url)
+    from authorizer.shared_secret import SharedSecret
 
     assert configuration.secret_parameter is not None  # noqa: S101 - for the type checker: one of the two is set
     secret = SharedSecret(configuration.secret_parameter)
     try:
-        secret.require()
+        secret.prefetch()
     except ConfigurationError as error:
         # Told here as well: it may have been right when the stack was deployed.
-        report.unavailable(error)
+        telemetry.verifier_unavailable(error)
         raise
     return secret
 
 
 configuration = Configuration.from_environment(os.environ)
-report = Report(configuration.stack, namespace=configuration.metrics_namespace)
+telemetry = Telemetry(configuration.stack, namespace=configuration.metrics_namespace)
 verifier = TokenVerifier(
     issuer=configuration.issuer,
     audience=configuration.audience,
     audience_claim=configuration.audience_claim,
     required_type=configuration.required_type,
-    keys=_keys(configuration),
+    keys=_key_source(configuration),
 )
 
 
@@ -54,15 +54,15 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     try:
         claims = verifier.verify(event.get("authorizationToken"))
     except TokenRefusedError as refusal:
-        report.refused(refusal)
+        telemetry.token_rejected(refusal)
         raise UnauthorizedError from None
     except KeyUnavailableError as error:
-        report.unavailable(error)
+        telemetry.verifier_unavailable(error)
         raise
     mismatch = configuration.admin_rule.mismatch(claims)
     if mismatch is None:
         return _policy("Allow", claims["sub"], event["methodArn"])
-    report.denied(claims["sub"], claim=configuration.admin_rule.claim, hint=mismatch.value)
+    telemetry.access_denied(claims["sub"], claim=configuration.admin_rule.claim, hint=mismatch.value)
     return _policy("Deny", claims["sub"], event["methodArn"])
 
 

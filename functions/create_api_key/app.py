@@ -2,31 +2,36 @@
 
 import secrets
 
-from service_keys import api, aws, naming, settings
-from service_keys.encryption import encrypt
-from service_keys.observability import audited
-from service_keys.requests import parse_create
-from service_keys.table import Table
+from service_keys.admin.audit import audited
+from service_keys.admin.endpoint import api_handler
+from service_keys.admin.request import Request
+from service_keys.admin.responses import Response, created_response
+from service_keys.admin.schemas import parse_create
+from service_keys.core import settings
+from service_keys.core.ids import RANDOM_BITS, new_id
+from service_keys.store import aws_clients
+from service_keys.store.encryption import encrypt
+from service_keys.store.repository import KeyRepository
 
-dynamodb, kms = aws.clients("dynamodb", "kms")
-table = Table(dynamodb, settings.table_name())
+dynamodb, kms = aws_clients.clients("dynamodb", "kms")
+repository = KeyRepository(dynamodb, settings.table_name())
 kms_key = settings.kms_key()
 
 
-@api.endpoint
-def handler(request: api.Request) -> api.Response:
+@api_handler
+def handler(request: Request) -> Response:
     """Encrypt the key and write it, unless the same request did so before."""
-    body, change = request.body, request.change
+    body, context = request.parse_body(), request.context
     new = parse_create(body)
-    idempotency = request.idempotency(body)
-    random_bits = secrets.randbits(naming.RANDOM_BITS)
-    key_id = naming.new_id(new.service_or_slug, at_ms=change.at_ms, random_bits=random_bits)
-    key = new.as_stored(key_id, principal=change.principal)
+    fingerprint = request.idempotency_fingerprint(body)
+    random_bits = secrets.randbits(RANDOM_BITS)
+    key_id = new_id(new.effective_service, at_ms=context.at_ms, random_bits=random_bits)
+    key = new.to_stored_key(key_id, principal=context.principal)
     ciphertext = encrypt(kms, kms_key, new.key, key_id=key_id)
-    with audited("create", key_id=key_id, fields=new.model_fields_set, change=change) as audit:
-        before = table.create(key, ciphertext, change, idempotency=idempotency)
-        audit.outcome = "replayed" if before else "done"
-    if before:
-        first = new.as_stored(before.key_id, principal=change.principal)
-        return api.created(first, request, replayed=True)
-    return api.created(key, request)
+    with audited("create", key_id=key_id, fields=new.model_fields_set, context=context) as audit:
+        created = repository.create(key, ciphertext, context, idempotency=fingerprint)
+        audit.outcome = "replayed" if created.replayed else "done"
+    if created.replayed:
+        original = new.to_stored_key(created.key_id, principal=context.principal)
+        return created_response(original, request, replayed=True)
+    return created_response(key, request)

@@ -1,16 +1,20 @@
 """DELETE /api/v1/admin/api-keys/{id}: delete a key and free its name."""
 
-from service_keys import api, aws, settings
-from service_keys.observability import audited
-from service_keys.table import Table
+from service_keys.admin.audit import audited
+from service_keys.admin.endpoint import api_handler
+from service_keys.admin.request import Request
+from service_keys.admin.responses import Response, deleted_response
+from service_keys.core import settings
+from service_keys.store import aws_clients
+from service_keys.store.repository import KeyRepository
 
-table = Table(aws.client("dynamodb"), settings.table_name())
+repository = KeyRepository(aws_clients.client("dynamodb"), settings.table_name())
 
 
-@api.endpoint
-def handler(request: api.Request) -> api.Response:
+@api_handler
+def handler(request: Request) -> Response:
     """Delete the key, if it is in the version that the request expects."""
-    key_id, if_match = request.key_id, request.if_match
-    with audited("delete", key_id=key_id, fields=(), change=request.change):
-        key = table.delete(key_id, request.change, if_match=if_match)
-    return api.deleted(key)
+    key_id, if_match = request.key_id, request.parse_if_match()
+    with audited("delete", key_id=key_id, fields=(), context=request.context):
+        key = repository.delete(key_id, request.context, if_match=if_match)
+    return deleted_response(key)

@@ -1,12 +1,16 @@
 """GET /api/v1/admin/api-keys/{id}: show one key."""
 
-from service_keys import api, aws, settings
-from service_keys.table import Table
+from service_keys.admin.endpoint import api_handler
+from service_keys.admin.request import Request
+from service_keys.admin.responses import Response, key_response
+from service_keys.core import settings
+from service_keys.store import aws_clients
+from service_keys.store.repository import KeyRepository
 
-table = Table(aws.client("dynamodb"), settings.table_name())
+repository = KeyRepository(aws_clients.client("dynamodb"), settings.table_name())
 
 
-@api.endpoint
-def handler(request: api.Request) -> api.Response:
+@api_handler
+def handler(request: Request) -> Response:
     """Read the key, without its ciphertext."""
-    return api.shown(table.get(request.key_id))
+    return key_response(repository.get(request.key_id))

@@ -1,13 +1,17 @@
 """GET /api/v1/admin/api-keys: list keys, newest first."""
 
-from service_keys import api, aws, settings
-from service_keys.table import Table
+from service_keys.admin.endpoint import api_handler
+from service_keys.admin.request import Request
+from service_keys.admin.responses import Response, list_response
+from service_keys.core import settings
+from service_keys.store import aws_clients
+from service_keys.store.repository import KeyRepository
 
-table = Table(aws.client("dynamodb"), settings.table_name())
+repository = KeyRepository(aws_clients.client("dynamodb"), settings.table_name())
 
 
-@api.endpoint
-def handler(request: api.Request) -> api.Response:
+@api_handler
+def handler(request: Request) -> Response:
     """Read one page."""
-    query = request.query
-    return api.listed(table.page(query), query)
+    query = request.parse_query()
+    return list_response(repository.list_page(query), query)

@@ -1,23 +1,32 @@
 """PUT and PATCH /api/v1/admin/api-keys/{id}: change what the request names."""
 
-from service_keys import api, aws, naming, settings
-from service_keys.encryption import encrypt
-from service_keys.observability import audited
-from service_keys.requests import parse_update
-from service_keys.table import NewSecret, Table
+from service_keys.admin.audit import audited
+from service_keys.admin.endpoint import api_handler
+from service_keys.admin.request import Request
+from service_keys.admin.responses import Response, updated_response
+from service_keys.admin.schemas import parse_update
+from service_keys.core import settings
+from service_keys.core.ids import service_of
+from service_keys.store import aws_clients
+from service_keys.store.encryption import encrypt
+from service_keys.store.repository import EncryptedSecret, KeyRepository
 
-dynamodb, kms = aws.clients("dynamodb", "kms")
-table = Table(dynamodb, settings.table_name())
+dynamodb, kms = aws_clients.clients("dynamodb", "kms")
+repository = KeyRepository(dynamodb, settings.table_name())
 kms_key = settings.kms_key()
 
 
-@api.endpoint
-def handler(request: api.Request) -> api.Response:
+@api_handler
+def handler(request: Request) -> Response:
     """Encrypt a new secret if there is one, and write the changes."""
-    key_id, change, if_match = request.key_id, request.change, request.if_match
-    fields = parse_update(request.body, service=naming.service_of(key_id))
-    material = fields.get("key")
-    secret = NewSecret(encrypt(kms, kms_key, material, key_id=key_id), material.masked()) if material else None
-    with audited("update", key_id=key_id, fields=fields, change=change):
-        key = table.update(key_id, change, fields, secret=secret, if_match=if_match)
-    return api.updated(key, fields=fields.keys())
+    key_id, context, if_match = request.key_id, request.context, request.parse_if_match()
+    fields = parse_update(request.parse_body(), service=service_of(key_id))
+    secret_value = fields.get("key")
+    secret = (
+        EncryptedSecret(encrypt(kms, kms_key, secret_value, key_id=key_id), secret_value.masked())
+        if secret_value
+        else None
+    )
+    with audited("update", key_id=key_id, fields=fields, context=context):
+        key = repository.update(key_id, context, fields, secret=secret, if_match=if_match)
+    return updated_response(key, fields=fields.keys())

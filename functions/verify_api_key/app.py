@@ -1,30 +1,35 @@
 """POST /api/v1/admin/api-keys/{id}/verify: ask the key's service whether it takes the key."""
 
-from service_keys import api, aws, settings
-from service_keys.encryption import decrypt
-from service_keys.models import Verification
-from service_keys.observability import audited, counted, logger
-from service_keys.table import Table
-from service_keys.verification import known_service, verify
+from service_keys.admin.audit import audited
+from service_keys.admin.endpoint import api_handler
+from service_keys.admin.observability import count_metric, logger
+from service_keys.admin.request import Request
+from service_keys.admin.responses import Response, current_timestamp, key_response
+from service_keys.admin.service_probe import get_service, verify
+from service_keys.core import settings
+from service_keys.core.models import Verification
+from service_keys.store import aws_clients
+from service_keys.store.encryption import decrypt
+from service_keys.store.repository import KeyRepository
 
 # The patience of readers: what asks somebody else as well has less time for AWS.
-dynamodb, kms = aws.clients("dynamodb", "kms", patience=aws.READER_PATIENCE)
-table = Table(dynamodb, settings.table_name())
-stand_in = settings.providers_url()
+dynamodb, kms = aws_clients.clients("dynamodb", "kms", timeouts=aws_clients.CONSUMER_TIMEOUTS)
+repository = KeyRepository(dynamodb, settings.table_name())
+fake_services_url = settings.fake_services_url()
 
 
-@api.endpoint
-def handler(request: api.Request) -> api.Response:
+@api_handler
+def handler(request: Request) -> Response:
     """Decrypt the key, ask its service, and note the answer beside the key it was about."""
     key_id = request.key_id
     # Without the ciphertext, which the role may read of services that can be asked, and of no other.
-    service = known_service(table.get(key_id).service)
-    secret = table.secret(key_id)
-    material = decrypt(kms, secret.ciphertext, key_id=key_id)
-    checked_at = api.now()
-    status, detail = verify(service, material, stand_in=stand_in)
+    service = get_service(repository.get(key_id).service)
+    secret = repository.get_ciphertext(key_id)
+    secret_value = decrypt(kms, secret.ciphertext, key_id=key_id)
+    checked_at = current_timestamp()
+    status, detail = verify(service, secret_value, base_url=fake_services_url)
     verification = Verification(status=status, checked_at=checked_at, detail=detail)
-    with audited("verify", key_id=key_id, fields=("verification",), change=request.change):
-        table.note_verification(key_id, verification, of=secret.key_updated_at)
-    logger.info("API key checked", extra=counted("Verifications", status=status))
-    return api.shown(table.get(key_id))
+    with audited("verify", key_id=key_id, fields=("verification",), context=request.context):
+        repository.set_verification(key_id, verification, expected_ciphertext=secret.key_updated_at)
+    logger.info("API key checked", extra=count_metric("Verifications", status=status))
+    return key_response(repository.get(key_id))

@@ -13,12 +13,12 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from local.aws import DYNAMODB_ENDPOINT
-from local.listener import bind
-from local.providers import FakeProviders
+from local.fake_services import FakeServices
+from local.port import bind
 from local.sam import BUILD, SamError, api, architecture, check_docker, reachable, sam_local, urls_of
 from local.stack import LocalStack, local_stack
 from tests.functional.conftest import HttpAdmin
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -52,9 +52,9 @@ def docker() -> None:
 
 
 @pytest.fixture(scope="session")
-def providers() -> Iterator[FakeProviders]:
-    with FakeProviders() as providers:
-        yield providers
+def fake_services() -> Iterator[FakeServices]:
+    with FakeServices() as fake_services:
+        yield fake_services
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +95,7 @@ def invoke_built(stack: LocalStack, admin: HttpAdmin) -> Invoke:
 
 @pytest.fixture(scope="session")
 def invoke_consumer(
-    stack: LocalStack, admin: HttpAdmin, providers: FakeProviders, tmp_path_factory: pytest.TempPathFactory
+    stack: LocalStack, admin: HttpAdmin, fake_services: FakeServices, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Invoke]:
     """Call the example under docs/, or the function that tells its interpreter, with the layer as built."""
     template = yaml_parse((EXAMPLE / "template.yaml").read_text(encoding="utf-8"))
@@ -119,10 +119,10 @@ def invoke_consumer(
     variables = {
         "SERVICE_KEYS_TABLE": stack.table_name,
         "AWS_ENDPOINT_URL": stack.endpoint_url,
-        "SPOTIFY_ACCOUNTS_URL": f"{providers.url}/spotify",
+        "SPOTIFY_ACCOUNTS_URL": f"{fake_services.url}/spotify",
     }
-    with reachable([providers.url]):
-        yield _invoker(path, {"SpotifyToken": variables}, {}, [stack.endpoint_url, providers.url])
+    with reachable([fake_services.url]):
+        yield _invoker(path, {"SpotifyToken": variables}, {}, [stack.endpoint_url, fake_services.url])
 
 
 def _invoker(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from local.sam import architecture, event_of
+from local.sam import architecture, load_event
 from tests.e2e.conftest import INTERPRETER
 from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, HttpAdmin
 
 if TYPE_CHECKING:
-    from local.providers import FakeProviders
+    from local.fake_services import FakeServices
     from local.stack import LocalStack
     from tests.e2e.conftest import Invoke
 
@@ -54,23 +54,23 @@ def test_an_administrator_stores_changes_and_deletes_a_key(admin: HttpAdmin) -> 
 
 
 def test_the_example_reads_through_the_layer_what_an_administrator_stored(
-    admin: HttpAdmin, invoke_consumer: Invoke, providers: FakeProviders
+    admin: HttpAdmin, invoke_consumer: Invoke, fake_services: FakeServices
 ) -> None:
     key = admin.create("Spotify", key=SPOTIFY_KEY)
     assert key["service"] == "spotify"
-    providers.requests.clear()
+    fake_services.requests.clear()
 
     assert invoke_consumer("SpotifyToken", {}) == {"expiresIn": 3600}
 
-    ((method, path, headers),) = providers.requests
+    ((method, path, headers),) = fake_services.requests
     credentials = base64.b64encode(f"{SPOTIFY_KEY['clientId']}:{SPOTIFY_KEY['clientSecret']}".encode()).decode()
     assert (method, path, headers["Authorization"]) == ("POST", "/spotify/api/token", f"Basic {credentials}")
     assert admin.get(key["id"]).data["lastUsed"] is not None
 
     admin.update(key["id"], {"active": False})
     refused = invoke_consumer("SpotifyToken", {})
-    assert refused["errorType"] == "KeyDisabled"
-    assert len(providers.requests) == 1
+    assert refused["errorType"] == "KeyDisabledError"
+    assert len(fake_services.requests) == 1
 
 
 @pytest.mark.parametrize("token", ["expired", "foreign"])
@@ -82,7 +82,7 @@ def test_a_token_that_is_not_good_is_refused(
 
     answer = requests.get(admin.stack.url + COLLECTION, headers=headers, timeout=30)
     # The word that API Gateway turns into a 401; start-api turns whatever an authorizer raises into a 502.
-    event = event_of("Authorizer", stack) | {"authorizationToken": headers["Authorization"]}
+    event = load_event("Authorizer", stack) | {"authorizationToken": headers["Authorization"]}
 
     assert answer.status_code == 502
     assert "data" not in answer.text

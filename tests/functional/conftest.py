@@ -23,19 +23,24 @@ from requests.structures import CaseInsensitiveDict
 
 from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
 from local.events import rest_event
-from local.providers import FakeProviders
+from local.fake_services import FakeServices
 from local.stack import LocalStack, local_stack
-from service_keys import ApiKey, ServiceKeys, api, aws
-from tests import contract
-from tests.canary import CANARY, WATCH
-from tests.iam import Policies
-from tests.wire import Wire
+from service_keys import ApiKey, ServiceKeys
+from service_keys.admin import endpoint
+from service_keys.admin.endpoint import _error_response
+from service_keys.store import aws_clients
+from tests.support import contract
+from tests.support.canary import CANARY, LEAKS
+from tests.support.fault_proxy import FaultProxy
+from tests.support.iam import Policies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
+
+    from service_keys.admin.responses import Response
 
 ClientsOf = Callable[..., tuple["DynamoDBClient", "KMSClient"]]
 COLLECTION = "/api/v1/admin/api-keys"
@@ -44,7 +49,7 @@ SECRET = f"made-up-{CANARY}-0123456789"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """An HTTP response. Headers are looked up whatever their case."""
 
     status: int
@@ -84,7 +89,7 @@ class Admin:
         body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         resource = COLLECTION if path == COLLECTION else COLLECTION + "/{id}"
         if path.endswith("/verify"):
             resource, method = COLLECTION + "/{id}/verify", "VERIFY"
@@ -96,10 +101,10 @@ class Admin:
         event = rest_event(method, path, resource, body, headers or {}, query or {}, authorizer)
         answer = self.stack.functions[name].invoke(event)
         contract.check(method, path, answer["statusCode"], answer["headers"], answer["body"])
-        WATCH.look(f"the answer of {name}", answer)
-        return Answer(answer["statusCode"], CaseInsensitiveDict(answer["headers"]), answer["body"])
+        LEAKS.inspect(f"the answer of {name}", answer)
+        return ApiResponse(answer["statusCode"], CaseInsensitiveDict(answer["headers"]), answer["body"])
 
-    def send(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    def send(self, method: str, path: str, body: object = None, **headers: str) -> ApiResponse:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         text = None if body is None else json.dumps(body)
         return self.call(method, path, body=text, headers={"Content-Type": "application/json"} | sent)
@@ -110,19 +115,19 @@ class Admin:
         created: dict[str, Any] = answer.data
         return created
 
-    def get(self, key_id: str) -> Answer:
+    def get(self, key_id: str) -> ApiResponse:
         return self.send("GET", f"{COLLECTION}/{key_id}")
 
-    def update(self, key_id: str, changes: object, *, method: str = "PATCH", **headers: str) -> Answer:
+    def update(self, key_id: str, changes: object, *, method: str = "PATCH", **headers: str) -> ApiResponse:
         return self.send(method, f"{COLLECTION}/{key_id}", changes, **headers)
 
-    def delete(self, key_id: str, **headers: str) -> Answer:
+    def delete(self, key_id: str, **headers: str) -> ApiResponse:
         return self.send("DELETE", f"{COLLECTION}/{key_id}", **headers)
 
-    def verify(self, key_id: str) -> Answer:
+    def verify(self, key_id: str) -> ApiResponse:
         return self.send("POST", f"{COLLECTION}/{key_id}/verify")
 
-    def listing(self, **query: str) -> Answer:
+    def listing(self, **query: str) -> ApiResponse:
         return self.call("GET", COLLECTION, query=query)
 
     def pages(self, **query: str) -> Iterator[list[dict[str, Any]]]:
@@ -150,15 +155,15 @@ class HttpAdmin(Admin):
         body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         encoded = body.encode() if isinstance(body, str) else body
         answer = requests.request(
             method, self.stack.url + path, data=encoded, headers=sent, params=query, timeout=30, allow_redirects=False
         )
         contract.check(method, path, answer.status_code, answer.headers, answer.text)
-        WATCH.look(f"the answer to {method} {path}", answer.text, dict(answer.headers))
-        return Answer(answer.status_code, answer.headers, answer.content.decode())
+        LEAKS.inspect(f"the answer to {method} {path}", answer.text, dict(answer.headers))
+        return ApiResponse(answer.status_code, answer.headers, answer.content.decode())
 
 
 @dataclass
@@ -196,33 +201,35 @@ class Store:
 
 
 @pytest.fixture(scope="session")
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
+def fault_proxy() -> Iterator[FaultProxy]:
+    with FaultProxy() as wire:
         yield wire
 
 
 @pytest.fixture(scope="session")
-def providers() -> Iterator[FakeProviders]:
-    with FakeProviders() as providers:
-        yield providers
+def fake_services() -> Iterator[FakeServices]:
+    with FakeServices() as fake_services:
+        yield fake_services
 
 
 @pytest.fixture(scope="session")
-def stack(wire: Wire, providers: FakeProviders, testrun_uid: str, worker_id: str) -> Iterator[LocalStack]:
+def stack(
+    fault_proxy: FaultProxy, fake_services: FakeServices, testrun_uid: str, worker_id: str
+) -> Iterator[LocalStack]:
     table_name = f"service-keys-test-{testrun_uid}-{worker_id}"
     with pytest.MonkeyPatch.context() as patch:
         dynamodb_url = os.environ.get(DYNAMODB_ENDPOINT)
         if dynamodb_url:
-            wire.upstreams["DynamoDB"] = dynamodb_url
-            patch.setenv(DYNAMODB_ENDPOINT, wire.url)
-        parameters = {"AwsEndpointUrl": wire.url, "DeletionProtection": "false"}
-        with local_stack(parameters, providers_url=providers.url, table_name=table_name) as stack:
-            wire.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | wire.upstreams
-            wire.policies = policies_of(stack)
+            fault_proxy.upstreams["DynamoDB"] = dynamodb_url
+            patch.setenv(DYNAMODB_ENDPOINT, fault_proxy.url)
+        parameters = {"AwsEndpointUrl": fault_proxy.url, "DeletionProtection": "false"}
+        with local_stack(parameters, fake_services_url=fake_services.url, table_name=table_name) as stack:
+            fault_proxy.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | fault_proxy.upstreams
+            fault_proxy.policies = policies_of(stack)
             # Other stacks, which tests start by themselves, are not on this wire.
             patch.undo()
             yield stack
-            with closing(_client("dynamodb", wire.upstreams["DynamoDB"])) as dynamodb:
+            with closing(_client("dynamodb", fault_proxy.upstreams["DynamoDB"])) as dynamodb:
                 dynamodb.delete_table(TableName=table_name)
 
 
@@ -242,57 +249,59 @@ def retry_at_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def errors_are_watched() -> Iterator[None]:
+def inspect_errors_for_leaks() -> Iterator[None]:
     """Look at every error that a handler answers for, and at every one that a reader raises."""
-    failure, get = api._failure, ServiceKeys.get
+    failure, get = _error_response, ServiceKeys.get
 
-    def watched_failure(error: Exception, log_fields: Mapping[str, object]) -> api.Response:
-        WATCH.look_at_error("an error in a handler", error)
+    def watched_failure(error: Exception, log_fields: Mapping[str, object]) -> Response:
+        LEAKS.inspect_error("an error in a handler", error)
         return failure(error, log_fields)
 
     def watched_get(self: ServiceKeys, service: str, **options: Any) -> ApiKey:
         try:
             return get(self, service, **options)
         except Exception as error:
-            WATCH.look_at_error("an error of a reader", error)
+            LEAKS.inspect_error("an error of a reader", error)
             raise
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api, "_failure", watched_failure)
+        patch.setattr(endpoint, "_error_response", watched_failure)
         patch.setattr(ServiceKeys, "get", watched_get)
         yield
 
 
 @pytest.fixture(autouse=True)
-def nobody_oversteps(wire: Wire) -> Iterator[None]:
+def enforce_iam_policies(fault_proxy: FaultProxy) -> Iterator[None]:
     """Every test is one of the policies too: each call of each function is within what its role grants."""
     yield
-    refused, wire.refused = wire.refused, []
+    refused, fault_proxy.denials = fault_proxy.denials, []
     assert refused == []
 
 
 @pytest.fixture(scope="session")
-def clients(wire: Wire, stack: LocalStack) -> Iterator[tuple[DynamoDBClient, KMSClient]]:
+def clients(fault_proxy: FaultProxy, stack: LocalStack) -> Iterator[tuple[DynamoDBClient, KMSClient]]:
     """Clients past the wire: what they do is not counted and does not fail."""
-    dynamodb = _client("dynamodb", wire.upstreams["DynamoDB"])
-    kms = _client("kms", wire.upstreams["KMS"])
+    dynamodb = _client("dynamodb", fault_proxy.upstreams["DynamoDB"])
+    kms = _client("kms", fault_proxy.upstreams["KMS"])
     yield dynamodb, kms
     dynamodb.close()
     kms.close()
 
 
 @pytest.fixture(scope="session")
-def clients_of(stack: LocalStack, wire: Wire) -> Iterator[ClientsOf]:
+def clients_of(stack: LocalStack, fault_proxy: FaultProxy) -> Iterator[ClientsOf]:
     """The clients that the package makes itself, on the wire, with the permissions of one principal."""
 
     @functools.cache
-    def clients_of(principal: str, patience: aws.Patience = aws.READER_PATIENCE) -> tuple[DynamoDBClient, KMSClient]:
-        on_the_wire = {"AWS_ENDPOINT_URL": wire.url, "AWS_SDK_UA_APP_ID": principal}
+    def clients_of(
+        principal: str, patience: aws_clients.Timeouts = aws_clients.CONSUMER_TIMEOUTS
+    ) -> tuple[DynamoDBClient, KMSClient]:
+        on_the_wire = {"AWS_ENDPOINT_URL": fault_proxy.url, "AWS_SDK_UA_APP_ID": principal}
         with pytest.MonkeyPatch.context() as patch, ExitStack() as closed:
             for name, value in (stack.consumer_environment() | on_the_wire).items():
                 patch.setenv(name, value)
             patch.delenv(DYNAMODB_ENDPOINT, raising=False)
-            clients = aws.client("dynamodb", patience), aws.client("kms", patience)
+            clients = aws_clients.client("dynamodb", patience), aws_clients.client("kms", patience)
             for client in clients:
                 closed.callback(client.close)
             exits.push(closed.pop_all())
@@ -315,15 +324,15 @@ def _client(service: str, url: str) -> Any:
 
 @pytest.fixture
 def store(
-    stack: LocalStack, wire: Wire, clients: tuple[DynamoDBClient, KMSClient], providers: FakeProviders
+    stack: LocalStack, fault_proxy: FaultProxy, clients: tuple[DynamoDBClient, KMSClient], fake_services: FakeServices
 ) -> Iterator[Store]:
     """An empty table, and services that take every key, whatever the test before left."""
-    providers.chosen = dict.fromkeys(providers.chosen, "valid")
+    fake_services.chosen = dict.fromkeys(fake_services.chosen, "valid")
     store = Store(*clients, table=stack.table_name, kms_key=stack.kms_key_arn)
     store.empty()
-    wire.clear()
+    fault_proxy.clear()
     yield store
-    WATCH.look("the table", *store.items())
+    LEAKS.inspect("the table", *store.items())
 
 
 @pytest.fixture(params=[Admin, HttpAdmin], ids=["event", "http"])

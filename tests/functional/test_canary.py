@@ -1,7 +1,7 @@
 """One marked secret on every path, with everything logged that any library would log: it comes out nowhere.
 
-The assertion stands in tests/conftest.py, for every test of the suite: see tests/canary.py for where it looks. Here are
-the paths that the other files take without a secret, and proof that it would be found.
+The assertion stands in tests/conftest.py, for every test of the suite: see tests/support/canary.py for where it looks.
+Here are the paths that the other files take without a secret, and proof that it would be found.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service_keys import ServiceKeys, observability
+from service_keys import ServiceKeys
+from service_keys.admin import observability
+from service_keys.admin.observability import logger
 from service_keys.errors import ServiceKeysError
-from service_keys.observability import logger
-from service_keys.table import Table
-from tests.canary import WATCH, LogWatch, shows_it, watched_log
-from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Answer, ClientsOf, Store
-from tests.processes import ROOT
-from tests.wire import Fault
+from service_keys.store.repository import KeyRepository
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, ApiResponse, ClientsOf, Store
+from tests.support.canary import LEAKS, LeakDetectingHandler, contains_canary, inspect_log
+from tests.support.fault_proxy import Fault
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from local.providers import FakeProviders
+    from local.fake_services import FakeServices
     from local.stack import LocalStack
-    from tests.wire import Wire
+    from tests.support.fault_proxy import FaultProxy
 
 OPENAI_KEY = f"sk-{SECRET}"
 JSON = {"Content-Type": "application/json"}
@@ -43,7 +44,7 @@ def everything_is_logged_and_counted(monkeypatch: pytest.MonkeyPatch) -> Iterato
     functions_log = logging.getLogger(logger.name)
     before = functions_log.level
     functions_log.setLevel(logging.DEBUG)
-    with watched_log():
+    with inspect_log():
         yield
     functions_log.setLevel(before)
 
@@ -53,7 +54,7 @@ def admin(stack: LocalStack, store: Store) -> Admin:
     return Admin(stack)
 
 
-def test_a_life_of_a_key(admin: Admin, store: Store, clients_of: ClientsOf, providers: FakeProviders) -> None:
+def test_a_life_of_a_key(admin: Admin, store: Store, clients_of: ClientsOf, fake_services: FakeServices) -> None:
     for service, key in (("openai", OPENAI_KEY), ("spotify", SPOTIFY_KEY)):
         body = {"name": f"Key of {service}", "service": service, "key": key}
         for _ in range(2):
@@ -61,13 +62,13 @@ def test_a_life_of_a_key(admin: Admin, store: Store, clients_of: ClientsOf, prov
         assert admin.send("POST", COLLECTION, body).code == "DUPLICATE_API_KEY_NAME"
         key_id = admin.listing(service=service).data[0]["id"]
         for answer in ("valid", "wrong", "html", "reset"):
-            providers.chosen[service] = answer
+            fake_services.chosen[service] = answer
             assert admin.verify(key_id).status == 200
-        providers.chosen[service] = "valid"
+        fake_services.chosen[service] = "valid"
         dynamodb, kms = clients_of("ReadAllKeys")
         read = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms).get(service)
-        assert shows_it(dict(read) or read.value)
-        assert not shows_it(repr(read), str(read), f"{read}", vars(read) if hasattr(read, "__dict__") else None)
+        assert contains_canary(dict(read) or read.value)
+        assert not contains_canary(repr(read), str(read), f"{read}", vars(read) if hasattr(read, "__dict__") else None)
         assert admin.update(key_id, {"key": key}, If_Match='"9"').code == "VERSION_CONFLICT"
         assert admin.update(key_id, {"key": key, "name": "Renamed", "active": False}).status == 200
         assert admin.delete(key_id).status == 200
@@ -131,11 +132,11 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(map(str, fault.values())))
 def test_no_fault_of_aws_brings_it_out(
-    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, fault: dict[str, Any]
+    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, fault: dict[str, Any]
 ) -> None:
     ids = [admin.create(f"Key {number}", key=OPENAI_KEY, service="openai")["id"] for number in range(4)]
     body = {"name": "New", "service": "openai", "key": OPENAI_KEY}
-    acts: dict[str, tuple[Callable[[], Answer], ...]] = {
+    acts: dict[str, tuple[Callable[[], ApiResponse], ...]] = {
         "KMS.Encrypt": (
             lambda: admin.send("POST", COLLECTION, body),
             lambda: admin.update(ids[0], {"key": OPENAI_KEY}),
@@ -151,14 +152,14 @@ def test_no_fault_of_aws_brings_it_out(
         "DynamoDB.Query": (admin.listing,),
     }
     for operation, several in acts.items():
-        with wire.failing(Fault(operation, **fault)):
+        with fault_proxy.failing(Fault(operation, **fault)):
             assert {act().status for act in several} <= {500, 503}
     dynamodb, kms = clients_of("ReadAllKeys")
     for operation in ("DynamoDB.Query", "KMS.Decrypt"):
         keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms)
-        with wire.failing(Fault(operation, **fault)), pytest.raises(Exception, match=r".+"):
+        with fault_proxy.failing(Fault(operation, **fault)), pytest.raises(Exception, match=r".+"):
             keys.get("openai")
-    with wire.failing(Fault("DynamoDB.UpdateItem", **fault)):
+    with fault_proxy.failing(Fault("DynamoDB.UpdateItem", **fault)):
         assert ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms).get("openai").value == OPENAI_KEY
 
 
@@ -169,13 +170,13 @@ def test_a_crash_inside_a_handler_tells_nobody_its_text(
     def crash(*_: object, **given: Any) -> None:
         raise kind(f"cannot take {OPENAI_KEY}") if kind is not ServiceKeysError else RuntimeError(OPENAI_KEY, given)
 
-    monkeypatch.setattr(Table, "create", crash)
+    monkeypatch.setattr(KeyRepository, "create", crash)
     answer = admin.send("POST", COLLECTION, {"name": "New", "key": OPENAI_KEY})
 
     assert answer.status == 500
     # The error itself holds it: that is what this test is about. Nothing else does.
-    WATCH.expect("an error in a handler")
-    assert not shows_it(*capfd.readouterr())
+    LEAKS.expect("an error in a handler")
+    assert not contains_canary(*capfd.readouterr())
 
 
 # --- that it would be found -----------------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def test_a_crash_inside_a_handler_tells_nobody_its_text(
     ],
 )
 def test_it_is_found_in_whatever_form(shown: object) -> None:
-    assert shows_it(shown)
+    assert contains_canary(shown)
 
 
 def test_it_is_found_in_an_error_that_another_one_hides() -> None:
@@ -204,15 +205,17 @@ def test_it_is_found_in_an_error_that_another_one_hides() -> None:
         except ValueError:
             raise RuntimeError("hidden") from None
     except RuntimeError as error:
-        WATCH.look_at_error("here", error)
+        LEAKS.inspect_error("here", error)
 
-    WATCH.expect("here: JSONDecodeError shows a secret")
+    LEAKS.expect("here: JSONDecodeError shows a secret")
 
 
 def test_it_is_found_in_a_log_line_of_any_level() -> None:
-    LogWatch().emit(logging.makeLogRecord({"name": "some.library", "msg": "sending %s", "args": ({"key": SECRET},)}))
+    LeakDetectingHandler().emit(
+        logging.makeLogRecord({"name": "some.library", "msg": "sending %s", "args": ({"key": SECRET},)})
+    )
 
-    WATCH.expect("logger some.library")
+    LEAKS.expect("logger some.library")
 
 
 def test_a_test_that_prints_it_fails(tmp_path: Path) -> None:
@@ -244,13 +247,14 @@ def test_well(): print("well")
 def test_no_function_loads_anything_that_traces() -> None:
     code = """
 import sys
-from local.aws import isolated
-from local.functions import loaded
+from local.aws import sandboxed_environment
+from local.functions import load_functions
 from local.template import Template
 from tests.template.conftest import DEPLOYMENT
 references = {"ApiKeysTable": "table", "EncryptionKey.Arn": "key", "EncryptionKey": "key"}
 references |= {f"{name}Log": name for name, _ in Template.load(DEPLOYMENT).resources("AWS::Lambda::Function")}
-with loaded(Template.load(DEPLOYMENT, references).functions().values(), isolated({})) as functions:
+of_template = Template.load(DEPLOYMENT, references).functions().values()
+with load_functions(of_template, sandboxed_environment({})) as functions:
     print(len(functions), [name for name in sys.modules if name.partition(".")[0] in {"aws_xray_sdk", "opentelemetry"}])
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from local.aws import isolated
+from local.aws import sandboxed_environment
 from local.template import Template
 from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
-from tests.processes import ROOT, local_run
+from tests.support.processes import ROOT, local_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +107,7 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
     # On the wire, which lets it do what the policy that it attaches grants.
     attached = {"AWS_ENDPOINT_URL": stack.template.parameters["AwsEndpointUrl"], "AWS_SDK_UA_APP_ID": "ReadSpotifyKeys"}
     own = function.environment | {"PYTHONPATH": path}
-    environment = isolated(os.environ) | stack.consumer_environment() | attached | own
+    environment = sandboxed_environment(os.environ) | stack.consumer_environment() | attached | own
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", f"from app import handler\n{code}"],
         env=environment,
@@ -138,9 +138,9 @@ def test_the_example_looks_again_when_spotify_refuses_the_key(
     spotify.key = NEW_KEY
     # The clock of the function's reader stands still until an administrator has replaced the key.
     code = """
-import sys, service_keys.reader as reader, time
+import sys, service_keys.reader.default_client as reader, time
 now = time.time()
-reader._shared = reader.ServiceKeys(clock=lambda: now)
+reader._default = reader.ServiceKeys(clock=lambda: now)
 reader.get_api_key("spotify")
 print("read", flush=True)
 sys.stdin.readline()
@@ -205,7 +205,7 @@ def test_the_example_fails_by_name_where_there_is_no_key(
 
     _, errors = run_example(stack, spotify, "handler({}, None)")
 
-    error = "KeyDisabled" if end == "disabled" else "KeyNotFound"
+    error = "KeyDisabledError" if end == "disabled" else "KeyNotFoundError"
     assert f"service_keys.errors.{error}: " in errors
     assert SPOTIFY_KEY["clientSecret"] not in errors
     assert spotify.refused == 0

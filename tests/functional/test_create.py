@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service_keys import naming
+from service_keys.core.ids import timestamp_ms_of
+from service_keys.core.timestamps import format_timestamp
 from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Store
-from tests.wire import Wire
+from tests.support.fault_proxy import FaultProxy
 
 FIELDS = {
     "id", "name", "service", "description", "active", "maskedKey", "createdAt", "createdBy", "updatedAt", "updatedBy",
@@ -39,7 +40,7 @@ def test_a_key_is_stored_and_shown_masked(admin: Admin) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", key["createdAt"])
     created = datetime.fromisoformat(key["createdAt"])
     assert abs((created - before).total_seconds()) < 30
-    assert naming.timestamp(naming.created_ms(key["id"])) == key["createdAt"]
+    assert format_timestamp(timestamp_ms_of(key["id"])) == key["createdAt"]
 
 
 def test_what_was_created_is_found_at_its_location(admin: Admin) -> None:
@@ -50,10 +51,10 @@ def test_what_was_created_is_found_at_its_location(admin: Admin) -> None:
     assert (found.status, found.data) == (200, answer.data)
 
 
-def test_storing_a_key_takes_one_encryption_and_one_transaction(admin: Admin, wire: Wire) -> None:
+def test_storing_a_key_takes_one_encryption_and_one_transaction(admin: Admin, fault_proxy: FaultProxy) -> None:
     admin.create()
 
-    assert wire.counts() == {"KMS.Encrypt": 1, "DynamoDB.TransactWriteItems": 1}
+    assert fault_proxy.counts() == {"KMS.Encrypt": 1, "DynamoDB.TransactWriteItems": 1}
 
 
 def test_a_key_can_be_stored_inactive(admin: Admin) -> None:

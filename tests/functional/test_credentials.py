@@ -8,7 +8,7 @@ import pytest
 
 from service_keys import ServiceKeys
 from tests.functional.conftest import COLLECTION, Admin, ClientsOf, HttpAdmin, Store
-from tests.functional.credentials import CREDENTIALS, GOOGLE_SERVICE_ACCOUNT
+from tests.support.credentials import CREDENTIALS, GOOGLE_SERVICE_ACCOUNT
 
 if TYPE_CHECKING:
     from local.stack import LocalStack

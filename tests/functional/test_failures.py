@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from local.aws import DYNAMODB_ENDPOINT, isolated
+from local.aws import DYNAMODB_ENDPOINT, sandboxed_environment
 from local.events import rest_event
-from local.functions import loaded
+from local.functions import load_functions
 from local.stack import LocalStack
 from tests.conftest import Logged
 from tests.functional.conftest import COLLECTION, SECRET, Admin, Store
-from tests.functional.test_faults import ACTS
-from tests.wire import Fault, Wire
+from tests.functional.test_faults import OPERATIONS
+from tests.support.fault_proxy import Fault, FaultProxy
 
 CREATE = {"name": "New", "key": SECRET}
 
@@ -27,9 +27,9 @@ def admin(stack: Any, store: Store) -> Admin:
     ("operation", "code"), [("KMS.Encrypt", "DisabledException"), ("KMS.Encrypt", "KMSInvalidStateException")]
 )
 def test_a_kms_key_that_is_switched_off_is_ours_to_mend(
-    admin: Admin, store: Store, wire: Wire, logged: Logged, operation: str, code: str
+    admin: Admin, store: Store, fault_proxy: FaultProxy, logged: Logged, operation: str, code: str
 ) -> None:
-    with wire.failing(Fault(operation, status=400, code=code)):
+    with fault_proxy.failing(Fault(operation, status=400, code=code)):
         answer = admin.send("POST", COLLECTION, CREATE)
 
     assert answer.status == 500
@@ -40,11 +40,11 @@ def test_a_kms_key_that_is_switched_off_is_ours_to_mend(
 @pytest.mark.parametrize("changes", [{"active": False}, {"name": "Renamed"}, {"key": SECRET}])
 @pytest.mark.parametrize("if_match", ['"1"', "*"])
 def test_a_change_whose_answer_is_lost_is_made_once(
-    admin: Admin, store: Store, wire: Wire, changes: dict[str, Any], if_match: str
+    admin: Admin, store: Store, fault_proxy: FaultProxy, changes: dict[str, Any], if_match: str
 ) -> None:
     key = admin.create()
 
-    with wire.failing(Fault("DynamoDB.TransactWriteItems", reset=True, after=True, times=1)):
+    with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", reset=True, after=True, times=1)):
         answer = admin.update(key["id"], changes, If_Match=if_match)
 
     assert (answer.status, answer.data["version"]) == (200, 2)
@@ -53,8 +53,8 @@ def test_a_change_whose_answer_is_lost_is_made_once(
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "RequestTimeout"])
-def test_what_passes_by_itself_is_unavailable(admin: Admin, wire: Wire, code: str) -> None:
-    with wire.failing(Fault("DynamoDB.Query", status=400, code=code)):
+def test_what_passes_by_itself_is_unavailable(admin: Admin, fault_proxy: FaultProxy, code: str) -> None:
+    with fault_proxy.failing(Fault("DynamoDB.Query", status=400, code=code)):
         assert admin.listing().status == 503
 
 
@@ -63,7 +63,7 @@ def test_an_address_where_nobody_answers_is_unavailable(monkeypatch: pytest.Monk
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
     monkeypatch.delenv(DYNAMODB_ENDPOINT, raising=False)
     template = stack.template.with_parameters({"AwsEndpointUrl": nowhere})
-    with loaded([template.functions()["ListApiKeys"]], isolated({})) as functions:
+    with load_functions([template.functions()["ListApiKeys"]], sandboxed_environment({})) as functions:
         event = rest_event("GET", COLLECTION, authorizer={"sub": "ada"})
 
         answer = functions["ListApiKeys"].invoke(event)
@@ -83,28 +83,30 @@ def cancelled(*codes: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("act", ["create", "update", "delete"])
-def test_a_conflict_with_another_transaction_is_tried_again(admin: Admin, wire: Wire, act: str) -> None:
+def test_a_conflict_with_another_transaction_is_tried_again(admin: Admin, fault_proxy: FaultProxy, act: str) -> None:
     key_id = admin.create("There", f"sk-{SECRET}", service="openai")["id"]
     fault = Fault("DynamoDB.TransactWriteItems", times=3, **cancelled("TransactionConflict", "None"))
 
-    with wire.failing(fault):
-        answer = ACTS[act].do(admin, key_id)
+    with fault_proxy.failing(fault):
+        answer = OPERATIONS[act].do(admin, key_id)
 
     assert answer.status in {200, 201}
     assert fault.times == 0
 
 
 @pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])
-def test_a_throttled_transaction_is_unavailable(admin: Admin, store: Store, wire: Wire, code: str) -> None:
-    with wire.failing(Fault("DynamoDB.TransactWriteItems", **cancelled(code, "None"))):
+def test_a_throttled_transaction_is_unavailable(admin: Admin, store: Store, fault_proxy: FaultProxy, code: str) -> None:
+    with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", **cancelled(code, "None"))):
         answer = admin.send("POST", COLLECTION, CREATE)
 
     assert (answer.status, answer.code) == (503, "SERVICE_UNAVAILABLE")
     assert store.items() == []
 
 
-def test_a_transaction_that_is_refused_as_wrong_is_our_mistake(admin: Admin, wire: Wire, logged: Logged) -> None:
-    with wire.failing(Fault("DynamoDB.TransactWriteItems", **cancelled("ValidationError", "None"))):
+def test_a_transaction_that_is_refused_as_wrong_is_our_mistake(
+    admin: Admin, fault_proxy: FaultProxy, logged: Logged
+) -> None:
+    with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", **cancelled("ValidationError", "None"))):
         answer = admin.send("POST", COLLECTION, CREATE)
 
     assert (answer.status, answer.code) == (500, "INTERNAL_SERVER_ERROR")
@@ -112,8 +114,8 @@ def test_a_transaction_that_is_refused_as_wrong_is_our_mistake(admin: Admin, wir
     assert [line["audit"]["outcome"] for line in logged() if "audit" in line] == ["unknown"]
 
 
-def test_two_keys_with_one_id_cannot_be(admin: Admin, store: Store, wire: Wire) -> None:
-    with wire.failing(Fault("DynamoDB.TransactWriteItems", **cancelled("ConditionalCheckFailed", "None"))):
+def test_two_keys_with_one_id_cannot_be(admin: Admin, store: Store, fault_proxy: FaultProxy) -> None:
+    with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", **cancelled("ConditionalCheckFailed", "None"))):
         answer = admin.send("POST", COLLECTION, CREATE)
 
     assert (answer.status, answer.code) == (503, "SERVICE_UNAVAILABLE")

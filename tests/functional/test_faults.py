@@ -1,6 +1,6 @@
 """Every call that a function makes, in every kind of trouble: the right answer, and nothing half written.
 
-The cells are those of tests/functional/faults.py, from which docs/faults.md is made.
+The cells are those of tests/support/faults.py, from which docs/faults.md is made.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.aws import isolated
-from local.functions import loaded
+from local.aws import sandboxed_environment
+from local.functions import load_functions
 from local.gateway import Gateway, Request
 from service_keys import ServiceKeys, errors
-from service_keys.table import IDEMPOTENCY_PARTITION, NAME_PARTITION
-from tests.functional import faults
-from tests.functional.conftest import COLLECTION, SECRET, Admin, Answer, ClientsOf, Store
-from tests.functional.faults import CALLS, FAULTS, JWKS_FAULTS, READER
-from tests.processes import ROOT
-from tests.slow import with_slow
-from tests.wire import Fault
+from service_keys.store.items import IDEMPOTENCY_PARTITION, NAME_PARTITION
+from tests.functional.conftest import COLLECTION, SECRET, Admin, ApiResponse, ClientsOf, Store
+from tests.support.fault_proxy import Fault
+from tests.support.faults import CALLS, FAULTS, JWKS_FAULTS, READER
+from tests.support.processes import ROOT
+from tests.support.slow import with_slow
+from tools.generate_faults_doc import document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from local.stack import LocalStack
     from tests.conftest import Logged
-    from tests.functional.faults import Call
-    from tests.wire import Wire
+    from tests.support.fault_proxy import FaultProxy
+    from tests.support.faults import Call
 
 OPENAI_KEY = f"sk-{SECRET}"
 NEW = {"name": "New", "service": "openai", "key": OPENAI_KEY}
@@ -46,29 +46,33 @@ def admin(stack: LocalStack, store: Store) -> Admin:
 
 
 @dataclass(frozen=True)
-class Act:
+class Operation:
     """Something that an administrator does to the key ``openai.…``, named ``There``.
 
     Attributes:
-        again: Status of the same request afterwards, where the change was made and where it was not.
+        status_when_repeated: Status of the same request afterwards, where the change was made and where it was not.
     """
 
-    do: Callable[[Admin, str], Answer]
-    again: tuple[int, int] = (200, 200)
+    do: Callable[[Admin, str], ApiResponse]
+    status_when_repeated: tuple[int, int] = (200, 200)
 
 
 def by_sort_key(items: Items, partition: str) -> dict[str, dict[str, Any]]:
     return {item["id"]["S"]: item for item in items if item["service"]["S"] == partition}
 
 
-ACTS = {
-    "create": Act(lambda admin, _: admin.send("POST", COLLECTION, NEW, Idempotency_Key="k" * 16), again=(201, 201)),
-    "list": Act(lambda admin, _: admin.listing()),
-    "list one service": Act(lambda admin, _: admin.listing(service="openai")),
-    "get": Act(lambda admin, key_id: admin.get(key_id)),
-    "update": Act(lambda admin, key_id: admin.update(key_id, CHANGES, If_Match='"1"'), again=(412, 200)),
-    "verify": Act(lambda admin, key_id: admin.verify(key_id)),
-    "delete": Act(lambda admin, key_id: admin.delete(key_id, If_Match='"1"'), again=(404, 200)),
+OPERATIONS = {
+    "create": Operation(
+        lambda admin, _: admin.send("POST", COLLECTION, NEW, Idempotency_Key="k" * 16), status_when_repeated=(201, 201)
+    ),
+    "list": Operation(lambda admin, _: admin.listing()),
+    "list one service": Operation(lambda admin, _: admin.listing(service="openai")),
+    "get": Operation(lambda admin, key_id: admin.get(key_id)),
+    "update": Operation(
+        lambda admin, key_id: admin.update(key_id, CHANGES, If_Match='"1"'), status_when_repeated=(412, 200)
+    ),
+    "verify": Operation(lambda admin, key_id: admin.verify(key_id)),
+    "delete": Operation(lambda admin, key_id: admin.delete(key_id, If_Match='"1"'), status_when_repeated=(404, 200)),
 }
 
 
@@ -97,14 +101,14 @@ def assert_made(act: str, before: Items, after: Items, key_id: str) -> None:
 @pytest.mark.parametrize("call", CALLS, ids=str)
 @pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
 def test_a_fault_has_the_outcome_that_the_table_says(
-    stack: LocalStack, admin: Admin, store: Store, wire: Wire, logged: Logged, call: Call, fault: str
+    stack: LocalStack, admin: Admin, store: Store, fault_proxy: FaultProxy, logged: Logged, call: Call, fault: str
 ) -> None:
     key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
     before, lines = store.items(), len(logged())
-    act, expected = ACTS[call.act], call.outcome(fault)
+    act, expected = OPERATIONS[call.act], call.outcome(fault)
     began = time.monotonic()
 
-    with wire.failing(Fault(call.operation, skip=call.nth - 1, **FAULTS[fault])):
+    with fault_proxy.failing(Fault(call.operation, skip=call.nth - 1, **FAULTS[fault])):
         answer = act.do(admin, key_id)
 
     assert time.monotonic() - began < stack.functions[call.function].definition.timeout
@@ -128,7 +132,7 @@ def test_a_fault_has_the_outcome_that_the_table_says(
 
     again = act.do(admin, key_id)
 
-    assert again.status == act.again[0 if expected.made else 1]
+    assert again.status == act.status_when_repeated[0 if expected.made else 1]
     if call.act == "create":
         assert again.headers.get("Idempotency-Replayed") == ("true" if expected.made else None)
         assert [key["id"] for key in admin.listing().data] == [again.data["id"], key_id]
@@ -142,7 +146,7 @@ def test_a_fault_has_the_outcome_that_the_table_says(
 @pytest.mark.parametrize("operation", READER)
 @pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
 def test_a_cold_reader_in_trouble(
-    admin: Admin, store: Store, wire: Wire, clients_of: ClientsOf, operation: str, fault: str
+    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, operation: str, fault: str
 ) -> None:
     key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
     before = store.item(key_id)
@@ -151,7 +155,7 @@ def test_a_cold_reader_in_trouble(
     outage, denied = READER[operation]
     expected = {"access denied": denied, "first answer lost": "the key"}.get(fault, outage)
 
-    with wire.failing(Fault(operation, **FAULTS[fault])):
+    with fault_proxy.failing(Fault(operation, **FAULTS[fault])):
         if expected == "the key":
             assert keys.get("openai").value == OPENAI_KEY
         else:
@@ -211,34 +215,34 @@ def issuer(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize("issuer", with_slow(JWKS_FAULTS, "no answer"), indirect=True)
 def test_an_issuer_in_trouble_lets_nobody_in_and_blames_nobody(
-    stack: LocalStack, store: Store, wire: Wire, issuer: str
+    stack: LocalStack, store: Store, fault_proxy: FaultProxy, issuer: str
 ) -> None:
     template = stack.template.with_parameters({"JwksUrl": issuer})
     headers = [("Authorization", f"Bearer {stack.issuer.token()}")]
-    with loaded([template.functions()["Authorizer"]], isolated({})) as fresh:
+    with load_functions([template.functions()["Authorizer"]], sandboxed_environment({})) as fresh:
         gateway = Gateway(template, {**stack.functions, **fresh})
         answer = gateway.handle(Request("GET", COLLECTION, headers=headers))
 
     assert answer.status == 503
     assert "SERVICE_UNAVAILABLE" in answer.body
     assert int(dict(answer.headers)["Retry-After"]) >= 1
-    assert wire.calls == []
+    assert fault_proxy.calls == []
 
 
 def test_the_page_about_faults_is_up_to_date() -> None:
-    assert (ROOT / "docs" / "faults.md").read_text() == faults.document(), "make docs"
+    assert (ROOT / "docs" / "faults.md").read_text() == document(), "make docs"
 
 
 def test_every_call_of_every_function_is_in_the_table(
-    admin: Admin, store: Store, wire: Wire, providers: Any, stack: LocalStack
+    admin: Admin, store: Store, fault_proxy: FaultProxy, fake_services: Any, stack: LocalStack
 ) -> None:
     seen: set[tuple[str | None, str, int]] = set()
-    for number, act in enumerate(ACTS.values()):
+    for number, act in enumerate(OPERATIONS.values()):
         key_id = admin.create(f"Key {number}", OPENAI_KEY, service="openai")["id"]
-        wire.clear()
+        fault_proxy.clear()
         assert act.do(admin, key_id).status in {200, 201}
         counts: dict[tuple[str | None, str], int] = {}
-        for made in wire.calls:
+        for made in fault_proxy.calls:
             counts[made.caller, made.operation] = counts.get((made.caller, made.operation), 0) + 1
             seen.add((made.caller, made.operation, counts[made.caller, made.operation]))
 

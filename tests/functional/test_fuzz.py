@@ -19,8 +19,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
-from local.openapi import DOCUMENT
 from tests.functional.conftest import COLLECTION, SECRET, Admin, HttpAdmin, Store
+from tools.generate_openapi import DOCUMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from local.stack import LocalStack
-from tests.functional.conftest import COLLECTION, SECRET, Answer, HttpAdmin, Store
+from tests.functional.conftest import COLLECTION, SECRET, ApiResponse, HttpAdmin, Store
 
 ORIGIN = "http://localhost:3000"
 
@@ -17,7 +17,7 @@ def http(stack: LocalStack, store: Store) -> HttpAdmin:
     return HttpAdmin(stack)
 
 
-def call(http: HttpAdmin, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
+def call(http: HttpAdmin, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> ApiResponse:
     return HttpAdmin.call(http, method, path, body=body, headers=headers)
 
 

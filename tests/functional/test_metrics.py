@@ -2,10 +2,10 @@
 
 import pytest
 
-from local.providers import FakeProviders
+from local.fake_services import FakeServices
 from tests.conftest import Counted
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin
-from tests.wire import Fault, Wire
+from tests.support.fault_proxy import Fault, FaultProxy
 
 
 def test_every_change_is_counted_by_its_kind(admin: Admin, counted: Counted) -> None:
@@ -33,10 +33,15 @@ def test_what_changed_nothing_is_not_counted(admin: Admin, counted: Counted) -> 
 
 @pytest.mark.parametrize(("answer", "status"), [("valid", "valid"), ("wrong", "rejected"), ("failing", "inconclusive")])
 def test_checks_are_counted_by_their_result(
-    admin: Admin, providers: FakeProviders, counted: Counted, monkeypatch: pytest.MonkeyPatch, answer: str, status: str
+    admin: Admin,
+    fake_services: FakeServices,
+    counted: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    status: str,
 ) -> None:
     key = admin.create("Spotify", SPOTIFY_KEY, service="spotify")
-    monkeypatch.setitem(providers.chosen, "spotify", answer)
+    monkeypatch.setitem(fake_services.chosen, "spotify", answer)
     before = counted()
 
     assert admin.verify(key["id"]).data["verification"]["status"] == status
@@ -45,8 +50,8 @@ def test_checks_are_counted_by_their_result(
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
-def test_a_refusal_by_kms_is_counted(admin: Admin, wire: Wire, counted: Counted, code: str) -> None:
-    with wire.failing(Fault("KMS.Encrypt", status=400, code=code)):
+def test_a_refusal_by_kms_is_counted(admin: Admin, fault_proxy: FaultProxy, counted: Counted, code: str) -> None:
+    with fault_proxy.failing(Fault("KMS.Encrypt", status=400, code=code)):
         answer = admin.send("POST", "/api/v1/admin/api-keys", {"name": "One", "key": SECRET})
 
     assert answer.status == 500
@@ -56,7 +61,7 @@ def test_a_refusal_by_kms_is_counted(admin: Admin, wire: Wire, counted: Counted,
 def test_without_a_namespace_nothing_is_counted(
     admin: Admin, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service_keys.observability.metrics_namespace", "")
+    monkeypatch.setattr("service_keys.admin.observability.metrics_namespace", "")
     admin.create()
 
     assert counted() == []

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.canary import CANARY
 from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, HttpAdmin, Store
-from tests.functional.mistakes import MISTAKES, NAME, NO_ROUTE, TAKEN, Mistake
+from tests.support.canary import CANARY
+from tests.support.mistakes import MISTAKES, NAME, NO_ROUTE, TAKEN, Mistake
 
 if TYPE_CHECKING:
     from local.stack import LocalStack

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from tests.functional.conftest import COLLECTION, SECRET, Admin, Answer, Store
+from tests.functional.conftest import COLLECTION, SECRET, Admin, ApiResponse, Store
 
 TWELVE = 12
 
 
-def at_once(call: Callable[[int], Answer], count: int = TWELVE) -> list[Answer]:
+def at_once(call: Callable[[int], ApiResponse], count: int = TWELVE) -> list[ApiResponse]:
     barrier = Barrier(count)
 
-    def wait_and_call(number: int) -> Answer:
+    def wait_and_call(number: int) -> ApiResponse:
         barrier.wait()
         return call(number)
 
@@ -21,7 +21,7 @@ def at_once(call: Callable[[int], Answer], count: int = TWELVE) -> list[Answer]:
         return list(pool.map(wait_and_call, range(count)))
 
 
-def statuses(answers: list[Answer]) -> dict[int, int]:
+def statuses(answers: list[ApiResponse]) -> dict[int, int]:
     return dict(Counter(answer.status for answer in answers))
 
 
@@ -96,7 +96,7 @@ def test_of_twelve_deletes_one_wins(admin: Admin, store: Store) -> None:
 def test_a_delete_among_updates_and_renames_leaves_nothing_behind(admin: Admin, store: Store) -> None:
     key = admin.create()
 
-    def call(number: int) -> Answer:
+    def call(number: int) -> ApiResponse:
         if number == 5:
             return admin.delete(key["id"])
         return admin.update(key["id"], {"name": f"Name {number}"} if number % 2 else {"active": False})

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
-from tests.wire import Wire
+from tests.support.fault_proxy import FaultProxy
 
 UNKNOWN = "spotify.0123456789ab"
 
@@ -30,13 +30,13 @@ def test_what_is_not_there_is_not_found(admin: Admin, store: Store, method: str,
     assert store.items() == []
 
 
-def test_showing_a_key_takes_one_read_without_the_ciphertext(admin: Admin, wire: Wire) -> None:
+def test_showing_a_key_takes_one_read_without_the_ciphertext(admin: Admin, fault_proxy: FaultProxy) -> None:
     key = admin.create()
-    wire.clear()
+    fault_proxy.clear()
 
     admin.get(key["id"])
 
-    (call,) = wire.calls
+    (call,) = fault_proxy.calls
     assert call.operation == "DynamoDB.GetItem"
     assert call.request["ConsistentRead"] is True
     assert "ciphertext" not in call.request["ExpressionAttributeNames"].values()
@@ -112,17 +112,19 @@ def test_a_list_goes_on_after_its_last_key_is_deleted(admin: Admin, query: dict[
 
 
 @pytest.mark.parametrize("query", [{}, {"service": "spotify"}])
-def test_a_page_costs_one_query_however_many_keys_there_are(admin: Admin, wire: Wire, query: dict[str, str]) -> None:
+def test_a_page_costs_one_query_however_many_keys_there_are(
+    admin: Admin, fault_proxy: FaultProxy, query: dict[str, str]
+) -> None:
     for number in range(6):
         admin.create(f"Key {number}", service="spotify", key=SPOTIFY_KEY)
-    wire.clear()
+    fault_proxy.clear()
 
     admin.listing(limit="2", **query)
 
-    (call,) = wire.calls
+    (call,) = fault_proxy.calls
     assert call.operation == "DynamoDB.Query"
     assert call.request["Limit"] == 3
-    assert call.request.get("IndexName") == (None if query else "newest")
+    assert call.request.get("IndexName") == (None if query else "all-by-created")
     asked = call.request["ExpressionAttributeNames"].values()
     assert "ciphertext" not in asked
 

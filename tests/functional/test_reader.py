@@ -15,20 +15,21 @@ from typing import Any
 import pytest
 
 from local.template import Template
-from service_keys import ServiceKeys, aws
+from service_keys import ServiceKeys
 from service_keys.errors import (
-    KeyAccessDenied,
-    KeyCorrupted,
-    KeyDisabled,
-    KeyNotFound,
-    KeyStoreUnavailable,
+    KeyAccessDeniedError,
+    KeyCorruptedError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStoreUnavailableError,
     ServiceKeysError,
 )
-from tests.canary import CANARY
+from service_keys.store import aws_clients
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, ClientsOf, Store
-from tests.processes import ROOT
-from tests.slow import with_slow
-from tests.wire import Fault, Wire
+from tests.support.canary import CANARY
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.processes import ROOT
+from tests.support.slow import with_slow
 
 NEW_SECRET = f"another-made-up-{CANARY}-9876"
 QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
@@ -64,7 +65,7 @@ def reader_clients(request: pytest.FixtureRequest, clients_of: ClientsOf) -> tup
     Elsewhere they would make the test depend on how fast a busy machine answers.
     """
     hangs = any(value == "silent" or "hang" in value for value in _parameters(request))
-    return clients_of("ReadAllKeys") if hangs else clients_of("ReadAllKeys", aws.Patience(connect=30, read=30))
+    return clients_of("ReadAllKeys") if hangs else clients_of("ReadAllKeys", aws_clients.Timeouts(connect=30, read=30))
 
 
 def _parameters(request: pytest.FixtureRequest) -> list[Any]:
@@ -82,48 +83,52 @@ def keys(reader_clients: tuple[Any, Any], store: Store, clock: Clock) -> Service
 
 
 def test_a_cold_read_looks_decrypts_and_stamps_and_a_warm_one_does_nothing(
-    admin: Admin, keys: ServiceKeys, wire: Wire
+    admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy
 ) -> None:
     admin.create("OpenAI", key=f"sk-{SECRET}")
-    wire.clear()
+    fault_proxy.clear()
 
     assert keys.get("openai").value == f"sk-{SECRET}"
-    assert wire.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
+    assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
 
-    wire.clear()
+    fault_proxy.clear()
     for _ in range(100):
         keys.get("openai")
-    assert wire.counts() == {}
+    assert fault_proxy.counts() == {}
 
 
-def test_after_a_minute_one_look_and_no_decryption(admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire) -> None:
+def test_after_a_minute_one_look_and_no_decryption(
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
+) -> None:
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(59.9)
-    wire.clear()
+    fault_proxy.clear()
     keys.get("one")
-    assert wire.counts() == {}
+    assert fault_proxy.counts() == {}
 
     clock.passes(0.2)
     keys.get("one")
-    assert wire.counts() == {QUERY: 1, STAMP: 1}
+    assert fault_proxy.counts() == {QUERY: 1, STAMP: 1}
 
 
-def test_after_an_hour_the_key_is_decrypted_again(admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire) -> None:
+def test_after_an_hour_the_key_is_decrypted_again(
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
+) -> None:
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(3599)
     keys.get("one")
-    wire.clear()
+    fault_proxy.clear()
 
     clock.passes(61)
     keys.get("one")
 
-    assert wire.counts()[DECRYPT] == 1
+    assert fault_proxy.counts()[DECRYPT] == 1
 
 
 def test_a_frozen_process_that_wakes_an_hour_later_looks_first(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one")
     keys.get("one")
@@ -131,28 +136,28 @@ def test_a_frozen_process_that_wakes_an_hour_later_looks_first(
 
     clock.passes(3600)
 
-    with pytest.raises(KeyDisabled):
+    with pytest.raises(KeyDisabledError):
         keys.get("one")
 
 
 @pytest.mark.parametrize("jump", [-3600, 3600, -0.5])
 def test_a_clock_that_jumps_makes_the_reader_look(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, jump: float
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, jump: float
 ) -> None:
     admin.create("Key", service="one")
     keys.get("one")
-    wire.clear()
+    fault_proxy.clear()
 
     clock.passes(jump)
 
     assert keys.get("one").value == SECRET
-    assert wire.counts()[QUERY] == 1
+    assert fault_proxy.counts()[QUERY] == 1
 
 
-def test_a_thousand_threads_share_one_look(admin: Admin, keys: ServiceKeys, wire: Wire) -> None:
+def test_a_thousand_threads_share_one_look(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
     """One thread calls AWS, however long its calls take; the others wait for it."""
     admin.create("Key", service="one")
-    wire.clear()
+    fault_proxy.clear()
     barrier = threading.Barrier(1000)
     values: list[str] = []
 
@@ -167,32 +172,34 @@ def test_a_thousand_threads_share_one_look(admin: Admin, keys: ServiceKeys, wire
         thread.join()
 
     assert values == [SECRET] * 1000
-    assert wire.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
+    assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
 
 
-def test_a_changed_name_costs_no_decryption(admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire) -> None:
+def test_a_changed_name_costs_no_decryption(
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
+) -> None:
     key = admin.create("Before", service="one")
     keys.get("one")
     admin.update(key["id"], {"name": "After"})
     clock.passes(61)
-    wire.clear()
+    fault_proxy.clear()
 
     read = keys.get("one")
 
     assert (read.name, read.version, read.value) == ("After", 2, SECRET)
-    assert wire.counts()[DECRYPT] == 0
+    assert fault_proxy.counts()[DECRYPT] == 0
 
 
-def test_names_share_the_look(admin: Admin, keys: ServiceKeys, wire: Wire) -> None:
+def test_names_share_the_look(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
     admin.create("Old", service="one", key=SECRET)
     admin.create("New", service="one", key=NEW_SECRET)
-    wire.clear()
+    fault_proxy.clear()
 
     assert keys.get("one").value == NEW_SECRET
     assert keys.get("one", name="OLD").value == SECRET
     assert keys.get("one", name="new").value == NEW_SECRET
 
-    assert wire.counts() == {QUERY: 1, DECRYPT: 2, STAMP: 2}
+    assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 2, STAMP: 2}
 
 
 def test_more_keys_than_a_page_holds_are_all_found(admin: Admin, keys: ServiceKeys, store: Store) -> None:
@@ -220,20 +227,20 @@ def test_the_newest_active_key_wins_and_disabling_it_falls_back(admin: Admin, ke
 
     admin.update(old["id"], {"active": False})
     clock.passes(61)
-    with pytest.raises(KeyDisabled, match="enable"):
+    with pytest.raises(KeyDisabledError, match="enable"):
         keys.get("one")
 
     admin.delete(old["id"])
     admin.delete(new["id"])
     clock.passes(6)
-    with pytest.raises(KeyNotFound, match="store one"):
+    with pytest.raises(KeyNotFoundError, match="store one"):
         keys.get("one")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["disabled", "deleted"])
 def test_a_key_that_ended_is_never_served_again_not_even_in_an_outage(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, end: str
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, end: str
 ) -> None:
     key = admin.create("Key", service="one")
     keys.get("one")
@@ -243,28 +250,28 @@ def test_a_key_that_ended_is_never_served_again_not_even_in_an_outage(
     else:
         admin.delete(key["id"])
     clock.passes(60)
-    expected = KeyDisabled if end == "disabled" else KeyNotFound
+    expected = KeyDisabledError if end == "disabled" else KeyNotFoundError
     with pytest.raises(expected):
         keys.get("one")
 
-    with wire.failing(Fault(QUERY)):
+    with fault_proxy.failing(Fault(QUERY)):
         for seconds in (1, 5, 30, 60, 600):
             clock.passes(seconds)
             for name in (None, "Key"):
                 with pytest.raises(ServiceKeysError) as refused:
                     keys.get("one", name=name)
-                assert isinstance(refused.value, (expected, KeyStoreUnavailable))
+                assert isinstance(refused.value, (expected, KeyStoreUnavailableError))
 
 
 def test_what_an_administrator_mends_is_seen_within_five_seconds(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one", active=False)
-    wire.clear()
+    fault_proxy.clear()
     for _ in range(50):
-        with pytest.raises(KeyDisabled):
+        with pytest.raises(KeyDisabledError):
             keys.get("one")
-    assert wire.counts() == {QUERY: 1}
+    assert fault_proxy.counts() == {QUERY: 1}
 
     admin.update(key["id"], {"active": True})
     clock.passes(5)
@@ -275,7 +282,7 @@ def test_what_an_administrator_mends_is_seen_within_five_seconds(
 def test_a_name_that_was_not_there_is_found_once_it_is(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
     admin.create("Old", service="one")
     keys.get("one")
-    with pytest.raises(KeyNotFound, match="'New'"):
+    with pytest.raises(KeyNotFoundError, match="'New'"):
         keys.get("one", name="New")
     admin.create("New", service="one", key=NEW_SECRET)
     clock.passes(5)
@@ -284,66 +291,66 @@ def test_a_name_that_was_not_there_is_found_once_it_is(admin: Admin, keys: Servi
 
 
 @pytest.mark.parametrize("service", ["", "Spotify", "#name", "a b", "x" * 41])
-def test_a_service_that_cannot_be_costs_no_call(keys: ServiceKeys, wire: Wire, service: str) -> None:
-    wire.clear()
+def test_a_service_that_cannot_be_costs_no_call(keys: ServiceKeys, fault_proxy: FaultProxy, service: str) -> None:
+    fault_proxy.clear()
 
-    with pytest.raises(KeyNotFound, match="lower-case"):
+    with pytest.raises(KeyNotFoundError, match="lower-case"):
         keys.get(service)
 
-    assert wire.counts() == {}
+    assert fault_proxy.counts() == {}
 
 
 # --- refresh --------------------------------------------------------------------------------------------------------
 
 
 def test_refresh_sees_a_new_secret_at_once_and_at_most_every_five_seconds(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one")
     keys.get("one")
     admin.update(key["id"], {"key": NEW_SECRET})
-    wire.clear()
+    fault_proxy.clear()
 
     clock.passes(4.9)
     assert keys.get("one", refresh=True).value == SECRET
-    assert wire.counts() == {}
+    assert fault_proxy.counts() == {}
 
     clock.passes(0.1)
     assert keys.get("one", refresh=True).value == NEW_SECRET
     for _ in range(50):
         keys.get("one", refresh=True)
-    assert wire.counts() == {QUERY: 1, DECRYPT: 1}
+    assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 1}
 
 
 def test_refresh_in_an_outage_tries_at_most_every_five_seconds(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(6)
-    with wire.failing(Fault(QUERY, reset=True)):
-        wire.clear()
+    with fault_proxy.failing(Fault(QUERY, reset=True)):
+        fault_proxy.clear()
         for _ in range(50):
             assert keys.get("one", refresh=True).value == SECRET
-    assert wire.counts() == {QUERY: 2}, "one call, which botocore tries twice"
+    assert fault_proxy.counts() == {QUERY: 2}, "one call, which botocore tries twice"
 
 
 def test_what_a_refresh_sees_holds_for_every_name_and_nothing_of_it_is_kept(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one")
     keys.get("one")
     keys.get("one", name="Key")
     admin.update(key["id"], {"active": False})
     clock.passes(6)
-    with pytest.raises(KeyDisabled):
+    with pytest.raises(KeyDisabledError):
         keys.get("one", refresh=True)
-    wire.clear()
+    fault_proxy.clear()
 
-    with pytest.raises(KeyDisabled):
+    with pytest.raises(KeyDisabledError):
         keys.get("one", name="Key")
 
-    assert wire.counts() == {}
+    assert fault_proxy.counts() == {}
     assert keys._services["one"].plaintexts == {}
 
 
@@ -370,7 +377,7 @@ def test_an_outage_is_bridged_for_a_quarter_of_an_hour(
     admin: Admin,
     keys: ServiceKeys,
     clock: Clock,
-    wire: Wire,
+    fault_proxy: FaultProxy,
     caplog: pytest.LogCaptureFixture,
     outage: str,
     operation: str,
@@ -381,31 +388,31 @@ def test_an_outage_is_bridged_for_a_quarter_of_an_hour(
         # Only what is new has to be decrypted.
         admin.update(key["id"], {"key": NEW_SECRET})
     clock.passes(60)
-    with wire.failing(Fault(operation, **OUTAGES[outage])):
+    with fault_proxy.failing(Fault(operation, **OUTAGES[outage])):
         assert keys.get("one").value == SECRET
         assert "as it was 60 s ago" in caplog.text
         clock.passes(14 * 60 - 60)
         assert keys.get("one").value == SECRET
-        wire.clear()
+        fault_proxy.clear()
         assert keys.get("one").value == SECRET
-        assert wire.counts() == {}, "the next look waits for a moment"
+        assert fault_proxy.counts() == {}, "the next look waits for a moment"
         clock.passes(2 * 60)
-        with pytest.raises(KeyStoreUnavailable, match="last 15 minutes"):
+        with pytest.raises(KeyStoreUnavailableError, match="last 15 minutes"):
             keys.get("one")
-        wire.clear()
-        with pytest.raises(KeyStoreUnavailable):
+        fault_proxy.clear()
+        with pytest.raises(KeyStoreUnavailableError):
             keys.get("one")
-        assert wire.counts() == {}
+        assert fault_proxy.counts() == {}
     assert SECRET not in caplog.text
 
     clock.passes(5)
     assert keys.get("one").value == (NEW_SECRET if operation == DECRYPT else SECRET)
 
 
-def test_an_outage_on_a_cold_start_is_told(admin: Admin, keys: ServiceKeys, wire: Wire) -> None:
+def test_an_outage_on_a_cold_start_is_told(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
     admin.create("Key", service="one")
 
-    with wire.failing(Fault(QUERY)), pytest.raises(KeyStoreUnavailable):
+    with fault_proxy.failing(Fault(QUERY)), pytest.raises(KeyStoreUnavailableError):
         keys.get("one")
 
 
@@ -422,10 +429,10 @@ def test_an_endpoint_that_does_not_take_connections_is_unavailable(
         for name, value in stack.consumer_environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{full.getsockname()[1]}")
-        dynamodb = aws.client("dynamodb", aws.READER_PATIENCE)
+        dynamodb = aws_clients.client("dynamodb", aws_clients.CONSUMER_TIMEOUTS)
         keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=reader_clients[1])
 
-        with pytest.raises(KeyStoreUnavailable, match="ConnectTimeoutError"):
+        with pytest.raises(KeyStoreUnavailableError, match="ConnectTimeoutError"):
             keys.get("one")
         dynamodb.close()
 
@@ -433,20 +440,20 @@ def test_an_endpoint_that_does_not_take_connections_is_unavailable(
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
 def test_who_is_denied_gets_nothing_from_then_on(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, operation: str
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, operation: str
 ) -> None:
     admin.create("Key", service="one")
     keys.get("one")
     keys.get("one", name="Key")
     clock.passes(3600)
     denied = Fault(operation, status=400, code="AccessDeniedException")
-    with wire.failing(denied), pytest.raises(KeyAccessDenied, match="IAM policy"):
+    with fault_proxy.failing(denied), pytest.raises(KeyAccessDeniedError, match="IAM policy"):
         keys.get("one")
-    with wire.failing(Fault(QUERY), Fault(DECRYPT)):
+    with fault_proxy.failing(Fault(QUERY), Fault(DECRYPT)):
         for seconds in (0, 6, 60):
             clock.passes(seconds)
             for name in (None, "Key"):
-                with pytest.raises((KeyAccessDenied, KeyStoreUnavailable)):
+                with pytest.raises((KeyAccessDeniedError, KeyStoreUnavailableError)):
                     keys.get("one", name=name)
 
     clock.passes(6)
@@ -454,32 +461,39 @@ def test_who_is_denied_gets_nothing_from_then_on(
 
 
 @pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "NotFoundException"])
-def test_a_kms_key_that_is_switched_off_denies(admin: Admin, keys: ServiceKeys, wire: Wire, code: str) -> None:
+def test_a_kms_key_that_is_switched_off_denies(
+    admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy, code: str
+) -> None:
     admin.create("Key", service="one")
 
-    with wire.failing(Fault(DECRYPT, status=400, code=code)), pytest.raises(KeyAccessDenied, match="KMS key"):
+    with (
+        fault_proxy.failing(Fault(DECRYPT, status=400, code=code)),
+        pytest.raises(KeyAccessDeniedError, match="KMS key"),
+    ):
         keys.get("one")
 
 
-def test_a_table_that_is_not_there_denies(keys: ServiceKeys, wire: Wire) -> None:
+def test_a_table_that_is_not_there_denies(keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
     missing = Fault(QUERY, status=400, code="ResourceNotFoundException")
 
-    with wire.failing(missing), pytest.raises(KeyAccessDenied, match="name of the table"):
+    with fault_proxy.failing(missing), pytest.raises(KeyAccessDeniedError, match="name of the table"):
         keys.get("one")
 
 
-def test_another_table_denies(reader_clients: tuple[Any, Any], clock: Clock, store: Store, wire: Wire) -> None:
+def test_another_table_denies(
+    reader_clients: tuple[Any, Any], clock: Clock, store: Store, fault_proxy: FaultProxy
+) -> None:
     dynamodb, kms = reader_clients
     keys = ServiceKeys("another-table", dynamodb_client=dynamodb, kms_client=kms, clock=clock)
 
-    with pytest.raises(KeyAccessDenied, match="name of the table"):
+    with pytest.raises(KeyAccessDeniedError, match="name of the table"):
         keys.get("one")
-    assert "another-table" in wire.refused.pop()
+    assert "another-table" in fault_proxy.denials.pop()
 
 
 @pytest.mark.parametrize("damage", ["another key's", "broken", "missing", "nameless", "neither on nor off"])
 def test_a_damaged_key_is_not_served(
-    admin: Admin, keys: ServiceKeys, store: Store, clock: Clock, wire: Wire, damage: str
+    admin: Admin, keys: ServiceKeys, store: Store, clock: Clock, fault_proxy: FaultProxy, damage: str
 ) -> None:
     key = admin.create("Key", service="one")
     other = admin.create("Other", service="two")
@@ -493,13 +507,13 @@ def test_a_damaged_key_is_not_served(
         item["ciphertext"] = anothers if damage == "another key's" else {"B": b"not a ciphertext"}
     store.put(item)
     clock.passes(60)
-    wire.clear()
+    fault_proxy.clear()
 
     for _ in range(10):
-        with pytest.raises(KeyCorrupted, match=r"tore the key again|tore it again"):
+        with pytest.raises(KeyCorruptedError, match=r"tore the key again|tore it again"):
             keys.get("one")
 
-    assert wire.counts()[DECRYPT] <= 1
+    assert fault_proxy.counts()[DECRYPT] <= 1
     assert keys.get("two").value == SECRET
 
 
@@ -516,13 +530,13 @@ def test_a_damaged_key_is_in_nobodys_way(admin: Admin, keys: ServiceKeys, store:
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
 @pytest.mark.parametrize("status", [400, 403, 404, 418])
 def test_an_unclassified_error_is_unavailable(
-    admin: Admin, keys: ServiceKeys, wire: Wire, operation: str, status: int
+    admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy, operation: str, status: int
 ) -> None:
     """Consumers see errors of this package only; the message names AWS's code."""
     admin.create("Key", service="one")
     unknown = Fault(operation, status=status, code="MadeUpException")
 
-    with wire.failing(unknown), pytest.raises(KeyStoreUnavailable, match="MadeUpException"):
+    with fault_proxy.failing(unknown), pytest.raises(KeyStoreUnavailableError, match="MadeUpException"):
         keys.get("one")
 
 
@@ -530,7 +544,7 @@ def test_an_unclassified_error_is_unavailable(
 
 
 def test_a_replaced_secret_does_not_come_back_by_another_name(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one")
     assert keys.get("one", name="Key").value == SECRET
@@ -539,13 +553,13 @@ def test_a_replaced_secret_does_not_come_back_by_another_name(
     assert keys.get("one").value == NEW_SECRET
     clock.passes(60)
 
-    with wire.failing(Fault(QUERY)):
+    with fault_proxy.failing(Fault(QUERY)):
         assert keys.get("one", name="Key").value == NEW_SECRET
 
 
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
 def test_a_name_that_moved_to_another_key_leads_to_that_key(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, operation: str
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, operation: str
 ) -> None:
     before, after = admin.create("prod", service="one"), admin.create("next", service="one", key=NEW_SECRET)
     assert keys.get("one", name="prod").value == SECRET
@@ -555,88 +569,88 @@ def test_a_name_that_moved_to_another_key_leads_to_that_key(
     keys.get("one", name="retired")
     clock.passes(1 if operation == DECRYPT else 60)
 
-    with wire.failing(Fault(operation)):
+    with fault_proxy.failing(Fault(operation)):
         if operation == DECRYPT:
-            with pytest.raises(KeyStoreUnavailable):
+            with pytest.raises(KeyStoreUnavailableError):
                 keys.get("one", name="prod")
         else:
             assert keys.get("one", name="prod").value == NEW_SECRET
 
 
 def test_while_kms_is_out_of_reach_the_table_still_decides(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one")
     keys.get("one")
     admin.update(key["id"], {"key": NEW_SECRET})
-    with wire.failing(Fault(DECRYPT)):
+    with fault_proxy.failing(Fault(DECRYPT)):
         clock.passes(60)
         assert keys.get("one").value == SECRET
         admin.update(key["id"], {"active": False})
         clock.passes(60)
-        with pytest.raises(KeyDisabled):
+        with pytest.raises(KeyDisabledError):
             keys.get("one")
 
 
 def test_while_kms_is_out_of_reach_the_key_before_serves(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     admin.create("Old", service="one")
     keys.get("one")
     admin.create("New", service="one", key=NEW_SECRET)
     clock.passes(60)
 
-    with wire.failing(Fault(DECRYPT)):
+    with fault_proxy.failing(Fault(DECRYPT)):
         assert keys.get("one").value == SECRET
     clock.passes(5)
     assert keys.get("one").value == NEW_SECRET
 
 
 def test_a_replaced_secret_serves_no_longer_than_the_limit_when_the_table_goes_too(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one")
     keys.get("one")
     admin.update(key["id"], {"key": NEW_SECRET})
     clock.passes(60)
-    with wire.failing(Fault(DECRYPT)):
+    with fault_proxy.failing(Fault(DECRYPT)):
         keys.get("one")
         clock.passes(895 - 60)
-        with wire.failing(Fault(QUERY)):
+        with fault_proxy.failing(Fault(QUERY)):
             assert keys.get("one").value == SECRET
             clock.passes(6)
-            with pytest.raises(KeyStoreUnavailable):
+            with pytest.raises(KeyStoreUnavailableError):
                 keys.get("one")
 
 
 def test_one_bad_moment_delays_a_look_by_five_seconds(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     key = admin.create("Key", service="one")
     keys.get("one")
     clock.passes(60)
-    with wire.failing(Fault(QUERY)):
+    with fault_proxy.failing(Fault(QUERY)):
         keys.get("one")
     admin.update(key["id"], {"active": False})
 
     clock.passes(5)
 
-    with pytest.raises(KeyDisabled):
+    with pytest.raises(KeyDisabledError):
         keys.get("one")
 
 
 def test_the_pause_between_tries_grows_to_half_a_minute(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(60)
     tried = []
-    with wire.failing(Fault(QUERY, status=400, code="ExpiredTokenException")):
+    with fault_proxy.failing(Fault(QUERY, status=400, code="ExpiredTokenException")):
         for second in range(100):
-            wire.clear()
+            fault_proxy.clear()
             keys.get("one")
-            tried += [second] * bool(wire.calls)
+            tried += [second] * bool(fault_proxy.calls)
             clock.passes(1)
 
     assert tried == [0, 5, 15, 35, 65, 95]
@@ -644,16 +658,16 @@ def test_the_pause_between_tries_grows_to_half_a_minute(
     clock.passes(60)
     keys.get("one")
     clock.passes(60)
-    with wire.failing(Fault(QUERY, status=400, code="ExpiredTokenException")):
+    with fault_proxy.failing(Fault(QUERY, status=400, code="ExpiredTokenException")):
         keys.get("one")
         clock.passes(5)
-        wire.clear()
+        fault_proxy.clear()
         keys.get("one")
-    assert wire.counts()[QUERY] == 1, "after a look that worked the pause is short again"
+    assert fault_proxy.counts()[QUERY] == 1, "after a look that worked the pause is short again"
 
 
 def test_a_process_that_was_frozen_in_a_look_does_not_serve_what_is_long_past(
-    admin: Admin, store: Store, reader_clients: tuple[Any, Any], clock: Clock, wire: Wire
+    admin: Admin, store: Store, reader_clients: tuple[Any, Any], clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     dynamodb, kms = reader_clients
     keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=clock)
@@ -663,7 +677,7 @@ def test_a_process_that_was_frozen_in_a_look_does_not_serve_what_is_long_past(
     wakes = iter([0.0, 7200.0])
     dynamodb.meta.events.register("before-send.dynamodb.Query", lambda **_: clock.passes(next(wakes, 0)), "freeze")
     try:
-        with wire.failing(Fault(QUERY, reset=True)), pytest.raises(KeyStoreUnavailable):
+        with fault_proxy.failing(Fault(QUERY, reset=True)), pytest.raises(KeyStoreUnavailableError):
             keys.get("one")
     finally:
         dynamodb.meta.events.unregister("before-send.dynamodb.Query", unique_id="freeze")
@@ -690,12 +704,12 @@ def test_an_item_moved_in_from_another_service_is_not_served(admin: Admin, keys:
     key = admin.create("Other", service="other")
     store.put(store.item(key["id"]) | {"service": {"S": "one"}})
 
-    with pytest.raises(KeyCorrupted):
+    with pytest.raises(KeyCorruptedError):
         keys.get("one")
 
 
 def test_a_log_handler_that_reads_a_key_does_not_block(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
     admin.create("Key", service="one")
     keys.get("one")
@@ -709,7 +723,7 @@ def test_a_log_handler_that_reads_a_key_does_not_block(
     logging.getLogger("service_keys").addHandler(shipper)
     clock.passes(60)
     try:
-        with wire.failing(Fault(QUERY)), ThreadPoolExecutor(1) as pool:
+        with fault_proxy.failing(Fault(QUERY)), ThreadPoolExecutor(1) as pool:
             assert pool.submit(keys.get, "one").result(20).value == SECRET
     finally:
         logging.getLogger("service_keys").removeHandler(shipper)
@@ -723,7 +737,7 @@ def test_a_refusal_does_not_keep_what_its_first_caller_held(admin: Admin, keys: 
 
     def call() -> weakref.ref[Event]:
         event = Event()
-        with pytest.raises(KeyNotFound):
+        with pytest.raises(KeyNotFoundError):
             keys.get("one")
         return weakref.ref(event)
 
@@ -803,12 +817,12 @@ def test_two_readers_never_move_a_stamp_back(
 
 
 def test_a_late_stamp_brings_no_deleted_key_back(admin: Admin, keys: ServiceKeys, store: Store, clock: Clock) -> None:
-    from service_keys import usage
-    from service_keys.table import Table
+    from service_keys.reader import usage
+    from service_keys.store.repository import KeyRepository
 
     key = admin.create("Key", service="one")
-    table = Table(store.dynamodb, store.table)
-    (read,) = table.readable("one")
+    table = KeyRepository(store.dynamodb, store.table)
+    (read,) = table.list_for_service("one")
     admin.delete(key["id"])
 
     usage.stamp_if_due(table, read, at=clock.now)  # type: ignore[arg-type]
@@ -863,16 +877,16 @@ def test_a_stamp_that_fails_breaks_no_read_and_is_not_tried_again(
     admin: Admin,
     keys: ServiceKeys,
     clock: Clock,
-    wire: Wire,
+    fault_proxy: FaultProxy,
     caplog: pytest.LogCaptureFixture,
     fault: dict[str, Any],
 ) -> None:
     key = admin.create("Key", service="one")
-    with wire.failing(Fault(STAMP, **fault)):
+    with fault_proxy.failing(Fault(STAMP, **fault)):
         assert keys.get("one").value == SECRET
-        wire.clear()
+        fault_proxy.clear()
         assert keys.get("one").value == SECRET
-        assert wire.counts() == {}
+        assert fault_proxy.counts() == {}
     assert f"The last use of {key['id']} could not be noted" in caplog.text
 
     clock.passes(60)
@@ -890,7 +904,7 @@ def test_a_key_of_parts_reads_by_its_parts(admin: Admin, keys: ServiceKeys) -> N
 
 
 def test_the_examples_metric_filters_find_what_they_count(
-    admin: Admin, keys: ServiceKeys, clock: Clock, wire: Wire, caplog: pytest.LogCaptureFixture
+    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     example = Template.load(path=ROOT / "docs" / "examples" / "spotify_token" / "template.yaml")
     phrases = {
@@ -904,7 +918,7 @@ def test_the_examples_metric_filters_find_what_they_count(
 
     def read(*faults: Fault) -> None:
         caplog.clear()
-        with wire.failing(*faults), suppress(ServiceKeysError):
+        with fault_proxy.failing(*faults), suppress(ServiceKeysError):
             keys.get("one")
         found.append([metric for metric, phrase in phrases.items() if phrase in caplog.text])
 

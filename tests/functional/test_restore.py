@@ -10,8 +10,8 @@ from botocore.client import BaseClient
 from local.aws import CREDENTIALS
 from service_keys import ServiceKeys
 from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Store
-from tests.processes import ROOT
-from tests.wire import Wire
+from tests.support.fault_proxy import FaultProxy
+from tests.support.processes import ROOT
 
 SCRIPT = ROOT / "docs" / "examples" / "restore_keys.py"
 RESTORED = "restored"
@@ -41,10 +41,10 @@ class Restore(Protocol):
 
 
 @pytest.fixture
-def restore(monkeypatch: pytest.MonkeyPatch, wire: Wire, store: Store, restored: Store) -> Restore:
+def restore(monkeypatch: pytest.MonkeyPatch, fault_proxy: FaultProxy, store: Store, restored: Store) -> Restore:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", wire.upstreams["DynamoDB"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", fault_proxy.upstreams["DynamoDB"])
     spec = importlib.util.spec_from_file_location("restore_keys", SCRIPT)
     assert spec is not None
     assert spec.loader is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.events import rest_event
-from local.sam import EVENTS, ID, SamError, event_of
+from local.sam import EVENTS, ID, SamError, load_event
 
 if TYPE_CHECKING:
     from local.stack import LocalStack
@@ -35,7 +35,7 @@ def test_every_function_has_an_event(stack: LocalStack) -> None:
 def test_a_function_does_with_its_event_what_it_is_for(
     stack: LocalStack, store: Store, function: str, status: int
 ) -> None:
-    answer = stack.functions[function].invoke(event_of(function, stack))
+    answer = stack.functions[function].invoke(load_event(function, stack))
 
     assert answer["statusCode"] == status, answer["body"]
     if function == "ListApiKeys":
@@ -43,14 +43,14 @@ def test_a_function_does_with_its_event_what_it_is_for(
 
 
 def test_the_authorizers_event_has_a_good_token(stack: LocalStack) -> None:
-    answer = stack.functions["Authorizer"].invoke(event_of("Authorizer", stack))
+    answer = stack.functions["Authorizer"].invoke(load_event("Authorizer", stack))
 
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
 
 
 @pytest.mark.parametrize("function", STATUS)
 def test_an_event_has_every_field_that_api_gateway_sends(stack: LocalStack, store: Store, function: str) -> None:
-    event = event_of(function, stack)
+    event = load_event(function, stack)
     ours = rest_event("GET", "/", authorizer={})
 
     assert event.keys() == ours.keys()
@@ -62,4 +62,4 @@ def test_an_event_has_every_field_that_api_gateway_sends(stack: LocalStack, stor
 
 def test_a_function_that_there_is_not_is_answered_with_those_that_there_are(stack: LocalStack) -> None:
     with pytest.raises(SamError, match=r"There is no function Nope\. .* Authorizer \| CreateApiKey \| "):
-        event_of("Nope", stack)
+        load_event("Nope", stack)

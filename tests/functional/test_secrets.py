@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from service_keys import encryption
-from service_keys.errors import KeyCorrupted
-from tests.canary import CANARY, WATCH
+from service_keys.errors import KeyCorruptedError
+from service_keys.store import encryption
 from tests.conftest import Logged
 from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
-from tests.wire import Fault, Wire
+from tests.support.canary import CANARY, LEAKS
+from tests.support.fault_proxy import Fault, FaultProxy
 
 MARKED = f"sk-marked-made-up-{CANARY}-0123456789"
 REPLACED = f"sk-marked-made-up-{CANARY}-replaced00"
@@ -46,7 +46,7 @@ def test_a_ciphertext_decrypts_under_its_own_item_alone(admin: Admin, store: Sto
     ciphertext = store.item(one["id"])["ciphertext"]["B"]
 
     assert encryption.decrypt(store.kms, ciphertext, key_id=one["id"]).reveal() == MARKED
-    with pytest.raises(KeyCorrupted, match="another key's"):
+    with pytest.raises(KeyCorruptedError, match="another key's"):
         encryption.decrypt(store.kms, ciphertext, key_id=other["id"])
 
 
@@ -54,7 +54,7 @@ def test_a_damaged_ciphertext_does_not_decrypt(admin: Admin, store: Store) -> No
     key = admin.create(key=MARKED)
     ciphertext = store.item(key["id"])["ciphertext"]["B"]
 
-    with pytest.raises(KeyCorrupted, match="damaged"):
+    with pytest.raises(KeyCorruptedError, match="damaged"):
         encryption.decrypt(store.kms, ciphertext[:-1] + bytes([ciphertext[-1] ^ 1]), key_id=key["id"])
 
 
@@ -63,7 +63,7 @@ def test_a_ciphertext_of_something_else_is_no_key(store: Store) -> None:
     context = encryption.encryption_context(key_id)
     made = store.kms.encrypt(KeyId=store.kms_key, Plaintext=f'["{MARKED}"]'.encode(), EncryptionContext=context)
 
-    with pytest.raises(KeyCorrupted, match="is not a key") as refused:
+    with pytest.raises(KeyCorruptedError, match="is not a key") as refused:
         encryption.decrypt(store.kms, made["CiphertextBlob"], key_id=key_id)
 
     assert refused.value.__context__ is None, "the error of the JSON parser holds the plaintext"
@@ -71,10 +71,10 @@ def test_a_ciphertext_of_something_else_is_no_key(store: Store) -> None:
     assert MARKED not in "".join(report.format())
 
 
-def test_the_encryption_context_names_the_service_and_the_key(admin: Admin, wire: Wire) -> None:
+def test_the_encryption_context_names_the_service_and_the_key(admin: Admin, fault_proxy: FaultProxy) -> None:
     key = admin.create("OpenAI", key=MARKED)
 
-    (call,) = (call for call in wire.calls if call.operation == "KMS.Encrypt")
+    (call,) = (call for call in fault_proxy.calls if call.operation == "KMS.Encrypt")
 
     assert call.request["EncryptionContext"] == {"service": "openai", "id": key["id"]}
 
@@ -111,9 +111,9 @@ def test_no_refusal_repeats_the_key(admin: Admin, logged: Logged, body: Any) -> 
     ],
     ids=lambda fault: f"{fault.operation} {fault.code}",
 )
-def test_no_failure_repeats_the_key(admin: Admin, wire: Wire, logged: Logged, fault: Fault) -> None:
+def test_no_failure_repeats_the_key(admin: Admin, fault_proxy: FaultProxy, logged: Logged, fault: Fault) -> None:
     key = admin.create("First", key=f"another-made-up-{CANARY}")
-    with wire.failing(fault):
+    with fault_proxy.failing(fault):
         answers = [
             admin.send("POST", COLLECTION, {"name": "OpenAI", "key": MARKED}),
             admin.update(key["id"], {"key": MARKED}),
@@ -122,7 +122,7 @@ def test_no_failure_repeats_the_key(admin: Admin, wire: Wire, logged: Logged, fa
     assert {answer.status for answer in answers} & {500, 503}
     if fault.body:
         # As KMS and DynamoDB might: the error holds it then, and nothing else.
-        WATCH.expect("an error in a handler")
+        LEAKS.expect("an error in a handler")
     assert not [mark for mark in MARKS if mark in shown([answer.text for answer in answers]) + shown(logged())]
 
 

@@ -9,13 +9,13 @@ import jwt
 import pytest
 import requests
 
-from local.aws import isolated
-from local.functions import loaded
+from local.aws import sandboxed_environment
+from local.functions import load_functions
 from local.gateway import Gateway, Request
 from local.issuer import AUDIENCE, ISSUER
 from local.stack import LocalStack, local_stack
 from tests.functional.conftest import COLLECTION, policies_of
-from tests.wire import Wire
+from tests.support.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,17 +56,17 @@ def test_nobody_else_is(secret_stack: LocalStack, capsys: pytest.CaptureFixture[
 
 def test_the_authorizer_may_read_the_parameter_and_nothing_else(secret_stack: LocalStack) -> None:
     headers = [("Authorization", f"Bearer {signed(JWT_SECRET)}")]
-    with Wire() as wire:
+    with FaultProxy() as wire:
         wire.upstreams = {"SSM": secret_stack.endpoint_url}
         wire.policies = policies_of(secret_stack)
         template = secret_stack.template.with_parameters({"AwsEndpointUrl": wire.url})
-        with loaded([template.functions()["Authorizer"]], isolated({})) as fresh:
+        with load_functions([template.functions()["Authorizer"]], sandboxed_environment({})) as fresh:
             answer = Gateway(template, {**secret_stack.functions, **fresh}).handle(
                 Request("GET", COLLECTION, headers=headers)
             )
 
     assert answer.status == 200
-    assert wire.refused == []
+    assert wire.denials == []
     (grant,) = wire.policies.of_principal("Authorizer")
     assert (grant.action, grant.conditions) == ("ssm:GetParameter", ())
     assert {access.resource for access in wire.used[grant]} == set(grant.resources)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service_keys import encryption
-from tests.canary import CANARY
+from service_keys.store import encryption
 from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
-from tests.wire import Wire
+from tests.support.canary import CANARY
+from tests.support.fault_proxy import FaultProxy
 
 NEW_SECRET = f"another-made-up-{CANARY}-9876"
 
@@ -89,16 +89,16 @@ def test_last_used_survives_a_change(admin: Admin, store: Store) -> None:
         assert admin.update(key["id"], changes).data["lastUsed"] == "2026-01-01T00:00:00.000Z"
 
 
-def test_a_change_takes_one_read_and_one_write(admin: Admin, wire: Wire) -> None:
+def test_a_change_takes_one_read_and_one_write(admin: Admin, fault_proxy: FaultProxy) -> None:
     key = admin.create()
-    wire.clear()
+    fault_proxy.clear()
 
     admin.update(key["id"], {"active": False})
-    assert wire.counts() == {"DynamoDB.GetItem": 1, "DynamoDB.TransactWriteItems": 1}
+    assert fault_proxy.counts() == {"DynamoDB.GetItem": 1, "DynamoDB.TransactWriteItems": 1}
 
-    wire.clear()
+    fault_proxy.clear()
     admin.update(key["id"], {"key": NEW_SECRET})
-    assert wire.counts() == {"KMS.Encrypt": 1, "DynamoDB.GetItem": 1, "DynamoDB.TransactWriteItems": 1}
+    assert fault_proxy.counts() == {"KMS.Encrypt": 1, "DynamoDB.GetItem": 1, "DynamoDB.TransactWriteItems": 1}
 
 
 # --- names ----------------------------------------------------------------------------------------------------------

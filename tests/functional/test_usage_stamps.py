@@ -11,26 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service_keys import ServiceKeys, naming
-from service_keys.models import CLOCK_SKEW_MS, ReadableKey
-from service_keys.table import Table
+from service_keys import ServiceKeys
+from service_keys.core.ids import new_id
+from service_keys.core.models import CLOCK_SKEW_MS, EncryptedKey
+from service_keys.core.timestamps import format_timestamp
+from service_keys.store.repository import KeyRepository
 from tests.functional.conftest import SECRET, Admin, ClientsOf, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Logged
-    from tests.wire import Wire
+    from tests.support.fault_proxy import FaultProxy
 
 NOW = datetime.now(UTC).timestamp()
 NOW_MS = int(NOW * 1000)
-TRUE_STAMP = naming.timestamp(NOW_MS)
+TRUE_STAMP = format_timestamp(NOW_MS)
 LARGE = "9" * 380_000
 LAMBDA_RESPONSE_MAX_BYTES = 6 * 1024 * 1024
 FALSE_STAMPS: dict[str, dict[str, Any]] = {
     "year 9999": {"S": "9999-12-31T23:59:59.999Z"},
-    "tomorrow": {"S": naming.timestamp(NOW_MS + 86_400_000)},
-    "beyond the clock skew": {"S": naming.timestamp(NOW_MS + CLOCK_SKEW_MS + 3_600_000)},
+    "tomorrow": {"S": format_timestamp(NOW_MS + 86_400_000)},
+    "beyond the clock skew": {"S": format_timestamp(NOW_MS + CLOCK_SKEW_MS + 3_600_000)},
     "empty": {"S": ""},
     "letters": {"S": "zzz"},
     "capital letter": {"S": "A"},
@@ -93,7 +95,7 @@ def stubs(service: str, number: int, value: str = TRUE_STAMP) -> Iterator[dict[s
     """Yield items with only a usage stamp, whose ids sort before and after those of keys."""
     for index in range(number):
         at_ms = NOW_MS + (index - number // 2) * 1000
-        key_id = naming.new_id(service, at_ms=at_ms, random_bits=1)
+        key_id = new_id(service, at_ms=at_ms, random_bits=1)
         yield {"service": {"S": service}, "id": {"S": key_id}, "lastUsed": {"S": value}}
 
 
@@ -128,17 +130,17 @@ def test_an_update_removes_a_false_stamp(admin: Admin, store: Store, value: dict
 
 @pytest.mark.parametrize("ahead_ms", [0, 1000, CLOCK_SKEW_MS - 60_000])
 def test_a_stamp_within_the_clock_skew_stays(
-    admin: Admin, store: Store, keys: ServiceKeys, wire: Wire, ahead_ms: int
+    admin: Admin, store: Store, keys: ServiceKeys, fault_proxy: FaultProxy, ahead_ms: int
 ) -> None:
     """Take it for that of a reader whose clock is ahead, and do not move it back."""
     key = admin.create(service="one")
-    ahead = naming.timestamp(NOW_MS + ahead_ms)
+    ahead = format_timestamp(NOW_MS + ahead_ms)
     set_last_used(store, key["id"], {"S": ahead})
-    wire.clear()
+    fault_proxy.clear()
 
     keys.get("one")
 
-    assert "DynamoDB.UpdateItem" not in wire.counts()
+    assert "DynamoDB.UpdateItem" not in fault_proxy.counts()
     assert admin.get(key["id"]).data["lastUsed"] == ahead
 
 
@@ -148,14 +150,14 @@ def test_a_delayed_stamp_does_not_move_a_later_one_back(admin: Admin, store: Sto
     """Replace only the false stamp that was read: another reader may have replaced it during the delay."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], value)
-    table = Table(store.dynamodb, store.table)
-    (read,) = table.readable("one")
-    assert isinstance(read, ReadableKey)
-    later = naming.timestamp(NOW_MS + 3_600_000)
+    table = KeyRepository(store.dynamodb, store.table)
+    (read,) = table.list_for_service("one")
+    assert isinstance(read, EncryptedKey)
+    later = format_timestamp(NOW_MS + 3_600_000)
     set_last_used(store, key["id"], {"S": later})
 
-    earlier = naming.timestamp(NOW_MS - 60_000)
-    table.stamp(key["id"], used_at=TRUE_STAMP, unless_since=earlier, false_stamp=read.last_used)
+    earlier = format_timestamp(NOW_MS - 60_000)
+    table.stamp_usage(key["id"], used_at=TRUE_STAMP, if_older_than=earlier, false_stamp=read.last_used)
 
     assert store.item(key["id"])["lastUsed"] == {"S": later}
 
@@ -164,10 +166,10 @@ def test_a_false_stamp_brings_no_deleted_key_back(admin: Admin, store: Store) ->
     """Write nothing where the item is gone, although it was read before."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], {"S": "zzz"})
-    table = Table(store.dynamodb, store.table)
+    table = KeyRepository(store.dynamodb, store.table)
     admin.delete(key["id"])
 
-    table.stamp(key["id"], used_at=TRUE_STAMP, unless_since=TRUE_STAMP, false_stamp="zzz")
+    table.stamp_usage(key["id"], used_at=TRUE_STAMP, if_older_than=TRUE_STAMP, false_stamp="zzz")
 
     assert store.items() == []
 
@@ -176,22 +178,24 @@ def test_a_false_stamp_brings_no_deleted_key_back(admin: Admin, store: Store) ->
 
 
 @pytest.mark.parametrize("query", [{}, {"service": "one"}, {"active": "true"}, {"service": "one", "active": "true"}])
-def test_large_stamps_do_not_enlarge_a_list(admin: Admin, store: Store, wire: Wire, query: dict[str, str]) -> None:
+def test_large_stamps_do_not_enlarge_a_list(
+    admin: Admin, store: Store, fault_proxy: FaultProxy, query: dict[str, str]
+) -> None:
     """Answer in little, with one call for each megabyte that DynamoDB reads."""
     key = admin.create("Key 0", service="one")
     template = store.item(key["id"])
     for number in range(1, 18):
-        key_id = naming.new_id("one", at_ms=NOW_MS + number, random_bits=1)
-        created = {"S": naming.timestamp(NOW_MS + number)}
+        key_id = new_id("one", at_ms=NOW_MS + number, random_bits=1)
+        created = {"S": format_timestamp(NOW_MS + number)}
         store.put(template | {"id": {"S": key_id}, "createdAt": created, "lastUsed": {"S": LARGE}})
     set_last_used(store, key["id"], {"S": LARGE})
-    wire.clear()
+    fault_proxy.clear()
 
     answer = admin.listing(**query, limit="100")
 
     assert len(answer.data) == 18
     assert len(answer.text) < 18 * 1000 < LAMBDA_RESPONSE_MAX_BYTES
-    assert wire.counts()["DynamoDB.Query"] <= 18 * 380 // 1000 + 3
+    assert fault_proxy.counts()["DynamoDB.Query"] <= 18 * 380 // 1000 + 3
 
 
 def test_a_large_stamp_leaves_room_for_changes(admin: Admin, store: Store) -> None:
@@ -207,7 +211,7 @@ def test_a_large_stamp_leaves_room_for_changes(admin: Admin, store: Store) -> No
     assert (answer.status, answer.data["active"], answer.data["lastUsed"]) == (200, False, None)
 
 
-def test_stubs_cost_a_list_one_more_call(admin: Admin, store: Store, wire: Wire) -> None:
+def test_stubs_cost_a_list_one_more_call(admin: Admin, store: Store, fault_proxy: FaultProxy) -> None:
     """Show the keys among items with only a usage stamp, and no others."""
     store.put_all(list(stubs("one", 250)))
     keys = [admin.create(f"Key {number}", service="one") for number in range(3)][::-1]
@@ -218,12 +222,12 @@ def test_stubs_cost_a_list_one_more_call(admin: Admin, store: Store, wire: Wire)
         ({"active": "false"}, []),
     ]
     for filtered, expected in (*filters, ({"verification": "none"}, keys)):
-        wire.clear()
+        fault_proxy.clear()
         assert admin.listing(service="one", **filtered).data == expected
-        assert wire.counts() == {"DynamoDB.Query": 2}
-        wire.clear()
+        assert fault_proxy.counts() == {"DynamoDB.Query": 2}
+        fault_proxy.clear()
         assert admin.listing(**filtered).data == expected
-        assert wire.counts() == {"DynamoDB.Query": 1}
+        assert fault_proxy.counts() == {"DynamoDB.Query": 1}
 
 
 def test_pages_are_whole_among_stubs(admin: Admin, store: Store) -> None:
@@ -236,24 +240,24 @@ def test_pages_are_whole_among_stubs(admin: Admin, store: Store) -> None:
     assert pages == [ids[:2], ids[2:4], ids[4:]]
 
 
-def test_stubs_cost_a_reader_no_call(admin: Admin, store: Store, keys: ServiceKeys, wire: Wire) -> None:
+def test_stubs_cost_a_reader_no_call(admin: Admin, store: Store, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
     """Find the key with the one Query that it takes without them."""
     store.put_all(list(stubs("one", 250)))
     key = admin.create(service="one")
-    wire.clear()
+    fault_proxy.clear()
 
     assert keys.get("one").id == key["id"]
-    assert wire.counts() == {"DynamoDB.Query": 1, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
+    assert fault_proxy.counts() == {"DynamoDB.Query": 1, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
 
 
-def test_an_ordinary_list_reads_no_more_than_its_page(admin: Admin, wire: Wire) -> None:
+def test_an_ordinary_list_reads_no_more_than_its_page(admin: Admin, fault_proxy: FaultProxy) -> None:
     """Ask for one key more than the page holds, once."""
     for number in range(4):
         admin.create(f"Key {number}", service="one")
     for query in ({}, {"service": "one"}):
-        wire.clear()
+        fault_proxy.clear()
         assert len(admin.listing(**query, limit="2").data) == 2
-        (call,) = wire.calls
+        (call,) = fault_proxy.calls
         assert call.request["Limit"] == 3
 
 

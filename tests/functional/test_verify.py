@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service_keys import encryption, verification
-from service_keys.material import KeyMaterial
-from tests.canary import CANARY
+from service_keys.admin import service_probe
+from service_keys.core.secret_value import SecretValue
+from service_keys.store import encryption
 from tests.functional.conftest import SPOTIFY_KEY, Admin, Store
-from tests.slow import with_slow
+from tests.support.canary import CANARY
+from tests.support.slow import with_slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.providers import FakeProviders
+    from local.fake_services import FakeServices
     from tests.conftest import Logged
-    from tests.wire import Wire
+    from tests.support.fault_proxy import FaultProxy
 
 OPENAI_KEY = f"sk-marked-made-up-{CANARY}-0123456789"
 ANTHROPIC_KEY = f"sk-ant-marked-made-up-{CANARY}-0123456789"
@@ -31,11 +32,11 @@ SECRETS = (OPENAI_KEY, ANTHROPIC_KEY, *SPOTIFY_KEY.values())
 
 
 @pytest.fixture(autouse=True)
-def providers_at_rest(providers: FakeProviders) -> Iterator[None]:
-    providers.chosen = dict.fromkeys(providers.chosen, "valid")
-    providers.requests.clear()
+def fake_services_at_rest(fake_services: FakeServices) -> Iterator[None]:
+    fake_services.chosen = dict.fromkeys(fake_services.chosen, "valid")
+    fake_services.requests.clear()
     yield
-    providers.before_answer = lambda: None
+    fake_services.before_answer = lambda: None
 
 
 def stored(admin: Admin, service: str, **fields: Any) -> str:
@@ -89,17 +90,17 @@ SLOW = ("hang", "drip")
 def test_every_answer_is_judged_and_none_is_repeated(
     stack: Any,
     store: Store,
-    providers: FakeProviders,
+    fake_services: FakeServices,
     logged: Logged,
     monkeypatch: pytest.MonkeyPatch,
     service: str,
     answer: str,
 ) -> None:
     if answer in SLOW:
-        monkeypatch.setattr(verification, "DEADLINE", 0.5)
+        monkeypatch.setattr(service_probe, "DEADLINE", 0.5)
     admin = Admin(stack)
     key_id = stored(admin, service)
-    providers.chosen[service] = answer
+    fake_services.chosen[service] = answer
     begun = time.monotonic()
 
     verified = admin.verify(key_id)
@@ -111,7 +112,7 @@ def test_every_answer_is_judged_and_none_is_repeated(
     assert time.monotonic() - begun < stack.functions["VerifyApiKey"].definition.timeout
     shown = verified.text + json.dumps(logged()) + str(store.items())
     assert not [secret for secret in (*SECRETS, "Incorrect API key", "made-up-id") if secret in shown]
-    assert not [path for _, path, _ in providers.requests if "elsewhere" in path], "no redirect is followed"
+    assert not [path for _, path, _ in fake_services.requests if "elsewhere" in path], "no redirect is followed"
 
 
 SPECIAL = [
@@ -125,11 +126,11 @@ SPECIAL = [
 
 @pytest.mark.parametrize(("service", "answer", "status", "words"), SPECIAL)
 def test_a_statement_about_something_else_rejects_no_key(
-    admin: Admin, providers: FakeProviders, service: str, answer: str, status: str, words: str
+    admin: Admin, fake_services: FakeServices, service: str, answer: str, status: str, words: str
 ) -> None:
     """Reject a key for the service's statement on the key, and for none on its permissions or its account's money."""
     key_id = stored(admin, service)
-    providers.chosen[service] = answer
+    fake_services.chosen[service] = answer
 
     result = admin.verify(key_id).data["verification"]
 
@@ -137,30 +138,30 @@ def test_a_statement_about_something_else_rejects_no_key(
     assert words in result["detail"]
 
 
-def test_a_region_that_is_not_served_says_nothing_of_the_key(admin: Admin, providers: FakeProviders) -> None:
+def test_a_region_that_is_not_served_says_nothing_of_the_key(admin: Admin, fake_services: FakeServices) -> None:
     key_id = stored(admin, "openai")
-    providers.chosen["openai"] = "elsewhere"
+    fake_services.chosen["openai"] = "elsewhere"
 
     assert admin.verify(key_id).data["verification"]["status"] == "inconclusive"
 
 
-def test_a_quota_is_told_from_a_rate(admin: Admin, providers: FakeProviders) -> None:
+def test_a_quota_is_told_from_a_rate(admin: Admin, fake_services: FakeServices) -> None:
     key_id = stored(admin, "openai")
     details = []
     for answer in ("quota", "rate-limited"):
-        providers.chosen["openai"] = answer
+        fake_services.chosen["openai"] = answer
         details.append(admin.verify(key_id).data["verification"]["detail"])
 
     assert "quota" in details[0]
     assert "rate" in details[1]
 
 
-def test_the_service_is_asked_as_it_documents(admin: Admin, providers: FakeProviders) -> None:
+def test_the_service_is_asked_as_it_documents(admin: Admin, fake_services: FakeServices) -> None:
     parts = {"apiKey": OPENAI_KEY, "organization": "org-made-up", "project": "proj-made-up"}
     for key_id in (stored(admin, "spotify"), admin.create("OpenAI", key=parts)["id"], stored(admin, "anthropic")):
         admin.verify(key_id)
 
-    (spotify, openai, anthropic) = providers.requests
+    (spotify, openai, anthropic) = fake_services.requests
     assert anthropic[:2] == ("GET", "/anthropic/v1/models")
     assert anthropic[2]["x-api-key"] == ANTHROPIC_KEY
     assert anthropic[2]["anthropic-version"] == "2023-06-01"
@@ -172,14 +173,14 @@ def test_the_service_is_asked_as_it_documents(admin: Admin, providers: FakeProvi
     assert list(sent.values()) == [f"Bearer {OPENAI_KEY}", "org-made-up", "proj-made-up"]
 
 
-def test_checking_takes_one_decryption_and_writes_the_result_alone(admin: Admin, wire: Wire) -> None:
+def test_checking_takes_one_decryption_and_writes_the_result_alone(admin: Admin, fault_proxy: FaultProxy) -> None:
     key_id = stored(admin, "openai")
-    wire.clear()
+    fault_proxy.clear()
 
     admin.verify(key_id)
 
-    assert wire.counts() == {"DynamoDB.GetItem": 3, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
-    (write,) = (call.request for call in wire.calls if call.operation == "DynamoDB.UpdateItem")
+    assert fault_proxy.counts() == {"DynamoDB.GetItem": 3, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
+    (write,) = (call.request for call in fault_proxy.calls if call.operation == "DynamoDB.UpdateItem")
     assert write["UpdateExpression"] == "SET verification = :result"
 
 
@@ -187,22 +188,22 @@ def test_an_inactive_key_can_be_checked(admin: Admin) -> None:
     assert admin.verify(stored(admin, "openai", active=False)).data["verification"]["status"] == "valid"
 
 
-def test_a_service_that_is_not_known_cannot_be_asked(admin: Admin, wire: Wire) -> None:
+def test_a_service_that_is_not_known_cannot_be_asked(admin: Admin, fault_proxy: FaultProxy) -> None:
     key = admin.create("Last.fm", service="lastfm")
-    wire.clear()
+    fault_proxy.clear()
 
     answer = admin.verify(key["id"])
 
     assert (answer.status, answer.code) == (400, "VERIFICATION_NOT_SUPPORTED")
     assert "spotify, openai, anthropic" in answer.body["error"]["message"]
-    assert wire.counts() == {"DynamoDB.GetItem": 1}
+    assert fault_proxy.counts() == {"DynamoDB.GetItem": 1}
     assert admin.get(key["id"]).data["verification"] is None
 
 
 @pytest.mark.parametrize("key_id", ["openai.0123456789ab", "nonsense"])
-def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, providers: FakeProviders, key_id: str) -> None:
+def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, fake_services: FakeServices, key_id: str) -> None:
     assert admin.verify(key_id).code == "API_KEY_NOT_FOUND"
-    assert providers.requests == []
+    assert fake_services.requests == []
 
 
 @pytest.mark.parametrize(
@@ -210,21 +211,21 @@ def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, providers: Fake
 )
 @pytest.mark.parametrize("service", KEYS)
 def test_a_key_stored_before_its_service_was_known_is_not_sent_in_a_shape_nobody_checked(
-    admin: Admin, store: Store, providers: FakeProviders, logged: Logged, capfd: Any, service: str, key: Any
+    admin: Admin, store: Store, fake_services: FakeServices, logged: Logged, capfd: Any, service: str, key: Any
 ) -> None:
     key_id = stored(admin, service)
-    ciphertext = encryption.encrypt(store.kms, store.kms_key, KeyMaterial(key), key_id=key_id)
+    ciphertext = encryption.encrypt(store.kms, store.kms_key, SecretValue(key), key_id=key_id)
     store.put(store.item(key_id) | {"ciphertext": {"B": ciphertext}})
 
     answer = admin.verify(key_id)
 
     assert answer.data["verification"]["status"] == "inconclusive"
     assert "Store it again" in answer.data["verification"]["detail"]
-    assert providers.requests == []
+    assert fake_services.requests == []
     assert "marked" not in answer.text + json.dumps(logged()) + "".join(capfd.readouterr())
 
 
-def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, providers: FakeProviders) -> None:
+def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, fake_services: FakeServices) -> None:
     key_id = stored(admin, "openai")
     item = store.item(key_id)
     store.put(item | {"ciphertext": {"B": b"not a ciphertext"}})
@@ -233,16 +234,16 @@ def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, provider
     store.put(item)
 
     assert admin.verify(key_id).status == 500
-    assert providers.requests == []
+    assert fake_services.requests == []
 
 
 # --- what happens meanwhile -----------------------------------------------------------------------------------------
 
 
-def test_the_result_of_an_old_secret_is_not_written_onto_a_new_one(admin: Admin, providers: FakeProviders) -> None:
+def test_the_result_of_an_old_secret_is_not_written_onto_a_new_one(admin: Admin, fake_services: FakeServices) -> None:
     key_id = stored(admin, "openai")
-    providers.chosen["openai"] = "wrong"
-    providers.before_answer = lambda: admin.update(key_id, {"key": f"sk-made-up-{CANARY}-replacement"})  # type: ignore[assignment]
+    fake_services.chosen["openai"] = "wrong"
+    fake_services.before_answer = lambda: admin.update(key_id, {"key": f"sk-made-up-{CANARY}-replacement"})  # type: ignore[assignment]
 
     answer = admin.verify(key_id)
 
@@ -251,24 +252,26 @@ def test_the_result_of_an_old_secret_is_not_written_onto_a_new_one(admin: Admin,
     assert admin.get(key_id).data["verification"] is None
 
 
-def test_another_change_meanwhile_is_kept(admin: Admin, providers: FakeProviders) -> None:
+def test_another_change_meanwhile_is_kept(admin: Admin, fake_services: FakeServices) -> None:
     key_id = stored(admin, "openai")
-    providers.before_answer = lambda: admin.update(key_id, {"active": False})  # type: ignore[assignment]
+    fake_services.before_answer = lambda: admin.update(key_id, {"active": False})  # type: ignore[assignment]
 
     after = admin.verify(key_id).data
 
     assert (after["active"], after["version"], after["verification"]["status"]) == (False, 2, "valid")
 
 
-def test_a_key_that_is_deleted_meanwhile_stays_deleted(admin: Admin, providers: FakeProviders, store: Store) -> None:
+def test_a_key_that_is_deleted_meanwhile_stays_deleted(admin: Admin, fake_services: FakeServices, store: Store) -> None:
     key_id = stored(admin, "openai")
-    providers.before_answer = lambda: admin.delete(key_id)  # type: ignore[assignment]
+    fake_services.before_answer = lambda: admin.delete(key_id)  # type: ignore[assignment]
 
     assert admin.verify(key_id).code == "API_KEY_NOT_FOUND"
     assert store.items() == []
 
 
-def test_of_two_checks_at_once_the_later_ones_result_stays(stack: Any, store: Store, providers: FakeProviders) -> None:
+def test_of_two_checks_at_once_the_later_ones_result_stays(
+    stack: Any, store: Store, fake_services: FakeServices
+) -> None:
     admin = Admin(stack)
     key_id = stored(admin, "openai")
     first_asks, second_is_done = Event(), Event()
@@ -278,7 +281,7 @@ def test_of_two_checks_at_once_the_later_ones_result_stays(stack: Any, store: St
             first_asks.set()
             second_is_done.wait(10)
 
-    providers.before_answer = hold_the_first
+    fake_services.before_answer = hold_the_first
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(admin.verify, key_id)
         first_asks.wait(10)
@@ -311,10 +314,10 @@ def test_replacing_the_key_clears_the_result(admin: Admin) -> None:
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_can_be_narrowed_to_a_result(admin: Admin, providers: FakeProviders) -> None:
+def test_a_list_can_be_narrowed_to_a_result(admin: Admin, fake_services: FakeServices) -> None:
     names = {"valid": "Good", "wrong": "Bad", "failing": "Unclear"}
     for answer, name in names.items():
-        providers.chosen["openai"] = answer
+        fake_services.chosen["openai"] = answer
         key = admin.create(name, service="openai", key=OPENAI_KEY, active=answer != "wrong")
         admin.verify(key["id"])
     admin.create("Unchecked", service="openai", key=OPENAI_KEY)

@@ -10,7 +10,7 @@ import pytest
 
 from local import template as translation
 from local.template import Template, TemplateError
-from service_keys.api import ERRORS, INTERNAL
+from service_keys.admin.endpoint import INTERNAL_ERROR, STATUS_BY_ERROR
 from tests.template.conftest import DEPLOYMENT
 
 COLLECTION = "/api/v1/admin/api-keys"
@@ -83,7 +83,7 @@ def test_api_gateways_own_errors_carry_our_body(template: Template, kind: str, s
     assert body["error"].keys() == {"code", "message"}
     assert body["error"]["code"] == code
     assert body["requestId"] == "$context.requestId"
-    ours = {ours: status for status, ours in (*ERRORS.values(), INTERNAL)}
+    ours = {ours: status for status, ours in (*STATUS_BY_ERROR.values(), INTERNAL_ERROR)}
     assert status is None or ours.get(code, status) == status
 
 
@@ -102,7 +102,7 @@ def test_every_gateway_response_can_be_read_by_the_admin_interface_and_is_never_
 def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) -> None:
     for logging in ("false", "true"):
         given = Template.load(DEPLOYMENT | {"AccessLogging": logging}, template.references)
-        stage = given.only("AWS::ApiGateway::Stage")
+        stage = given.single_resource("AWS::ApiGateway::Stage")
         (settings,) = given.property(stage, "MethodSettings")
         assert "MetricsEnabled" not in settings, "billed for each method, and no alarm or widget shows it"
         assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
@@ -275,7 +275,7 @@ def test_every_deployment_reaches_the_stage(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_api_takes_no_tls_before_1_2(template: Template) -> None:
     """The policy is one that the service knows, with TLS 1.2 as the least; such a policy needs an access mode."""
     known: Any = botocore.session.Session().get_service_model("apigateway")
-    api = template.only("AWS::ApiGateway::RestApi")
+    api = template.single_resource("AWS::ApiGateway::RestApi")
     policy, mode = template.property(api, "SecurityPolicy"), template.property(api, "EndpointAccessMode")
 
     assert policy in known.shape_for("SecurityPolicy").enum

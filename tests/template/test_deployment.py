@@ -15,7 +15,7 @@ from moto import mock_aws
 from moto.apigateway.models import RestAPI, apigateway_backends
 
 from local.aws import CREDENTIALS
-from local.retained import retained
+from local.retained import retained_resources_template
 from local.template import REGION, Template
 from tests.template.conftest import DEPLOYMENT
 
@@ -129,7 +129,7 @@ def test_cloudformation_takes_the_stack(options: dict[str, str]) -> None:
 
 
 def test_what_is_retained_can_be_imported_into_a_new_stack(template: Template) -> None:
-    minimal = retained(template.cloudformation)
+    minimal = retained_resources_template(template.cloudformation)
 
     assert set(minimal["Resources"]) == {"ApiKeysTable", "EncryptionKey"}
     # An import that is rolled back must not take a key with it that earlier ciphertexts need.
@@ -177,4 +177,4 @@ def test_tracing_costs_no_permission_while_it_is_off(template: Template) -> None
         for name in given.functions():
             assert (given.property(name, "TracingConfig") is not None) == traced
             assert ("xray:Put" in json.dumps(given.property(f"{name}Role", "Policies"))) == traced
-        assert given.property(given.only("AWS::ApiGateway::Stage"), "TracingEnabled") == traced
+        assert given.property(given.single_resource("AWS::ApiGateway::Stage"), "TracingEnabled") == traced

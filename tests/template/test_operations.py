@@ -22,7 +22,7 @@ ALARM = "AWS::CloudWatch::Alarm"
 def counted_in(template: Template) -> set[str]:
     """The metrics that something counts: a function, or a metric filter of the stack or of a consumer."""
     sources = [path.read_text() for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*.py")]
-    by_functions = {name for source in sources for name in re.findall(r'\b(?:_count|counted)\(\s*"(\w+)"', source)}
+    by_functions = {name for source in sources for name in re.findall(r'\b(?:_count|count_metric)\(\s*"(\w+)"', source)}
     consumer = Template.load(path=EXAMPLE)
     filters = [*template.resources("AWS::Logs::MetricFilter"), *consumer.resources("AWS::Logs::MetricFilter")]
     by_filters = {change["MetricName"] for _, body in filters for change in body["MetricTransformations"]}
@@ -57,11 +57,11 @@ QUIET, LOUD = (1, 1, 0), (0, 0, 1)
 @pytest.mark.parametrize(
     ("name", "statistic", "metrics", "quiet", "loud"),
     [
-        ("ApiFailsAlarm", "Sum", {("AWS/ApiGateway", "5XXError")}, QUIET, LOUD),
-        ("ApiIsSlowAlarm", "p99", {("AWS/ApiGateway", "Latency")}, (5001, 5000, 5001), (5001, 5001, 5001)),
-        ("AuthorizerFailsAlarm", "Sum", {(NAMESPACE, "AuthorizerErrors")}, QUIET, LOUD),
+        ("Api5xxAlarm", "Sum", {("AWS/ApiGateway", "5XXError")}, QUIET, LOUD),
+        ("ApiLatencyP99Alarm", "p99", {("AWS/ApiGateway", "Latency")}, (5001, 5000, 5001), (5001, 5001, 5001)),
+        ("AuthorizerErrorsAlarm", "Sum", {(NAMESPACE, "AuthorizerErrors")}, QUIET, LOUD),
         (
-            "ThrottledAlarm",
+            "ThrottlesAlarm",
             "Sum",
             {("AWS/Lambda", "Throttles")},
             QUIET,
@@ -76,13 +76,13 @@ QUIET, LOUD = (1, 1, 0), (0, 0, 1)
         ),
         ("AccessDeniedAlarm", "Sum", {(NAMESPACE, "AccessDenied")}, QUIET, LOUD),
         (
-            "ReadersOutOfReachAlarm",
+            "ConsumerReadFailuresAlarm",
             "Sum",
             {(NAMESPACE, "StoreUnavailable"), (NAMESPACE, "ReaderAccessDenied")},
             QUIET,
             LOUD,
         ),
-        ("DynamoDbFailsAlarm", "Sum", {("AWS/DynamoDB", "SystemErrors")}, (1, 0, 0), (1, 0, 1)),
+        ("DynamoDbSystemErrorsAlarm", "Sum", {("AWS/DynamoDB", "SystemErrors")}, (1, 0, 0), (1, 0, 1)),
     ],
 )
 def test_an_alarm_goes_off_when_it_should(
@@ -129,21 +129,22 @@ def test_alarms_watch_this_stack_by_the_dimensions_that_are_counted(template: Te
 
     stack = template.functions()["Authorizer"].environment["POWERTOOLS_SERVICE_NAME"]
     table = template.references["ApiKeysTable"]
-    stage = template.property(template.only("AWS::ApiGateway::Stage"), "StageName")
-    for name in ("ApiFailsAlarm", "ApiIsSlowAlarm"):
+    stage = template.property(template.single_resource("AWS::ApiGateway::Stage"), "StageName")
+    for name in ("Api5xxAlarm", "ApiLatencyP99Alarm"):
         assert watched(name) == [{"ApiName": stack, "Stage": stage}]
-    # Counted by metric filters, which know no dimension; and by `service_keys.observability.counted`, which does.
-    assert watched("AuthorizerFailsAlarm") == [{}]
-    assert watched("ReadersOutOfReachAlarm") == [{}, {}]
+    # Counted by metric filters, which know no dimension; and by `service_keys.admin.observability.count_metric`, which
+    # does.
+    assert watched("AuthorizerErrorsAlarm") == [{}]
+    assert watched("ConsumerReadFailuresAlarm") == [{}, {}]
     assert watched("AccessDeniedAlarm") == [{"service": stack}]
     functions = [{"FunctionName": name} for name in sorted(template.functions())]
-    assert sorted(watched("ThrottledAlarm"), key=str) == functions
+    assert sorted(watched("ThrottlesAlarm"), key=str) == functions
     (index,) = template.table().create["GlobalSecondaryIndexes"]
     of_index = {"TableName": table, "GlobalSecondaryIndexName": index["IndexName"]}
     assert watched("TableThrottledAlarm") == [{"TableName": table}, {"TableName": table}, of_index, of_index]
     calls = {"get_item", "query", "update_item", "transact_write_items"}
     assert {call for path in LAYER.rglob("*.py") for call in re.findall(DYNAMODB_CALL, path.read_text())} == calls
-    assert watched("DynamoDbFailsAlarm") == [
+    assert watched("DynamoDbSystemErrorsAlarm") == [
         {"TableName": table, "Operation": operation}
         for operation in ("GetItem", "Query", "UpdateItem", "TransactWriteItems")
     ]
@@ -281,9 +282,9 @@ def matches(pattern: str, line: dict[str, Any]) -> bool:
 
 
 def test_the_authorizers_names_are_those_that_the_filter_knows() -> None:
-    sources = {path.name: path.read_text() for path in (ROOT / "functions" / "authorizer").glob("*.py")}
+    sources = {path.name: path.read_text() for path in (ROOT / "functions" / "authorizer" / "authorizer").glob("*.py")}
 
-    assert "class UnauthorizedError(" in sources["authorizer_errors.py"]
+    assert "class UnauthorizedError(" in sources["errors.py"]
     assert 'extra={"reason": "key_stale"}' in sources["key_cache.py"]
 
 

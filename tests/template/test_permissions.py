@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from local.template import Template
-from service_keys.services import KNOWN_SERVICES
-from service_keys.table import _DELETED, _READ, _SHOWN, IDEMPOTENCY_PARTITION, NAME_PARTITION
-from tests import permissions
-from tests.processes import ROOT
+from service_keys.admin.services import SERVICES
+from service_keys.store.items import IDEMPOTENCY_PARTITION, NAME_PARTITION, READER_ATTRIBUTES, RESPONSE_ATTRIBUTES
+from service_keys.store.repository import _DELETED
+from tests.support.processes import ROOT
+from tools import generate_permissions_doc
 
 EVERY_SERVICE, KNOWN, NAMES, REQUESTS = "every service", "known services", "names", "requests"
 INDEX, ALL = "the index", "all"
@@ -66,16 +67,16 @@ def actions(statement: dict[str, Any]) -> list[str]:
 
 def leading_keys(statement: dict[str, Any]) -> str:
     """Return the items that a statement is about."""
-    if statement["Resource"].endswith("/index/newest"):
+    if statement["Resource"].endswith("/index/all-by-created"):
         return INDEX
     condition = statement.get("Condition", {})
     if statement["Resource"] == "arn:key":
         given = condition.get("StringEquals", {}).get("kms:EncryptionContext:service")
-        return {None: ALL, tuple(KNOWN_SERVICES): KNOWN}[given and tuple(given)]
+        return {None: ALL, tuple(SERVICES): KNOWN}[given and tuple(given)]
     if condition.get("ForAllValues:StringNotLike") == {"dynamodb:LeadingKeys": ["#*"]}:
         return EVERY_SERVICE
     given = condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
-    words = {(NAME_PARTITION,): NAMES, (IDEMPOTENCY_PARTITION,): REQUESTS, tuple(KNOWN_SERVICES): KNOWN}
+    words = {(NAME_PARTITION,): NAMES, (IDEMPOTENCY_PARTITION,): REQUESTS, tuple(SERVICES): KNOWN}
     return words[tuple(given)]
 
 
@@ -101,7 +102,7 @@ def test_no_write_to_a_key_returns_what_was_there(template: Template) -> None:
     for name, statement in every_statement(template):
         if not {action.partition(":")[2] for action in actions(statement)} & {"GetItem", "Query"}:
             returned = statement["Condition"].get("StringEqualsIfExists")
-            remembers = statement["Sid"] == "RememberTheRequest"
+            remembers = statement["Sid"] == "PutIdempotencyRecord"
             assert returned == (None if remembers else {"dynamodb:ReturnValues": "NONE"}), name
 
 
@@ -126,7 +127,7 @@ def test_no_statement_is_wider_than_one_table_or_key(template: Template, functio
     for statement in statements(template, function):
         assert statement["Effect"] == "Allow"
         assert not [action for action in actions(statement) if "*" in action]
-        assert statement["Resource"] in {"arn:table", "arn:table/index/newest", "arn:key"}
+        assert statement["Resource"] in {"arn:table", "arn:table/index/all-by-created", "arn:key"}
         assert {"arn:key": "kms:"}.get(statement["Resource"], "dynamodb:") in actions(statement)[0]
 
 
@@ -176,13 +177,13 @@ def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:
             readable = set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
             if "ciphertext" in readable:
                 with_ciphertext.add(name)
-                expected = {"service", *_READ}
+                expected = {"service", *READER_ATTRIBUTES}
                 if name == "VerifyApiKey":
                     expected = {"service", "id", "ciphertext", "keyUpdatedAt"}
                 assert readable == expected
             else:
-                assert readable == ({"service", *_DELETED} if name == "DeleteApiKey" else set(_SHOWN))
-    assert with_ciphertext == {"VerifyApiKey", *(f"Read{name.title()}Keys" for name in (*KNOWN_SERVICES, "all"))}
+                assert readable == ({"service", *_DELETED} if name == "DeleteApiKey" else set(RESPONSE_ATTRIBUTES))
+    assert with_ciphertext == {"VerifyApiKey", *(f"Read{name.title()}Keys" for name in (*SERVICES, "all"))}
 
 
 @pytest.mark.parametrize("function", GRANTED)
@@ -222,10 +223,10 @@ def reader_statements(template: Template, service: str) -> dict[str, dict[str, A
 def test_there_is_a_reader_policy_for_each_known_service_and_one_for_all(template: Template) -> None:
     policies = {name for name, _ in template.resources("AWS::IAM::ManagedPolicy")}
 
-    assert policies == {f"Read{service.title()}Keys" for service in (*KNOWN_SERVICES, "all")}
+    assert policies == {f"Read{service.title()}Keys" for service in (*SERVICES, "all")}
 
 
-@pytest.mark.parametrize("service", [*KNOWN_SERVICES, "all"])
+@pytest.mark.parametrize("service", [*SERVICES, "all"])
 def test_a_reader_may_look_up_decrypt_and_stamp_and_no_more(template: Template, service: str) -> None:
     statements = reader_statements(template, service)
 
@@ -239,7 +240,7 @@ def test_a_reader_may_look_up_decrypt_and_stamp_and_no_more(template: Template, 
     assert stamp["StringEqualsIfExists"] == {"dynamodb:ReturnValues": "NONE"}
 
 
-@pytest.mark.parametrize("service", KNOWN_SERVICES)
+@pytest.mark.parametrize("service", SERVICES)
 def test_a_reader_of_one_service_is_fenced_into_it(template: Template, service: str) -> None:
     statements = reader_statements(template, service)
 
@@ -260,7 +261,7 @@ def test_a_reader_of_all_services_cannot_read_names_and_requests(template: Templ
 def test_the_page_about_permissions_is_up_to_date() -> None:
     written = (ROOT / "docs" / "permissions.md").read_text()
 
-    assert written == permissions.document(), "make docs"
+    assert written == generate_permissions_doc.document(), "make docs"
 
 
 def test_nothing_grants_anything_beside_roles_and_managed_policies(template: Template) -> None:
@@ -269,4 +270,4 @@ def test_nothing_grants_anything_beside_roles_and_managed_policies(template: Tem
 
     assert iam == {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"}
     key_policy = template.property("EncryptionKey", "KeyPolicy")["Statement"]
-    assert [statement["Sid"] for statement in key_policy] == ["IamPoliciesOfThisAccountDecide"]
+    assert [statement["Sid"] for statement in key_policy] == ["DelegateToIamPolicies"]

@@ -6,8 +6,8 @@ from pathlib import Path
 from samtranslator.yaml_helper import yaml_parse
 
 from local.template import Template
-from service_keys import table as stored
-from service_keys.services import KNOWN_SERVICES
+from service_keys.admin.services import SERVICES
+from service_keys.store.items import ALL_BY_CREATED_INDEX, RESPONSE_ATTRIBUTES
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,9 +30,9 @@ def test_the_index_lists_everything_but_the_ciphertext(template: Template) -> No
 
     shown = table_keys | index_keys | set(index["Projection"]["NonKeyAttributes"])
 
-    assert index["IndexName"] == stored.NEWEST_INDEX
+    assert index["IndexName"] == ALL_BY_CREATED_INDEX
     assert index["Projection"]["ProjectionType"] == "INCLUDE"
-    assert shown - {"listed"} == set(stored._SHOWN)
+    assert shown - {"entity"} == set(RESPONSE_ATTRIBUTES)
     assert "ciphertext" not in shown
 
 
@@ -96,7 +96,7 @@ def test_jwt_and_cryptography_travel_with_the_authorizer_alone() -> None:
 def test_what_other_stacks_need_is_exported(template: Template) -> None:
     outputs = template.cloudformation["Outputs"]
 
-    policies = {f"Read{service.title()}KeysPolicyArn" for service in (*KNOWN_SERVICES, "all")}
+    policies = {f"Read{service.title()}KeysPolicyArn" for service in (*SERVICES, "all")}
     assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"} | policies
     assert all(output["Description"] for output in outputs.values())
     # A layer has a new ARN with every version, and CloudFormation does not change an export that is in use.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import pytest
 
-from tests.unit.simulated_aws import Aws
+from tests.support.simulated_aws import Aws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

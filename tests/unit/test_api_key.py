@@ -14,14 +14,14 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from service_keys import ApiKey
-from service_keys.material import KeyMaterial
+from service_keys.core.secret_value import SecretValue
 
 SECRET = "made-up-secret-0123456789"
 PARTS = {"clientId": "made-up-id", "clientSecret": SECRET}
 
 
 def api_key(value: str | dict[str, str]) -> ApiKey:
-    return ApiKey(KeyMaterial(value), id="spotify.0123456789ab", name="Spotify", service="spotify", version=3)
+    return ApiKey(SecretValue(value), id="spotify.0123456789ab", name="Spotify", service="spotify", version=3)
 
 
 @pytest.fixture(params=[SECRET, PARTS], ids=["string", "parts"])

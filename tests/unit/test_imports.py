@@ -30,7 +30,7 @@ def test_what_readers_import_is_what_is_documented() -> None:
     import service_keys
 
     assert all(hasattr(service_keys, name) for name in service_keys.__all__)
-    assert {"ApiKey", "ServiceKeys", "get_api_key", "KeyDisabled"} <= set(service_keys.__all__)
+    assert {"ApiKey", "ServiceKeys", "get_api_key", "KeyDisabledError"} <= set(service_keys.__all__)
 
 
 # --- budgets: the source code that a cold start loads, as a ratio to the floor. `make bench` measures the time ------
@@ -47,7 +47,7 @@ ENVIRONMENT = CREDENTIALS | {
 }
 LOADED = """
 import json, os, sys
-# A lazy module (functions/authorizer/cold_start.py) would load when an attribute is read.
+# A lazy module (functions/authorizer/authorizer/cold_start.py) would load when an attribute is read.
 loaded = [module for module in sys.modules.values() if type(module).__name__ != "_LazyModule"]
 files = {vars(module).get("__file__") or "" for module in loaded}
 print(json.dumps([sum(os.path.getsize(file) for file in files if file.endswith(".py")), sorted(sys.modules)]))

@@ -3,7 +3,7 @@
 import pytest
 
 import service_keys
-from service_keys import KeyDisabled, KeyNotFound, KeyStoreUnavailable, get_api_key
+from service_keys import KeyDisabledError, KeyNotFoundError, KeyStoreUnavailableError, get_api_key
 from service_keys.testing import FakeServiceKeys, fake_api_keys
 
 
@@ -31,32 +31,32 @@ def test_a_test_can_do_what_an_administrator_does() -> None:
         keys.disable("openai")
         keys.store("openai", "third", name="Third")
         assert get_api_key("openai").value == "third"
-        with pytest.raises(KeyDisabled, match="'Successor'"):
+        with pytest.raises(KeyDisabledError, match="'Successor'"):
             get_api_key("openai", name="Successor")
 
         keys.enable("openai", name="Successor")
         keys.delete("openai", name="Third")
         assert get_api_key("openai").value == "second"
         keys.delete("openai")
-        with pytest.raises(KeyNotFound):
+        with pytest.raises(KeyNotFoundError):
             get_api_key("openai")
 
 
 def test_what_is_not_stored_is_not_found() -> None:
     with fake_api_keys() as keys:
-        with pytest.raises(KeyNotFound, match="'spotify'"):
+        with pytest.raises(KeyNotFoundError, match="'spotify'"):
             get_api_key("spotify")
         keys.store("spotify", "made-up")
-        with pytest.raises(KeyNotFound, match="the name 'Other'"):
+        with pytest.raises(KeyNotFoundError, match="the name 'Other'"):
             get_api_key("spotify", name="Other")
 
 
 def test_bad_luck_can_be_told() -> None:
     with fake_api_keys({"openai": "made-up"}) as keys:
-        keys.fail("openai", KeyStoreUnavailable("made up"))
+        keys.fail("openai", KeyStoreUnavailableError("made up"))
 
         for _ in range(2):
-            with pytest.raises(KeyStoreUnavailable, match="made up"):
+            with pytest.raises(KeyStoreUnavailableError, match="made up"):
                 get_api_key("openai")
 
         keys.recover("openai")
@@ -73,7 +73,7 @@ def test_blocks_can_be_nested() -> None:
 def test_a_service_that_cannot_be_is_the_tests_mistake() -> None:
     with pytest.raises(ValueError, match="lower-case"):
         FakeServiceKeys({"OpenAI": "made-up"})
-    with fake_api_keys() as keys, pytest.raises(KeyNotFound, match="lower-case"):
+    with fake_api_keys() as keys, pytest.raises(KeyNotFoundError, match="lower-case"):
         keys.get("OpenAI")
 
 

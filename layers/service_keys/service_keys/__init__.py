@@ -11,23 +11,24 @@ What is exported here is for other functions; the rest of the package is the adm
 from service_keys.api_key import ApiKey
 from service_keys.errors import (
     ConfigurationError,
-    KeyAccessDenied,
-    KeyCorrupted,
-    KeyDisabled,
-    KeyNotFound,
-    KeyStoreUnavailable,
+    KeyAccessDeniedError,
+    KeyCorruptedError,
+    KeyDisabledError,
+    KeyNotFoundError,
+    KeyStoreUnavailableError,
     ServiceKeysError,
 )
-from service_keys.reader import ServiceKeys, get_api_key
+from service_keys.reader.client import ServiceKeys
+from service_keys.reader.default_client import get_api_key
 
 __all__ = [
     "ApiKey",
     "ConfigurationError",
-    "KeyAccessDenied",
-    "KeyCorrupted",
-    "KeyDisabled",
-    "KeyNotFound",
-    "KeyStoreUnavailable",
+    "KeyAccessDeniedError",
+    "KeyCorruptedError",
+    "KeyDisabledError",
+    "KeyNotFoundError",
+    "KeyStoreUnavailableError",
     "ServiceKeys",
     "ServiceKeysError",
     "get_api_key",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from service_keys.material import KeyMaterial
+    from service_keys.core.secret_value import SecretValue
 
 
 class ApiKey:
@@ -26,16 +26,16 @@ class ApiKey:
         version: Grows by 1 with every change that an administrator makes.
     """
 
-    __slots__ = ("_parts", "_text", "id", "name", "service", "version")
+    __slots__ = ("_fields", "_text", "id", "name", "service", "version")
 
-    def __init__(self, material: KeyMaterial, *, id: str, name: str, service: str, version: int) -> None:  # noqa: A002
+    def __init__(self, secret_value: SecretValue, *, id: str, name: str, service: str, version: int) -> None:  # noqa: A002
         self.id = id
         self.name = name
         self.service = service
         self.version = version
-        plaintext = material.reveal()
+        plaintext = secret_value.reveal()
         self._text: str | None = plaintext if isinstance(plaintext, str) else None
-        self._parts: dict[str, str] = {} if isinstance(plaintext, str) else plaintext
+        self._fields: dict[str, str] = {} if isinstance(plaintext, str) else plaintext
 
     @property
     def value(self) -> str:
@@ -45,28 +45,28 @@ class ApiKey:
             TypeError: The key has named parts.
         """
         if self._text is None:
-            parts, first = ", ".join(self._parts), next(iter(self._parts), "")
-            raise TypeError(f"The key of {self.service} has parts ({parts}). Read one of them: key[{first!r}].")
+            fields, first = ", ".join(self._fields), next(iter(self._fields), "")
+            raise TypeError(f"The key of {self.service} has parts ({fields}). Read one of them: key[{first!r}].")
         return self._text
 
-    def __getitem__(self, part: str) -> str:
-        if part not in self._parts:
-            known = ", ".join(self._parts) or "none: it is one string, key.value"
-            raise KeyError(f"The key of {self.service} has no part {part!r}. It has {known}.")
-        return self._parts[part]
+    def __getitem__(self, field: str) -> str:
+        if field not in self._fields:
+            known = ", ".join(self._fields) or "none: it is one string, key.value"
+            raise KeyError(f"The key of {self.service} has no part {field!r}. It has {known}.")
+        return self._fields[field]
 
     def keys(self) -> Iterator[str]:
         """Return the names of the parts."""
-        return iter(self._parts)
+        return iter(self._fields)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
+        return iter(self._fields)
 
-    def __contains__(self, part: object) -> bool:
-        return part in self._parts
+    def __contains__(self, field: object) -> bool:
+        return field in self._fields
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._fields)
 
     def __bool__(self) -> bool:
         """Every key counts as true, the one without parts as well."""

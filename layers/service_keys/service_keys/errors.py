@@ -32,23 +32,23 @@ class ConfigurationError(ServiceKeysError):
 # --- The store: raised to readers and to the admin functions alike ---------------------------------------------------
 
 
-class KeyNotFound(ServiceKeysError):
+class KeyNotFoundError(ServiceKeysError):
     """There is no such key, or what was given cannot be a service or a name."""
 
 
-class KeyDisabled(ServiceKeysError):
+class KeyDisabledError(ServiceKeysError):
     """The key is there, but an administrator has disabled it."""
 
 
-class KeyAccessDenied(ServiceKeysError):
+class KeyAccessDeniedError(ServiceKeysError):
     """IAM, or the state of the KMS key, does not let this function do what it has to."""
 
 
-class KeyCorrupted(ServiceKeysError):
+class KeyCorruptedError(ServiceKeysError):
     """A stored key cannot be read: not our item, or not our ciphertext."""
 
 
-class KeyStoreUnavailable(ServiceKeysError):
+class KeyStoreUnavailableError(ServiceKeysError):
     """DynamoDB or KMS throttled, failed or could not be reached, or this function has no valid AWS credentials now.
 
     Consumers also get it for every error of AWS that has no type of its own here.
@@ -65,45 +65,45 @@ class KeyStoreUnavailable(ServiceKeysError):
 # --- The admin API ----------------------------------------------------------------------------------------------------
 
 
-class AuthenticationRequired(ServiceKeysError):
+class AuthenticationRequiredError(ServiceKeysError):
     """The request came without the authorizer's word on who sent it."""
 
 
-class DuplicateKeyName(ServiceKeysError):
+class DuplicateKeyNameError(ServiceKeysError):
     """Another key has this name already."""
 
 
-class VersionConflict(ServiceKeysError):
+class VersionConflictError(ServiceKeysError):
     """The key has changed since the version that ``If-Match`` names."""
 
 
-class VerificationNotSupported(ServiceKeysError):
+class VerificationNotSupportedError(ServiceKeysError):
     """There is no way to ask the key's service whether it takes the key."""
 
 
-class PayloadTooLarge(ServiceKeysError):
+class PayloadTooLargeError(ServiceKeysError):
     """The request body is larger than the API takes."""
 
 
-class UnsupportedMediaType(ServiceKeysError):
+class UnsupportedMediaTypeError(ServiceKeysError):
     """The request body is not declared as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
+class FieldError:
     """One thing wrong with one field of a request. Never holds the field's value."""
 
     field: str
     message: str
 
 
-class InvalidRequest(ServiceKeysError):
+class InvalidRequestError(ServiceKeysError):
     """The request cannot be taken as it is.
 
     Attributes:
         details: What is wrong, field by field; empty where the request as a whole is.
     """
 
-    def __init__(self, message: str, details: tuple[Detail, ...] = ()) -> None:
+    def __init__(self, message: str, details: tuple[FieldError, ...] = ()) -> None:
         super().__init__(message)
         self.details = details

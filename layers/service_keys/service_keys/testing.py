@@ -8,7 +8,7 @@ def test_it_plays() -> None:
         assert keys.reads == ["spotify"]
 
         keys.disable("spotify")
-        with pytest.raises(KeyDisabled):
+        with pytest.raises(KeyDisabledError):
             play()
 """
 
@@ -17,10 +17,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from service_keys import naming, reader
 from service_keys.api_key import ApiKey
-from service_keys.errors import KeyDisabled, KeyNotFound, ServiceKeysError
-from service_keys.material import KeyMaterial
+from service_keys.core.ids import is_valid_service
+from service_keys.core.names import normalize_name
+from service_keys.core.secret_value import SecretValue
+from service_keys.errors import KeyDisabledError, KeyNotFoundError, ServiceKeysError
+from service_keys.reader.client import check_arguments
+from service_keys.reader.default_client import override_default
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,13 +57,13 @@ class FakeServiceKeys:
         Raises:
             ValueError: No key can have this service, or the service has a key of this name.
         """
-        if not naming.is_service(service):
+        if not is_valid_service(service):
             raise ValueError(_NO_SERVICE.format(service=service))
         held = self._keys.setdefault(service, [])
         if self._named(service, name or service):
             raise ValueError(f"The test stored a key named {name or service!r} already. Give this one another name.")
         key_id = f"{service}.{len(held):012}"
-        held.insert(0, ApiKey(KeyMaterial(value), id=key_id, name=name or service, service=service, version=1))
+        held.insert(0, ApiKey(SecretValue(value), id=key_id, name=name or service, service=service, version=1))
 
     def disable(self, service: str, *, name: str | None = None) -> None:
         """Disable every key of a service, or the one with this name."""
@@ -76,7 +79,7 @@ class FakeServiceKeys:
         self._keys[service] = [key for key in self._keys.get(service, []) if key.id not in gone]
 
     def fail(self, service: str, error: ServiceKeysError) -> None:
-        """Raise this error whenever a key of the service is asked for, such as ``KeyStoreUnavailable("made up")``."""
+        """Raise this error for every read of the service, such as ``KeyStoreUnavailableError("made up")``."""
         self._failures[service] = error
 
     def recover(self, service: str) -> None:
@@ -88,22 +91,22 @@ class FakeServiceKeys:
         self.reads.append(service)
         if refresh:
             self.refreshes.append(service)
-        reader.check_arguments(service, name)
+        check_arguments(service, name)
         if service in self._failures:
             error = self._failures[service]
             raise type(error)(*error.args)
-        asked = self._named(service, name)
-        for key in asked:
+        candidates = self._named(service, name)
+        for key in candidates:
             if key.id not in self._disabled:
                 return key
         which = f"the service {service!r}" + (f" with the name {name!r}" if name else "")
-        if asked:
-            raise KeyDisabled(f"The test disabled every key of {which}.")
-        raise KeyNotFound(f"The test stored no key of {which}.")
+        if candidates:
+            raise KeyDisabledError(f"The test disabled every key of {which}.")
+        raise KeyNotFoundError(f"The test stored no key of {which}.")
 
     def _named(self, service: str, name: str | None) -> list[ApiKey]:
         held = self._keys.get(service, [])
-        return [key for key in held if name is None or naming.fold(key.name) == naming.fold(name)]
+        return [key for key in held if name is None or normalize_name(key.name) == normalize_name(name)]
 
 
 @contextmanager
@@ -114,5 +117,5 @@ def fake_api_keys(keys: Mapping[str, str | Mapping[str, str]] | None = None) -> 
         What answers in the meantime, to change and to ask.
     """
     fake = FakeServiceKeys(keys or {})
-    with reader.shared_by(fake):
+    with override_default(fake):
         yield fake

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import botocore.session
 import pytest
 
-from tests.unit.authorizer import issuer
-from tests.unit.authorizer.parameter_store import ParameterStore
+from tests.support import issuer
+from tests.support.parameter_store import ParameterStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def clock() -> Clock:
 def _read_service_models_once() -> Iterator[None]:
     """botocore reads megabytes for each session, of which a test makes one at every cold start.
 
-    For these tests alone: `service_keys.aws.clients` changes its loader, which nobody else may share.
+    For these tests alone: `service_keys.store.aws_clients.clients` changes its loader, which nobody else may share.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))

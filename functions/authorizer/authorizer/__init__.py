@@ -1,0 +1,1 @@
+"""The JWT authorizer's modules; `app.py` beside this package is its handler."""

@@ -1,0 +1,1 @@
+../../../layers/service_keys/service_keys/admin/bounded_http.py

@@ -1,0 +1,167 @@
+"""The issuer's public keys, fetched from its JWKS URL."""
+
+from __future__ import annotations
+
+import json
+import time
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+from jwt import PyJWK, PyJWKSetError, PyJWTError
+
+from authorizer import http_get
+from authorizer.errors import KeyUnavailableError, Reason, TokenRefusedError, bounded
+from authorizer.key_cache import KeyCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_MAX_JWKS_BYTES = 256 * 1024
+# Keys that are tried for one token, where its kid does not tell which. Issuers publish about ten at most.
+_MAX_CANDIDATES = 16
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_ALGORITHMS_BY_TYPE = {
+    ("RSA", ""): _RSA,
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+    ("OKP", "Ed448"): ("EdDSA",),
+}
+
+
+class JwksKeys:
+    """The keys by which the issuer's tokens are verified. Threads may share them.
+
+    Only ``kty`` and the members of the key itself are mandatory in a JWK (RFC 7517, section 4). A key without ``alg``
+    verifies every algorithm of its type, and never one of another type.
+
+    Attributes:
+        algorithms: those that a token may be signed with. Asymmetric ones only: with a symmetric one, the public key
+            would serve to forge.
+    """
+
+    algorithms = (*_RSA, "ES256", "ES384", "ES512", "EdDSA")
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ttl: float = 300,
+        stale_if_error: float = 24 * 60 * 60,
+        min_refetch_interval: float = 30,
+        retry_delay: float = 5,
+        deadline: float = 3,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the URL; nothing is fetched before the first token. The times are in seconds.
+
+        Args:
+            url: of the key set; https, or http to a loopback address.
+            ttl: for which a fetched set serves; so long may a key that the issuer took out be accepted.
+            stale_if_error: for which it serves while the issuer gives no other
+                (docs/decisions/17-outages-of-the-issuer.md).
+            min_refetch_interval: after a fetch within which an unknown key id causes no other one; so long may a new
+                key be refused.
+            retry_delay: after a failed fetch before the next one, where no set is held.
+            deadline: for one fetch as a whole.
+            clock: seconds since some moment.
+        """
+        self._url = url
+        self._deadline = deadline
+        self._cache = KeyCache(
+            self._fetch,
+            ttl=ttl,
+            stale_if_error=stale_if_error,
+            min_refetch_interval=min_refetch_interval,
+            retry_delay=retry_delay,
+            clock=clock,
+        )
+
+    def keys_for(self, header: Mapping[str, Any]) -> Iterator[PyJWK]:
+        """Yield the keys that may have signed a token with this header, from its ``alg`` and ``kid`` alone.
+
+        With a ``kid``, these are the keys of that id; if there are none, the keys without an id. Without a ``kid``,
+        these are all keys. A set fetched anew is searched too, unless the ``kid`` was found: a new key has a new id.
+
+        Raises:
+            TokenRefusedError: there is no such key (``unknown_key``), or it is for other algorithms
+                (``wrong_algorithm``).
+            KeyUnavailableError: the set that should hold it could not be fetched.
+        """
+        keys = self._cache.get()
+        candidates = _candidates(keys, header)
+        yield from candidates
+        if _named(keys, header.get("kid")):
+            return
+        newest = self._cache.refreshed()
+        if newest is not keys:
+            candidates = _candidates(newest, header)
+            yield from candidates
+        if not candidates:
+            raise TokenRefusedError(Reason.UNKNOWN_KEY)
+
+    def _fetch(self) -> list[PyJWK]:
+        try:
+            document = json.loads(http_get.get(self._url, deadline=self._deadline, max_bytes=_MAX_JWKS_BYTES))
+            return _usable_keys(document)
+        except (OSError, HTTPException, ValueError, RecursionError, PyJWKSetError) as error:
+            # Not repr(): that of a UnicodeDecodeError, for one, holds the whole response.
+            reason = bounded(f"{type(error).__name__}: {error}", 200)
+            message = (
+                f"{bounded(self._url, 200)} gave no usable key set ({reason}). See that JWKS_URL is right, that it "
+                "answers, and that this function can reach it."
+            )
+            raise KeyUnavailableError(message) from error
+
+
+def _usable_keys(document: object) -> list[PyJWK]:
+    """Return each key once for each algorithm that it verifies; skip those that are broken or for something else."""
+    keys = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list):
+        raise PyJWKSetError("The key set is not a JSON object with an array of keys")
+    usable = []
+    for key in keys:
+        for algorithm in _algorithms(key):
+            try:
+                usable.append(PyJWK(key, algorithm=algorithm))
+            except (PyJWTError, ValueError, TypeError):
+                break
+    if not usable:
+        raise PyJWKSetError("The key set holds no usable key")
+    return usable
+
+
+def _algorithms(key: object) -> tuple[str, ...]:
+    """Return the algorithms that a JWK verifies; none if it is not a public key for signatures.
+
+    An optional member that is null counts as absent: some issuers write it so.
+    """
+    if not isinstance(key, dict):
+        return ()
+    kid, use, operations = key.get("kid"), key.get("use"), key.get("key_ops")
+    if (
+        # Left out before PyJWT sees them: private keys, on which it would fail. Symmetric ones have another type.
+        "d" in key
+        or not (kid is None or isinstance(kid, str))
+        or use not in (None, "sig")
+        or not (operations is None or (isinstance(operations, list) and "verify" in operations))
+    ):
+        return ()
+    of_its_type = _ALGORITHMS_BY_TYPE.get((str(key.get("kty")), str(key.get("crv", ""))), ())
+    stated = key.get("alg")
+    return of_its_type if stated is None else tuple(each for each in of_its_type if each == stated)
+
+
+def _named(keys: list[PyJWK], kid: object) -> list[PyJWK]:
+    return [key for key in keys if key.key_id == kid] if kid else []
+
+
+def _candidates(keys: list[PyJWK], header: Mapping[str, Any]) -> list[PyJWK]:
+    kid = header.get("kid")
+    named = _named(keys, kid)
+    possible = named or [key for key in keys if not (kid and key.key_id)]
+    candidates = [key for key in possible if key.algorithm_name == header.get("alg")]
+    if named and not candidates:
+        raise TokenRefusedError(Reason.WRONG_ALGORITHM)
+    return candidates[:_MAX_CANDIDATES]

@@ -1,0 +1,139 @@
+"""Which types of token are accepted (RFC 8725, section 3.11): access and ID tokens, as plain bearer tokens.
+
+An issuer signs other things with the same key: logout tokens, security events, refresh tokens, proofs of possession.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from authorizer.errors import ConfigurationError, Reason, TokenRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+REQUIRED_TYPE_PATTERN = r"((typ|token_use|token_type)=)?[A-Za-z0-9][A-Za-z0-9!#$&^_.+/-]{0,126}"
+"""The template's AllowedPattern for RequiredTokenType is this text between ``^(`` and ``)?$``."""
+
+_ACCEPTED_MEDIA_TYPES = frozenset({"jwt", "at+jwt"})
+# Names and values without case and punctuation: tokenUse is token_use, Refresh-Token is refresh_token.
+_TYPE_CLAIMS = frozenset({"tokenuse", "tokentype", "typ"})
+_ACCEPTED_CLAIM_VALUES = frozenset({"access", "accesstoken", "atjwt", "bearer", "id", "idtoken", "jwt"})
+# Issuers use these names for other things too (a type of user, for example), so only these words in them are refused.
+_LOOSE_TYPE_CLAIMS = frozenset({"type", "use"})
+_OTHER_TYPES = re.compile(r"refresh|offline|logout|secevent|dpop")
+# A token that is bound to a key proves nothing without that key (RFC 7800); "events" makes a security event token
+# (RFC 8417), of which logout tokens are one kind, with or without a typ.
+_CLAIMS_OF_OTHER_TYPES = ("cnf", "events")
+
+
+class RequiredType(NamedTuple):
+    """The type that a token must state.
+
+    Attributes:
+        place: the header or claim that must state it, ``typ``, ``token_use`` or ``token_type``; empty if any of them,
+            or the claim ``type``, may.
+        value: compared without regard to case; in the header's ``typ`` also without ``application/``.
+    """
+
+    place: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> RequiredType | None:
+        """Read ``value`` or ``place=value``, such as ``at+jwt`` or ``token_use=access``; None for an empty text.
+
+        Raises:
+            ConfigurationError: the text has another form, or names a type that is always refused.
+        """
+        if not text:
+            return None
+        if not re.fullmatch(REQUIRED_TYPE_PATTERN, text):
+            raise ConfigurationError(
+                "REQUIRED_TOKEN_TYPE must be a type such as at+jwt, access or Bearer, or name its place too: "
+                "typ=at+jwt, token_use=access, token_type=access. Leave it empty to accept access and ID tokens"
+            )
+        place, _, value = text.rpartition("=")
+        if _OTHER_TYPES.search(value.lower()):
+            raise ConfigurationError(
+                "REQUIRED_TOKEN_TYPE names a type of token that is never accepted. Name a type of access or ID token, "
+                "such as at+jwt, access or Bearer"
+            )
+        return cls(place, value.lower().removeprefix("application/"))
+
+    def is_stated(self, header: Mapping[str, object], claims: Mapping[str, object]) -> bool:
+        """Tell whether the header or the claims state this type."""
+        if self.place in ("", "typ") and _media_type(header.get("typ")) == self.value:
+            return True
+        places = (self.place,) if self.place else ("typ", "token_use", "token_type", "type")
+        return any(value.lower() == self.value for place in places for value in _strings(claims.get(place)))
+
+
+def check_header(header: Mapping[str, object], required: RequiredType | None) -> None:
+    """Refuse a token whose header says that it is of another type, or that another token is inside.
+
+    Raises:
+        TokenRefusedError: ``wrong_type``.
+    """
+    if "cty" in header:
+        raise TokenRefusedError(Reason.WRONG_TYPE, hint="The header has a cty: another token or object is inside.")
+    if "typ" not in header:
+        return
+    stated = _media_type(header["typ"])
+    demanded = required.value if required and required.place in ("", "typ") else None
+    if stated is None or (stated not in _ACCEPTED_MEDIA_TYPES and stated != demanded):
+        raise TokenRefusedError(Reason.WRONG_TYPE, hint="The header's typ is neither JWT nor at+jwt.")
+
+
+def check_claims(header: Mapping[str, object], claims: Mapping[str, object], required: RequiredType | None) -> None:
+    """Refuse a token whose claims say that it is of another type, or that do not state the required one.
+
+    Raises:
+        TokenRefusedError: ``wrong_type``.
+    """
+    for name in _CLAIMS_OF_OTHER_TYPES:
+        if name in claims:
+            raise TokenRefusedError(
+                Reason.WRONG_TYPE, claim=name, hint="A token with this claim is not a plain bearer token."
+            )
+    for name, value in claims.items():
+        if _is_of_another_type(_letters(name), value, required):
+            raise TokenRefusedError(
+                Reason.WRONG_TYPE,
+                hint="A claim such as token_use, token_type or typ names neither an access token nor an ID token. "
+                "RequiredTokenType can name a type of the issuer's own.",
+            )
+    if required and not required.is_stated(header, claims):
+        raise TokenRefusedError(Reason.WRONG_TYPE, hint="The token does not state the type in RequiredTokenType.")
+
+
+def _is_of_another_type(name: str, value: object, required: RequiredType | None) -> bool:
+    if name in _LOOSE_TYPE_CLAIMS:
+        return any(_OTHER_TYPES.search(_squeezed(stated)) for stated in _strings(value))
+    if name not in _TYPE_CLAIMS or value is None:
+        return False
+    stated = list(_strings(value))
+    accepted = all(
+        _squeezed(each) in _ACCEPTED_CLAIM_VALUES or (required and each.lower() == required.value) for each in stated
+    )
+    return not (stated and accepted)
+
+
+def _media_type(value: object) -> str | None:
+    return value.lower().removeprefix("application/") if isinstance(value, str) else None
+
+
+def _strings(value: object) -> Iterator[str]:
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, str):
+            yield each
+
+
+def _squeezed(stated: str) -> str:
+    # RFC 8693 names types by URN: urn:ietf:params:oauth:token-type:access_token.
+    return _letters(stated.rpartition(":")[2])
+
+
+def _letters(text: str) -> str:
+    return re.sub("[^a-z0-9]", "", text.lower())

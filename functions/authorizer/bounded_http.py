@@ -1,1 +1,0 @@
-../../layers/service_keys/service_keys/bounded_http.py

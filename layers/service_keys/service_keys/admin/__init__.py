@@ -1,0 +1,1 @@
+"""The admin API: requests, responses, audit and the external services. Never imported by `reader`."""

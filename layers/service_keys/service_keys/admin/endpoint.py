@@ -1,0 +1,137 @@
+"""The Lambda handler of a route: event to `Request`, `Response` or error to HTTP.
+
+The only place where an error becomes an HTTP status. A handler decorated with `api_handler` gets a `Request`, returns a
+`Response`, and raises the errors of `service_keys.errors`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import traceback
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from service_keys import errors
+from service_keys.admin.observability import count_metric, logger
+from service_keys.admin.request import Request
+from service_keys.admin.responses import Response
+from service_keys.core import settings
+from service_keys.core.ids import is_id
+from service_keys.core.timestamps import now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_EXPOSED_HEADERS = "ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate"
+_FRAMES_MAX = 12
+DETAILS_MAX = 20
+"""So many faults are listed, each once: a body of 2,000 unknown fields would otherwise make a response of 400 KB."""
+STATUS_BY_ERROR: Final[dict[type[errors.ServiceKeysError], tuple[int, str]]] = {
+    errors.InvalidRequestError: (400, "VALIDATION_ERROR"),
+    errors.VerificationNotSupportedError: (400, "VERIFICATION_NOT_SUPPORTED"),
+    errors.AuthenticationRequiredError: (401, "AUTHENTICATION_REQUIRED"),
+    errors.KeyNotFoundError: (404, "API_KEY_NOT_FOUND"),
+    errors.DuplicateKeyNameError: (409, "DUPLICATE_API_KEY_NAME"),
+    errors.VersionConflictError: (412, "VERSION_CONFLICT"),
+    errors.PayloadTooLargeError: (413, "PAYLOAD_TOO_LARGE"),
+    errors.UnsupportedMediaTypeError: (415, "UNSUPPORTED_MEDIA_TYPE"),
+    errors.KeyStoreUnavailableError: (503, "SERVICE_UNAVAILABLE"),
+}
+"""Errors that a client is told in their own words. Every other error is a 500 whose cause only the log knows."""
+INTERNAL_ERROR: Final = (500, "INTERNAL_SERVER_ERROR")
+
+
+def api_handler(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
+    """Make a Lambda handler for an API Gateway REST route of a function from request to response."""
+    origin = settings.allowed_origin()
+    cors = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED_HEADERS} if origin else {}
+
+    @functools.wraps(handle)
+    def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+        request_id = event["requestContext"]["requestId"]
+        try:
+            response = handle(Request(event, at_ms=now_ms()))
+        except Exception as error:  # noqa: BLE001 - the last place where one becomes an answer; it logs what it hides
+            response = _error_response(error, _log_fields(event))
+        body = {"success": response.status < HTTPStatus.BAD_REQUEST, **response.body}
+        headers = {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **cors,
+            **response.headers,
+        }
+        answer = _to_json(body | {"requestId": request_id})
+        return {"statusCode": response.status, "headers": headers, "body": answer, "isBase64Encoded": False}
+
+    return handler
+
+
+def _log_fields(event: Mapping[str, Any]) -> dict[str, object]:
+    """Return the fields by which the log names a request: who sent it, to which route, under which ids.
+
+    No field's length is chosen by the sender: the route is the template's, and a key's id is logged only if it is one.
+    """
+    context = event["requestContext"]
+    fields: dict[str, object] = {
+        "requestId": context["requestId"],
+        "extendedRequestId": context.get("extendedRequestId"),
+        "principal": (context.get("authorizer") or {}).get("sub"),
+        "method": context.get("httpMethod"),
+        "route": context.get("resourcePath"),
+    }
+    key_id = (event.get("pathParameters") or {}).get("id", "")
+    if is_id(key_id):
+        fields["keyId"] = key_id
+    return {name: value for name, value in fields.items() if isinstance(value, str) and value}
+
+
+def _error_response(error: Exception, log_fields: Mapping[str, object]) -> Response:
+    status, code = next(
+        (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR), INTERNAL_ERROR
+    )
+    message, headers = str(error), {}
+    details: tuple[errors.FieldError, ...] = ()
+    match error:
+        case errors.InvalidRequestError():
+            details = tuple(dict.fromkeys(error.details))[:DETAILS_MAX]
+        case errors.AuthenticationRequiredError():
+            headers["WWW-Authenticate"] = "Bearer"
+        case errors.KeyStoreUnavailableError():
+            headers["Retry-After"] = str(error.retry_after)
+    extra = {"code": code, **log_fields}
+    if (status, code) == INTERNAL_ERROR:
+        count = count_metric("AccessDenied") if isinstance(error, errors.KeyAccessDeniedError) else {}
+        _log_unexpected_error(error, {**extra, **count})
+        message = "Something went wrong on our side. Try again; if it stays, report the requestId."
+    elif isinstance(error, errors.KeyStoreUnavailableError):
+        logger.warning(message, extra=extra)
+    else:
+        logger.info("Request refused", extra=extra)
+    body: dict[str, object] = {"code": code, "message": message}
+    if details:
+        body["details"] = [{"field": detail.field, "message": detail.message} for detail in details]
+    return Response(status, {"error": body}, headers)
+
+
+def _log_unexpected_error(error: Exception, extra: dict[str, object]) -> None:
+    """Log where an unexpected error comes from, and its text only where this package wrote it.
+
+    Anybody else's text may hold the input: botocore's parameter validation, for one, repeats the value it refuses.
+    """
+    known = isinstance(error, errors.ServiceKeysError)
+    frames = traceback.extract_tb(error.__traceback__)
+    if len(frames) > _FRAMES_MAX:  # a recursion on the request, for one
+        frames[_FRAMES_MAX // 2 : -_FRAMES_MAX // 2] = []
+    logger.error(
+        str(error) if known else "Unexpected error",
+        extra=extra
+        | {
+            "errorType": f"{type(error).__module__}.{type(error).__qualname__}",
+            "stack": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+        },
+    )
+
+
+_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode

@@ -1,0 +1,159 @@
+"""Parses an API Gateway event: caller, path, headers and JSON body."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from service_keys import errors
+from service_keys.admin.pagination import parse_list_query
+from service_keys.core.models import ChangeContext
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from service_keys.core.list_query import ListQuery
+
+BODY_MAX_BYTES: Final = 16 * 1024
+_JSON_MEDIA_TYPE = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
+"""Parameters are ignored: JSON has none (RFC 8259, 11), and clients send `charset=utf8`, `version=1` or a bare `;`."""
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{16,128}")
+_ENTITY_TAG = re.compile(r'(?:W/)?"[!\x23-\x7e]*"')
+_VERSION_TAG = re.compile(r'"([1-9][0-9]{0,14})"')
+_ENTITY_TAGS_MAX = 10
+_BYTE_ORDER_MARK = "\ufeff"
+"""Windows programs put one before a file's text; a JSON parser may ignore it (RFC 8259, 8.1)."""
+
+
+class Request:
+    """What an administrator asks for.
+
+    Raises:
+        AuthenticationRequiredError: The event does not say who the administrator is.
+    """
+
+    def __init__(self, event: Mapping[str, Any], *, at_ms: int) -> None:
+        context = event["requestContext"]
+        self._event = event
+        self._headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+        self.path: str = context["path"]
+        self.context = ChangeContext(
+            at_ms=at_ms,
+            principal=_principal_of(context),
+            request_id=context["requestId"],
+            extended_request_id=context.get("extendedRequestId"),
+        )
+
+    @property
+    def key_id(self) -> str:
+        """The id in the path, whatever its form."""
+        return str((self._event.get("pathParameters") or {}).get("id", ""))
+
+    def parse_query(self) -> ListQuery:
+        """The query parameters of a list request.
+
+        Raises:
+            InvalidRequestError: They cannot be taken.
+        """
+        return parse_list_query(self._event.get("multiValueQueryStringParameters") or {})
+
+    def parse_if_match(self) -> frozenset[int] | None:
+        """The versions that ``If-Match`` names (RFC 9110, 13.1.1); None where any will do.
+
+        Raises:
+            InvalidRequestError: The header is malformed.
+        """
+        header = self._headers.get("if-match", "*").strip()
+        if header == "*":
+            return None
+        tags = [tag.strip() for tag in header.split(",")]
+        if len(tags) > _ENTITY_TAGS_MAX or not all(_ENTITY_TAG.fullmatch(tag) for tag in tags):
+            raise errors.InvalidRequestError(
+                'Invalid If-Match: send the ETag of the key with its quotation marks, as a response had it: "1".'
+            )
+        return frozenset(int(match[1]) for tag in tags if (match := _VERSION_TAG.fullmatch(tag)))
+
+    def parse_body(self) -> object:
+        """The JSON in the request body.
+
+        Raises:
+            PayloadTooLargeError: It is larger than `BODY_MAX_BYTES`.
+            UnsupportedMediaTypeError: It is not declared as JSON.
+            InvalidRequestError: It is not JSON, or has a field twice.
+        """
+        body = self._raw_body()
+        if len(body) > BODY_MAX_BYTES:
+            raise errors.PayloadTooLargeError(f"The body has more than {BODY_MAX_BYTES} bytes. Send a smaller one.")
+        if not _JSON_MEDIA_TYPE.fullmatch(self._headers.get("content-type", "").strip()):
+            raise errors.UnsupportedMediaTypeError("Send the body as JSON, with Content-Type: application/json.")
+        if not body.strip():
+            raise errors.InvalidRequestError("The body is empty. Send one JSON object.")
+        try:
+            text = body.decode().removeprefix(_BYTE_ORDER_MARK)
+        except UnicodeDecodeError:
+            text = None
+        if text is None:
+            raise errors.InvalidRequestError(
+                "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8."
+            )
+        try:
+            return _from_json(text)
+        except json.JSONDecodeError as error:
+            place = f" (line {error.lineno}, column {error.colno})"
+        except (ValueError, RecursionError):
+            place = ""
+        # Raised out here: the error of the JSON parser holds the body, and `from None` only hides it in the chain.
+        raise errors.InvalidRequestError(f"The body is not valid JSON{place}. Send one JSON object.")
+
+    def _raw_body(self) -> bytes:
+        raw = self._event.get("body") or ""
+        if not self._event.get("isBase64Encoded"):
+            return raw.encode("utf-8", "surrogatepass")
+        with suppress(ValueError):
+            return base64.b64decode(raw, validate=True)
+        raise errors.InvalidRequestError("The body cannot be decoded. Send one JSON object in UTF-8.")
+
+    def idempotency_fingerprint(self, body: object) -> str | None:
+        """Return what identifies this create request, if its sender may repeat it.
+
+        An HMAC under the Idempotency-Key: whoever reads it learns nothing of the body. The principal is part of it, so
+        nobody replays what somebody else created.
+
+        Raises:
+            InvalidRequestError: The header is malformed.
+        """
+        header = self._headers.get("idempotency-key")
+        if header is None:
+            return None
+        if not _IDEMPOTENCY_KEY.fullmatch(header):
+            raise errors.InvalidRequestError("Invalid Idempotency-Key: use 16 to 128 visible ASCII characters.")
+        canonical = json.dumps([self.context.principal, body], sort_keys=True, separators=(",", ":"))
+        return hmac.new(header.encode(), canonical.encode(), hashlib.sha256).hexdigest()
+
+
+def _principal_of(context: Mapping[str, Any]) -> str:
+    principal = (context.get("authorizer") or {}).get("sub")
+    if not isinstance(principal, str) or not principal:
+        raise errors.AuthenticationRequiredError("Send a valid, unexpired token as Authorization: Bearer <token>.")
+    return principal
+
+
+def _reject_duplicate_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise errors.InvalidRequestError("The body names a field twice. Name each field once.")
+    return fields
+
+
+def _reject_nan_and_infinity(name: str) -> None:
+    raise ValueError(name)
+
+
+_from_json: Final = json.JSONDecoder(
+    object_pairs_hook=_reject_duplicate_fields, parse_constant=_reject_nan_and_infinity
+).decode

@@ -1,0 +1,99 @@
+"""Asks an external service whether it takes a key.
+
+The host is fixed in `service_keys.admin.services.definition`, the connection is TLS, redirects are not followed, and
+the response is bounded in size and, with everything before it, in time (`service_keys.admin.bounded_http`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from service_keys.admin.bounded_http import request
+from service_keys.admin.services import SERVICES
+from service_keys.admin.services.definition import ProbeRequest, ProbeResponse, ServiceDefinition
+from service_keys.errors import VerificationNotSupportedError
+
+if TYPE_CHECKING:
+    from service_keys.core.models import VerificationStatus
+    from service_keys.core.secret_value import SecretValue
+
+DEADLINE: Final = 6.0
+"""Seconds for everything, the DNS lookup included."""
+RESPONSE_MAX_BYTES: Final = 256 * 1024
+
+
+def get_service(service: str) -> ServiceDefinition:
+    """Return the service to ask about its keys.
+
+    Raises:
+        VerificationNotSupportedError: It is not known here.
+    """
+    if service not in SERVICES:
+        raise VerificationNotSupportedError(
+            f"There is no way to check keys of {service!r}. It can be done for {', '.join(SERVICES)}."
+        )
+    return SERVICES[service]
+
+
+def verify(
+    service: ServiceDefinition, secret_value: SecretValue, *, base_url: str | None = None
+) -> tuple[VerificationStatus, str]:
+    """Return whether the service takes the key, and that in words.
+
+    Args:
+        service: The key's service.
+        secret_value: The key.
+        base_url: URL of what is asked instead of the service, in a local run or a test.
+    """
+    if service.validate(secret_value):
+        # Stored before the service was known here: it must not be sent anywhere in a shape that nobody checked.
+        return "inconclusive", f"The stored key has not the shape of a key of {service.name}. Store it again."
+    probe = service.build_probe(secret_value)
+    try:
+        response = _send_probe(service, probe, base_url)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return "inconclusive", f"{probe.host} {_describe_error(error)}"
+    return service.interpret(response)
+
+
+def _send_probe(service: ServiceDefinition, probe: ProbeRequest, base_url: str | None) -> ProbeResponse:
+    base = f"https://{probe.host}" if base_url is None else f"{base_url}/{service.name}"
+    headers = {"Accept": "application/json", "User-Agent": "service-keys", **probe.headers}
+    response = request(
+        probe.method,
+        base + probe.path,
+        headers=headers,
+        body=probe.body,
+        deadline=DEADLINE,
+        max_bytes=RESPONSE_MAX_BYTES,
+    )
+    return ProbeResponse(response.status, _json_object(response.body))
+
+
+def _json_object(body: bytes) -> dict[str, object] | None:
+    try:
+        loaded = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return loaded if isinstance(loaded, dict) else None
+
+
+def _describe_error(error: Exception) -> str:
+    """Say what went wrong by the type alone: the text of such an error can hold what was sent or received."""
+    match error:
+        case TimeoutError():
+            return "did not answer in time. Try again later."
+        case ssl.SSLError():
+            return "could not be reached: no secure connection (TLS). Try again later."
+        case socket.gaierror():
+            return "could not be reached: its name was not found (DNS). Try again later."
+        case ValueError():
+            return "could not be asked: the key cannot be sent as it is. Store it again."
+        case OSError():
+            return "could not be reached: the connection failed. Try again later."
+        case _:
+            return "answered with too much, or with no HTTP. Try again later."

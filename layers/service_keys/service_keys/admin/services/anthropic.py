@@ -1,0 +1,64 @@
+"""Anthropic."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from service_keys.admin.services.definition import ProbeRequest, interpret_by_status, nested
+from service_keys.errors import FieldError
+
+if TYPE_CHECKING:
+    from service_keys.admin.services.definition import ProbeResponse, ProbeResult
+    from service_keys.core.secret_value import SecretValue
+
+
+class Anthropic:
+    """Anthropic: an API key of a workspace.
+
+    Sources: https://docs.anthropic.com/en/api/overview, https://docs.anthropic.com/en/api/models-list,
+    https://docs.anthropic.com/en/api/errors
+    """
+
+    name: ClassVar[str] = "anthropic"
+    _KEY = re.compile(r"sk-ant-[!-~]+")
+
+    def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
+        """Expect a string that begins ``sk-ant-``."""
+        value = secret_value.reveal()
+        if isinstance(value, str) and self._KEY.fullmatch(value):
+            return ()
+        message = (
+            "an Anthropic key is a string that begins with sk-ant- and has no white space; copy it from the console"
+        )
+        return (FieldError("key", message),)
+
+    def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
+        """List the models, which costs nothing."""
+        headers = {"x-api-key": str(secret_value.reveal()), "anthropic-version": "2023-06-01"}
+        return ProbeRequest("GET", "api.anthropic.com", "/v1/models", headers)
+
+    def interpret(self, response: ProbeResponse) -> ProbeResult:
+        """Interpret ``error.type`` (https://platform.claude.com/docs/en/api/errors).
+
+        - 401 ``authentication_error`` is the statement that the key is malformed, revoked or expired: rejected.
+        - 403 ``permission_error`` is about the resource, 403 ``forbidden`` about the region
+          (https://github.com/corbt/agent.exe/issues/15), 402 ``billing_error`` and
+          400 ``invalid_request_error`` about payment and limits: inconclusive. So are 429, 5xx, and 529, the overload.
+        """
+        if (
+            response.status == HTTPStatus.OK
+            and response.json is not None
+            and isinstance(response.json.get("data"), list)
+        ):
+            return "valid", "Anthropic listed its models for the key."
+        kind = nested(response, "error", "type")
+        if response.status == HTTPStatus.UNAUTHORIZED and kind == "authentication_error":
+            return "rejected", "Anthropic refuses the key (401): it is wrong, or was revoked."
+        if response.status in (HTTPStatus.BAD_REQUEST, PAYMENT_REQUIRED) and kind == "billing_error":
+            return "inconclusive", f"Anthropic: a problem with billing ({response.status}). See the billing details."
+        return interpret_by_status(response, "Anthropic")
+
+
+PAYMENT_REQUIRED: Final = 402

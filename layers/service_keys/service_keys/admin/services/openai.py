@@ -1,0 +1,102 @@
+"""OpenAI."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, ClassVar
+
+from service_keys.admin.services.definition import VISIBLE_ASCII, ProbeRequest, interpret_by_status, nested
+from service_keys.errors import FieldError
+
+if TYPE_CHECKING:
+    from service_keys.admin.services.definition import ProbeResponse, ProbeResult
+    from service_keys.core.secret_value import SecretValue
+
+
+class OpenAI:
+    """OpenAI: an API key, with the organization and project that it acts for where they are needed.
+
+    Sources: https://platform.openai.com/docs/api-reference/authentication,
+    https://platform.openai.com/docs/guides/error-codes
+    """
+
+    name: ClassVar[str] = "openai"
+    _KEY = re.compile(r"sk-[!-~]+")
+    _OPTIONS: ClassVar[dict[str, str]] = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
+    _ORGANIZATION: ClassVar[ProbeResult] = (
+        "inconclusive",
+        "OpenAI does not accept the key for the organization or project that is stored with it (401).",
+    )
+    _STATEMENTS: ClassVar[dict[tuple[int, str], ProbeResult]] = {
+        (401, "invalid_api_key"): ("rejected", "OpenAI refuses the key (401): it is wrong, or was revoked."),
+        (401, "account_deactivated"): ("rejected", "OpenAI has deactivated the account of the key (401)."),
+        (401, "no_organization"): _ORGANIZATION,
+        (401, "mismatched_organization"): _ORGANIZATION,
+        (403, "unsupported_country_region_territory"): (
+            "inconclusive",
+            "OpenAI does not serve the region that this function runs in (403).",
+        ),
+    }
+
+    def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
+        """Expect a string that begins ``sk-``, or an object with it as ``apiKey`` and no more than the options."""
+        value = secret_value.reveal()
+        if isinstance(value, str):
+            field_name, fields = "key", {"apiKey": value}
+        elif "apiKey" in value and value.keys() - {"apiKey"} <= self._OPTIONS.keys():
+            field_name, fields = "key.apiKey", value
+        else:
+            expected = "an OpenAI key is a string, or an object with apiKey and optionally organization and project"
+            return (FieldError("key", expected),)
+        found = []
+        if fields["apiKey"].startswith("sk-ant-"):
+            message = "this is an Anthropic key; store it for the service anthropic, or give the OpenAI key"
+            found.append(FieldError(field_name, message))
+        elif not self._KEY.fullmatch(fields["apiKey"]):
+            message = "an OpenAI key begins with sk- and has no white space; copy it from the dashboard"
+            found.append(FieldError(field_name, message))
+        found += [
+            FieldError(f"key.{option}", "use visible ASCII characters, as in the id that the dashboard shows")
+            for option in fields.keys() & self._OPTIONS.keys()
+            if not VISIBLE_ASCII.fullmatch(fields[option])
+        ]
+        return tuple(found)
+
+    def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
+        """List the models, which costs nothing."""
+        value = secret_value.reveal()
+        fields = {"apiKey": value} if isinstance(value, str) else value
+        headers = {"Authorization": f"Bearer {fields['apiKey']}"}
+        headers |= {header: fields[option] for option, header in self._OPTIONS.items() if option in fields}
+        return ProbeRequest("GET", "api.openai.com", "/v1/models", headers)
+
+    def interpret(self, response: ProbeResponse) -> ProbeResult:
+        """Interpret ``error.code``; the status alone says too little.
+
+        - 401 ``invalid_api_key`` ("Incorrect API key provided") is the statement that the key is wrong or revoked:
+          rejected. So is 401 ``account_deactivated``, which ends all keys of the account
+          (https://github.com/songquanpeng/one-api/issues/271).
+        - 401 ``no_organization`` (https://github.com/abi/screenshot-to-code/issues/9) and ``mismatched_organization``
+          (https://github.com/openai/codex/issues/1000) are about the organization that the request names: inconclusive.
+          So is 401 "IP not authorized", which is about this function's address.
+        - "Missing scopes: api.model.read" comes with 403 or 401 and without a code: the key is a restricted one, which
+          works for its own purpose (https://github.com/bytedance/trae-agent/issues/162): inconclusive, as is every
+          other response without a known code, a proxy's page in HTML included.
+        - 403 ``unsupported_country_region_territory`` and 429: inconclusive.
+        """
+        if (
+            response.status == HTTPStatus.OK
+            and response.json is not None
+            and isinstance(response.json.get("data"), list)
+        ):
+            return "valid", "OpenAI listed its models for the key."
+        code = nested(response, "error", "code")
+        if isinstance(code, str) and (response.status, code) in self._STATEMENTS:
+            return self._STATEMENTS[response.status, code]
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS and "insufficient_quota" in (
+            code,
+            nested(response, "error", "type"),
+        ):
+            return "inconclusive", "OpenAI: the quota is exhausted (429). See the plan and billing details."
+        return interpret_by_status(response, "OpenAI")

@@ -1,0 +1,1 @@
+"""Ids, names, secret values, models and settings. No I/O."""

@@ -1,0 +1,1 @@
+"""The cached read path for consumers."""

@@ -1,0 +1,96 @@
+"""The only module that talks to KMS.
+
+Every ciphertext is bound to its item by the encryption context: moved to another item it does not decrypt, and an IAM
+policy can let a reader decrypt one service's keys alone (``kms:EncryptionContext:service``).
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from service_keys.core.ids import service_of
+from service_keys.core.secret_value import SecretValue
+from service_keys.errors import KeyCorruptedError
+from service_keys.store.aws_clients import member, translate_aws_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_kms import KMSClient
+
+
+_suppress_debug_logs: ContextVar[bool] = ContextVar("secret_on_the_wire", default=False)
+
+
+class _SensitiveCallFilter(logging.Filter):
+    """Drops what botocore logs at DEBUG of a call to KMS: parameters and answers, and with them the key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base class's signature
+        return not _suppress_debug_logs.get()
+
+
+for _name in ("botocore.endpoint", "botocore.parsers", "botocore.hooks", "botocore.auth"):
+    logging.getLogger(_name).addFilter(_SensitiveCallFilter())
+
+
+@contextmanager
+def _without_debug_logs() -> Iterator[None]:
+    token = _suppress_debug_logs.set(True)
+    try:
+        yield
+    finally:
+        _suppress_debug_logs.reset(token)
+
+
+def encryption_context(key_id: str) -> dict[str, str]:
+    """Return the encryption context of the key with this id."""
+    return {"service": service_of(key_id), "id": key_id}
+
+
+def encrypt(kms: KMSClient, kms_key: str, secret_value: SecretValue, *, key_id: str) -> bytes:
+    """Encrypt a key for the item with this id.
+
+    Raises:
+        KeyStoreUnavailableError: KMS throttled, failed or could not be reached.
+        KeyAccessDeniedError: KMS refused, or the KMS key is disabled or about to be deleted.
+    """
+    with translate_aws_errors("KMS"), _without_debug_logs():
+        answer = kms.encrypt(
+            KeyId=kms_key, Plaintext=secret_value.to_json(), EncryptionContext=encryption_context(key_id)
+        )
+    ciphertext: bytes = member(answer, "CiphertextBlob", "KMS")
+    return ciphertext
+
+
+def decrypt(kms: KMSClient, ciphertext: bytes, *, key_id: str) -> SecretValue:
+    """Decrypt the ciphertext of the item with this id.
+
+    Raises:
+        KeyCorruptedError: The ciphertext is damaged, or belongs to another item.
+        KeyStoreUnavailableError: KMS throttled, failed or could not be reached.
+        KeyAccessDeniedError: KMS refused, or the KMS key is disabled or about to be deleted.
+    """
+    try:
+        with translate_aws_errors("KMS"), _without_debug_logs():
+            context = encryption_context(key_id)
+            answer = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)
+    except (kms.exceptions.InvalidCiphertextException, kms.exceptions.IncorrectKeyException) as error:
+        raise KeyCorruptedError(
+            f"The ciphertext of {key_id} is damaged or another key's. Store the key again."
+        ) from error
+    secret_value = _parse_plaintext(member(answer, "Plaintext", "KMS"))
+    if secret_value is None:
+        # A traceback that shows variables must not show this one.
+        del answer
+        raise KeyCorruptedError(f"What {key_id} decrypts to is not a key. Store the key again.")
+    return secret_value
+
+
+def _parse_plaintext(plaintext: bytes) -> SecretValue | None:
+    try:
+        return SecretValue.from_json(plaintext)
+    except ValueError:
+        return None

@@ -1,0 +1,218 @@
+"""DynamoDB items: attributes, projections, and conversion from and to models."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from service_keys.core.ids import service_of, timestamp_ms_of
+from service_keys.core.models import (
+    EncryptedKey,
+    MalformedItem,
+    StoredKey,
+    Verification,
+    VerificationStatus,
+    is_past,
+    milliseconds,
+)
+from service_keys.core.names import normalize_name
+from service_keys.core.timestamps import format_timestamp
+from service_keys.errors import KeyCorruptedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from service_keys.core.list_query import ListQuery
+
+    Item = dict[str, Any]
+    """Attributes in DynamoDB's notation, such as ``{"id": {"S": "spotify.…"}}``."""
+
+_logger = logging.getLogger(__name__)
+
+ALL_BY_CREATED_INDEX: Final = "all-by-created"
+NAME_PARTITION: Final = "#name"
+IDEMPOTENCY_PARTITION: Final = "#idempotency"
+KEY_ENTITY: Final = "key"
+"""The one value of the attribute ``entity``, which puts a key into the index."""
+RESPONSE_ATTRIBUTES: Final = (
+    "service",
+    "id",
+    "name",
+    "description",
+    "active",
+    "maskedKey",
+    "createdAt",
+    "createdBy",
+    "updatedAt",
+    "updatedBy",
+    "keyUpdatedAt",
+    "lastUsed",
+    "version",
+    "verification",
+)
+"""The attributes that a key's response needs: never the ciphertext, which the readers of these may not read."""
+READER_ATTRIBUTES: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed")
+"""The attributes that a reader needs."""
+_STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
+_DETAIL_MAX_LENGTH: Final = 1000
+
+
+# --- items ------------------------------------------------------------------------------------------------------------
+
+
+def to_item(key: StoredKey, ciphertext: bytes) -> Item:
+    """Return the item of a new key."""
+    attributes = {
+        "service": key.service,
+        "id": key.id,
+        "entity": KEY_ENTITY,
+        "name": key.name,
+        "description": key.description,
+        "active": key.active,
+        "ciphertext": ciphertext,
+        "maskedKey": key.masked_key,
+        "createdAt": key.created_at,
+        "createdBy": key.created_by,
+        "updatedAt": key.updated_at,
+        "updatedBy": key.updated_by,
+        "keyUpdatedAt": key.key_updated_at,
+        "version": key.version,
+    }
+    return {name: to_attribute_value(value) for name, value in attributes.items() if value is not None}
+
+
+def to_key(item: Item, at_ms: int) -> StoredKey:
+    """Read a key's item.
+
+    Args:
+        item: The item.
+        at_ms: Now, in milliseconds since the Unix epoch.
+
+    Raises:
+        KeyCorruptedError: The item is not one that this module wrote.
+    """
+    last_used, key_updated_at = (item.get(name, {}).get("S") for name in ("lastUsed", "keyUpdatedAt"))
+    try:
+        return StoredKey(
+            id=item["id"]["S"],
+            name=item["name"]["S"],
+            description=item.get("description", {}).get("S"),
+            active=item["active"]["BOOL"],
+            masked_key=_from_attribute_value(item["maskedKey"]),
+            created_at=item["createdAt"]["S"],
+            created_by=item["createdBy"]["S"],
+            updated_at=item["updatedAt"]["S"],
+            updated_by=item["updatedBy"]["S"],
+            # VerifyApiKey may write it too: a false one must not keep an administrator from the key.
+            key_updated_at=item["createdAt"]["S"] if milliseconds(key_updated_at) is None else key_updated_at,
+            last_used=last_used if is_past(last_used, at_ms=at_ms) else None,
+            version=int(item["version"]["N"]),
+            verification=_to_verification(item.get("verification", {}).get("M", {}), at_ms),
+        )
+    except (KeyError, ValueError) as error:
+        where = item.get("id", {}).get("S", "a key")
+        raise KeyCorruptedError(
+            f"The item of {where} is damaged ({error}). Delete the key and store it again."
+        ) from error
+
+
+def _to_verification(attributes: Item, at_ms: int) -> Verification | None:
+    """Read the result of a check; None if it is not one that `KeyRepository.set_verification` wrote."""
+    status, checked_at, detail = (attributes.get(name, {}).get("S") for name in ("status", "checkedAt", "detail"))
+    if status not in get_args(VerificationStatus) or not is_past(checked_at, at_ms=at_ms):
+        return None
+    if not isinstance(detail, str) or len(detail) > _DETAIL_MAX_LENGTH:
+        return None
+    return Verification(status=status, checked_at=checked_at, detail=detail)
+
+
+def is_key_item(item: Item) -> bool:
+    """Return whether an item is a key. One with only a usage stamp is not, which a consumer's policy lets it write."""
+    return "name" in item or "version" in item
+
+
+def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
+    """Read an item for a consumer of ``service``. Never raises: a malformed item must not hide the others."""
+    key_id, name = item["id"]["S"], item.get("name", {}).get("S")
+    if not key_id.startswith(f"{service}."):
+        # Moved here from another service, whose key it would give away.
+        return MalformedItem(key_id, name)
+    try:
+        return EncryptedKey(
+            id=key_id,
+            name=item["name"]["S"],
+            active=item["active"]["BOOL"],
+            ciphertext=item["ciphertext"]["B"],
+            version=int(item["version"]["N"]),
+            # The start shows whether it is a timestamp; the rest may be as large as an item can be.
+            last_used=item.get("lastUsed", {}).get("S", "")[: _STAMP_LENGTH + 1] or None,
+        )
+    except (KeyError, ValueError):
+        return MalformedItem(key_id, name)
+
+
+def skip_malformed(items: list[Item], at_ms: int) -> Iterator[StoredKey]:
+    """Read items, and leave out those that are damaged: one must not hide all the others."""
+    for item in items:
+        try:
+            if is_key_item(item):
+                yield to_key(item, at_ms)
+        except KeyCorruptedError as error:
+            _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message says it all
+
+
+def name_reservation(name: str, key_id: str) -> Item:
+    """Return the item that reserves a name for a key."""
+    return reference_item(NAME_PARTITION, normalize_name(name), key_id)
+
+
+def reference_item(partition: str, name: str, key_id: str) -> Item:
+    """Return an item of a partition of its own that refers to a key."""
+    return {"service": {"S": partition}, "id": {"S": name}, "key": {"S": key_id}}
+
+
+def primary_key(key_id: str) -> Item:
+    """Return the primary key of the item of a key.
+
+    Raises:
+        KeyNotFoundError: No key can have this id.
+    """
+    return {"service": {"S": service_of(key_id)}, "id": {"S": key_id}}
+
+
+def exclusive_start_key(key_id: str, query: ListQuery) -> Item:
+    """Return where a list goes on after this key: the primary key, and in the index the index's key as well.
+
+    An id holds the moment of its creation, so it is enough to know even where the key is deleted by now.
+    """
+    if query.service is not None:
+        return primary_key(key_id)
+    created_at = format_timestamp(timestamp_ms_of(key_id))
+    return primary_key(key_id) | {"entity": {"S": KEY_ENTITY}, "createdAt": {"S": created_at}}
+
+
+@functools.cache
+def projection_of(attributes: tuple[str, ...]) -> tuple[str, Mapping[str, str]]:
+    """Return a ProjectionExpression of the attributes, and the names that it uses (many are reserved words)."""
+    return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
+
+
+def to_attribute_value(value: str | bytes | bool | int | Mapping[str, str]) -> Item:  # noqa: FBT001
+    """Return a value in DynamoDB's notation."""
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case bytes():
+            return {"B": value}
+        case _:
+            return {"M": {name: {"S": text} for name, text in value.items()}}
+
+
+def _from_attribute_value(masked: Item) -> str | dict[str, str]:
+    """Read a masked key."""
+    return masked["S"] if "S" in masked else {name: text["S"] for name, text in masked["M"].items()}

@@ -1,0 +1,517 @@
+"""Reads and changes of keys in DynamoDB.
+
+Three kinds of items share the table, told apart by their partition:
+
+| partition (``service``) | sort key (``id``)            | item                                                        |
+| ----------------------- | ---------------------------- | ----------------------------------------------------------- |
+| the service             | the key's id                 | a key                                                       |
+| ``#name``               | the normalized name          | the name reservation of the key in ``key``                  |
+| ``#idempotency``        | HMAC of a create request     | the idempotency record, for a day, of the key in ``key``    |
+
+Every change of an administrator is a transaction (see `transactions`), on condition that the item is as it was read. A
+usage stamp and the result of a verification are single conditional updates, which are safe to repeat.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from service_keys.core.ids import service_of
+from service_keys.core.models import CLOCK_SKEW_MS, DeletedKey, StoredCiphertext, milliseconds
+from service_keys.core.names import normalize_name
+from service_keys.core.timestamps import format_timestamp
+from service_keys.errors import (
+    DuplicateKeyNameError,
+    KeyCorruptedError,
+    KeyNotFoundError,
+    KeyStoreUnavailableError,
+    VersionConflictError,
+)
+from service_keys.store.aws_clients import member, translate_aws_errors
+from service_keys.store.items import (
+    _STAMP_LENGTH,
+    ALL_BY_CREATED_INDEX,
+    IDEMPOTENCY_PARTITION,
+    KEY_ENTITY,
+    READER_ATTRIBUTES,
+    RESPONSE_ATTRIBUTES,
+    exclusive_start_key,
+    is_key_item,
+    name_reservation,
+    primary_key,
+    projection_of,
+    reference_item,
+    skip_malformed,
+    to_encrypted_key,
+    to_item,
+    to_key,
+)
+from service_keys.store.transactions import TransactionWriter, UpdateExpression, WriteConflictError, only_last_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from service_keys.core.list_query import ListQuery
+    from service_keys.core.models import ChangeContext, EncryptedKey, MalformedItem, StoredKey, Verification
+    from service_keys.store.items import Item
+
+IDEMPOTENCY_TTL_SECONDS: Final = 24 * 60 * 60
+_ITEM_MUST_NOT_EXIST: Final = "attribute_not_exists(id)"
+_DELETED: Final = ("id", "name", "version")
+"""The attributes that deleting needs: a damaged item can be deleted too, and one with only a usage stamp."""
+_LAST_MS: Final = 253_402_300_799_999
+"""The last millisecond that a timestamp can express, 9999-12-31T23:59:59.999Z."""
+_MIN_PAGE_WHEN_FILTERING: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResult:
+    """The outcome of a create request.
+
+    Attributes:
+        key_id: The id of the new key or, for a repeated request, of the key that the first request created.
+        replayed: Whether the request was repeated, so that nothing was written.
+    """
+
+    key_id: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Keys, newest first, and the cursor of the page after them where there is one."""
+
+    keys: tuple[StoredKey, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedSecret:
+    """What replaces a key's secret."""
+
+    ciphertext: bytes
+    masked_key: str | Mapping[str, str]
+
+
+class KeyRepository:
+    """The table of keys.
+
+    Args:
+        client: A DynamoDB client.
+        name: The table's name.
+        sleep: Waits for so many seconds between attempts on an item that others are changing too.
+        clock: Seconds since the Unix epoch. Stored moments that are later are false.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        name: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._writer = TransactionWriter(client, name, sleep=sleep)
+        self._clock = clock
+
+    # --- reads -------------------------------------------------------------------------------------------------------
+
+    def get(self, key_id: str) -> StoredKey:
+        """Read a key, with everything that was written before the call.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        return to_key(self._existing_key(key_id), self._now_ms())
+
+    def get_ciphertext(self, key_id: str) -> StoredCiphertext:
+        """Read a key's ciphertext.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            KeyCorruptedError: The item has no ciphertext.
+        """
+        item = self._get_item(key_id, ("ciphertext", "keyUpdatedAt"))
+        try:
+            return StoredCiphertext(service_of(key_id), item["ciphertext"]["B"], item["keyUpdatedAt"]["S"])
+        except KeyError as error:
+            raise KeyCorruptedError(f"The item of {key_id} is damaged. Delete the key and store it again.") from error
+
+    def list_page(self, query: ListQuery) -> Page:
+        """Read a page of keys, newest first. A filtered page is filled up as far as there are such keys."""
+        request = self._list_request(query)
+        at_ms = self._now_ms()
+        found: list[StoredKey] = []
+        start = query.start_after and exclusive_start_key(query.start_after, query)
+        while len(found) <= query.limit:
+            if start:
+                request["ExclusiveStartKey"] = start
+            with translate_aws_errors("DynamoDB"):
+                answer = self._client.query(**request)
+            keys = list(skip_malformed(answer["Items"], at_ms))
+            found.extend(keys)
+            start = answer.get("LastEvaluatedKey")
+            if not start:
+                break
+            if query.service is not None or len(keys) < len(answer["Items"]):
+                # Items that are no keys may fill the partition: read up to DynamoDB's 1 MB with each further call.
+                request.pop("Limit", None)
+        shown = tuple(found[: query.limit])
+        return Page(shown, query.encode_cursor(shown[-1].id) if len(found) > len(shown) else None)
+
+    def list_for_service(self, service: str) -> tuple[EncryptedKey | MalformedItem, ...]:
+        """Read all keys of a service, newest first, with everything that was written before the call."""
+        projection, names = projection_of(READER_ATTRIBUTES)
+        request: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": "#service = :service",
+            "ProjectionExpression": projection,
+            "ExpressionAttributeNames": {**names, "#service": "service"},
+            "ExpressionAttributeValues": {":service": {"S": service}},
+            "Select": "SPECIFIC_ATTRIBUTES",
+            "ConsistentRead": True,
+            "ScanIndexForward": False,
+        }
+        found: list[EncryptedKey | MalformedItem] = []
+        while True:
+            with translate_aws_errors("DynamoDB"):
+                answer = self._client.query(**request)
+            found.extend(
+                to_encrypted_key(item, service) for item in member(answer, "Items", "DynamoDB") if is_key_item(item)
+            )
+            if "LastEvaluatedKey" not in answer:
+                return tuple(found)
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _list_request(self, query: ListQuery) -> dict[str, Any]:
+        names: dict[str, str]
+        values: Item
+        if query.service is None:
+            names, values = {"#entity": "entity"}, {":entity": {"S": KEY_ENTITY}}
+            request: dict[str, Any] = {"IndexName": ALL_BY_CREATED_INDEX, "KeyConditionExpression": "#entity = :entity"}
+        else:
+            projection, shown = projection_of(RESPONSE_ATTRIBUTES)
+            names = dict(shown)
+            values = {":service": {"S": query.service}}
+            request = {
+                "KeyConditionExpression": "#service = :service",
+                "ProjectionExpression": projection,
+                "Select": "SPECIFIC_ATTRIBUTES",
+                "ConsistentRead": True,
+            }
+        # One more than the page holds, to know whether there is a next one.
+        limit = query.limit + 1
+        filters = []
+        if query.active is not None:
+            filters.append("#active = :active")
+            names["#active"] = "active"
+            values[":active"] = {"BOOL": query.active}
+        if query.verification is not None:
+            names["#verification"] = "verification"
+            if query.verification == "none":
+                filters.append("attribute_not_exists(#verification)")
+            else:
+                filters.append("#verification.#status = :status")
+                names["#status"] = "status"
+                values[":status"] = {"S": query.verification}
+        if filters:
+            request["FilterExpression"] = " AND ".join(filters)
+            limit = max(limit, _MIN_PAGE_WHEN_FILTERING)
+        return request | {
+            "TableName": self._name,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+
+    def _get_item(self, key_id: str, attributes: tuple[str, ...]) -> Item:
+        projection, names = projection_of(attributes)
+        with translate_aws_errors("DynamoDB"):
+            answer = self._client.get_item(
+                TableName=self._name,
+                Key=primary_key(key_id),
+                ProjectionExpression=projection,
+                ExpressionAttributeNames=names,
+                ConsistentRead=True,
+            )
+        if "Item" not in answer:
+            _not_found()
+        return answer["Item"]
+
+    def _existing_key(self, key_id: str) -> Item:
+        """Read a key's attributes, those that a response needs.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+        """
+        item = self._get_item(key_id, RESPONSE_ATTRIBUTES)
+        if not is_key_item(item):
+            _not_found()
+        return item
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+    # --- writes ------------------------------------------------------------------------------------------------------
+
+    def create(
+        self, key: StoredKey, ciphertext: bytes, context: ChangeContext, *, idempotency: str | None = None
+    ) -> CreateResult:
+        """Write a new key, and claim its name, in one transaction.
+
+        Args:
+            key: The key.
+            ciphertext: Its secret.
+            context: Who creates it.
+            idempotency: What identifies the request, if its sender may repeat it.
+
+        Returns:
+            The new key's id; or, if the same request created a key before, that key's id, and nothing is written.
+
+        Raises:
+            DuplicateKeyNameError: Another key has the name.
+            KeyStoreUnavailableError: The key may have been written; trying again with the same ``idempotency`` is safe.
+        """
+        writes: list[Item] = [
+            {"Put": self._writer.put(to_item(key, ciphertext), _ITEM_MUST_NOT_EXIST)},
+            {"Put": self._writer.put(name_reservation(key.name, key.id), _ITEM_MUST_NOT_EXIST)},
+        ]
+        if idempotency:
+            now = context.at_ms // 1000
+            idempotency_record = reference_item(IDEMPOTENCY_PARTITION, idempotency, key.id)
+            idempotency_record["expiresAt"] = {"N": str(now + IDEMPOTENCY_TTL_SECONDS)}
+            put = self._writer.put(idempotency_record, f"{_ITEM_MUST_NOT_EXIST} OR expiresAt < :now")
+            put["ExpressionAttributeValues"] = {":now": {"N": str(now)}}
+            # Only here: a role that may have the old item returned could read the ciphertext of a key.
+            put["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            writes.append({"Put": put})
+
+        def attempt() -> CreateResult:
+            failed = self._writer.write(writes)
+            if not failed:
+                return CreateResult(key.id, replayed=False)
+            if idempotency and failed[2]:
+                return CreateResult(failed[2]["key"]["S"], replayed=True)
+            if failed[1] is not None:
+                _duplicate_name()
+            raise KeyStoreUnavailableError("Two keys were made at the same moment. Nothing was changed. Try again.")
+
+        return self._writer.retry_on_conflict(attempt)
+
+    def update(
+        self,
+        key_id: str,
+        context: ChangeContext,
+        fields: Mapping[str, Any],
+        *,
+        secret: EncryptedSecret | None = None,
+        if_match: frozenset[int] | None = None,
+    ) -> StoredKey:
+        """Change what ``fields`` names of ``name``, ``description`` and ``active``, and the secret if one is given.
+
+        Args:
+            key_id: The key.
+            context: Who changes it.
+            fields: The new values.
+            secret: The new secret; clears the verification.
+            if_match: Change it only in one of these versions.
+
+        Returns:
+            The key as this change left it.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            VersionConflictError: The key is not in a version of ``if_match``.
+            DuplicateKeyNameError: Another key has the new name.
+        """
+        changes: dict[str, Any] = {
+            field: fields[field] for field in ("name", "description", "active") if field in fields
+        }
+        if secret:
+            changes |= {"ciphertext": secret.ciphertext, "maskedKey": secret.masked_key, "verification": None}
+        return self._writer.retry_on_conflict(lambda: self._update(key_id, context, changes, if_match))
+
+    def _update(
+        self, key_id: str, change: ChangeContext, changes: Mapping[str, Any], if_match: frozenset[int] | None
+    ) -> StoredKey:
+        current = self._existing_key(key_id)
+        key = to_key(current, change.at_ms)
+        _check_version(key.version, if_match)
+        update = UpdateExpression(change)
+        for attribute, value in changes.items():
+            update.put(attribute, value)
+        if "ciphertext" in changes:
+            update.put("keyUpdatedAt", _next_moment(key.key_updated_at, change.at_ms))
+        elif current.get("keyUpdatedAt") != {"S": key.key_updated_at}:
+            update.put("keyUpdatedAt", key.key_updated_at)
+        # A false value may be as large as an item can be, and leave no room for the change.
+        if "lastUsed" in current and key.last_used is None:
+            update.put("lastUsed", None)
+        if "verification" in current and key.verification is None:
+            update.put("verification", None)
+        name = changes.get("name")
+        write: Item = self._writer.if_version(key_id, current["version"])
+        write["UpdateExpression"] = update.expression
+        write["ExpressionAttributeNames"] = update.names
+        write["ExpressionAttributeValues"] |= update.values
+        writes: list[Item] = [{"Update": write}]
+        if name is not None and normalize_name(name) != normalize_name(key.name):
+            writes += [
+                {"Put": self._writer.put(name_reservation(name, key_id), _ITEM_MUST_NOT_EXIST)},
+                {"Delete": self._writer.release_name(key_id, key.name)},
+            ]
+        failed = self._writer.write(writes)
+        if only_last_failed(failed):
+            failed = self._writer.write(writes[:-1])
+        if not failed:
+            return to_key(update.applied_to(current), change.at_ms)
+        if failed[0] is None:
+            _duplicate_name()
+        raise WriteConflictError
+
+    def delete(self, key_id: str, change: ChangeContext, *, if_match: frozenset[int] | None = None) -> DeletedKey:
+        """Delete a key, and free its name, in one transaction; or delete an item with only a usage stamp.
+
+        Args:
+            key_id: The key.
+            change: The request that deletes it.
+            if_match: Delete it only in one of these versions.
+
+        Raises:
+            KeyNotFoundError: There is no such key.
+            VersionConflictError: The key is not in a version of ``if_match``.
+        """
+
+        def attempt() -> DeletedKey:
+            item = self._get_item(key_id, _DELETED)
+            version, name = item.get("version"), item.get("name", {}).get("S")
+            _check_version(int(version.get("N", 0)) if version else 0, if_match)
+            writes: list[Item] = [{"Delete": self._writer.if_version(key_id, version)}]
+            if name is not None:
+                writes.append({"Delete": self._writer.release_name(key_id, name)})
+            failed = self._writer.write(writes)
+            if only_last_failed(failed):
+                failed = self._writer.write(writes[:-1])
+            if failed:
+                raise WriteConflictError
+            return DeletedKey(key_id, name, format_timestamp(change.at_ms))
+
+        return self._writer.retry_on_conflict(attempt)
+
+    def set_verification(self, key_id: str, verification: Verification, *, expected_ciphertext: str) -> None:
+        """Store the result of checking a secret. The version stays; so does the result of a later check.
+
+        Args:
+            key_id: The key.
+            verification: The result.
+            expected_ciphertext: `StoredCiphertext.key_updated_at` of the secret that was checked.
+
+        Raises:
+            KeyNotFoundError: The key was deleted during the check.
+            VersionConflictError: The key was replaced during the check, so that the result is not its own.
+        """
+        result: Item = {
+            "status": {"S": verification.status},
+            "checkedAt": {"S": verification.checked_at},
+            "detail": {"S": verification.detail},
+        }
+
+        # A moment that is malformed or in the future was not written by this function as it is: it must not last.
+        another = (
+            "attribute_not_exists(verification) OR NOT attribute_type(verification.checkedAt, :string) "
+            "OR verification.checkedAt <= :checkedAt OR verification.checkedAt > :future"
+        )
+
+        def attempt() -> None:
+            try:
+                with translate_aws_errors("DynamoDB", writing=True):
+                    self._client.update_item(
+                        TableName=self._name,
+                        Key=primary_key(key_id),
+                        UpdateExpression="SET verification = :result",
+                        # Not on the ciphertext: IAM cannot let a role evaluate an attribute and not write it.
+                        ConditionExpression=f"keyUpdatedAt = :of AND ({another})",
+                        ExpressionAttributeValues={
+                            ":result": {"M": result},
+                            ":of": {"S": expected_ciphertext},
+                            ":checkedAt": result["checkedAt"],
+                            ":future": {"S": format_timestamp(self._now_ms() + CLOCK_SKEW_MS)},
+                            ":string": {"S": "S"},
+                        },
+                    )
+            except self._client.exceptions.ConditionalCheckFailedException:
+                # Read the reason: DynamoDB would return the whole item, ciphertext included.
+                if self.get(key_id).key_updated_at != expected_ciphertext:
+                    raise VersionConflictError("The key was replaced while it was checked. Check it again.") from None
+            except self._client.exceptions.TransactionConflictException as error:
+                raise WriteConflictError from error
+
+        self._writer.retry_on_conflict(attempt)
+
+    def stamp_usage(self, key_id: str, *, used_at: str, if_older_than: str, false_stamp: str | None = None) -> None:
+        """Note when a key was last used, and nothing else.
+
+        Does nothing if the key is gone, or was used after ``if_older_than``: a stamp neither goes backwards nor brings
+        a deleted key back, and of many readers at the same moment one writes.
+
+        Args:
+            key_id: The key.
+            used_at: When it was used; like ``if_older_than`` as `service_keys.core.timestamps.format_timestamp` writes
+                it.
+            if_older_than: Earlier than ``used_at``.
+            false_stamp: `EncryptedKey.last_used` if that is malformed or in the future; replaced as long as it is
+                there, so that a delayed stamp replaces no later one.
+        """
+        values = {":usedAt": {"S": used_at}, ":since": {"S": if_older_than}, ":string": {"S": "S"}}
+        due = "attribute_not_exists(lastUsed) OR NOT attribute_type(lastUsed, :string) OR lastUsed <= :since"
+        if false_stamp is not None:
+            values[":false"] = {"S": false_stamp}
+            # Longer than a timestamp, it is the start of a value, and no timestamp begins with it.
+            is_false = "begins_with(lastUsed, :false)" if len(false_stamp) > _STAMP_LENGTH else "lastUsed = :false"
+            due = f"{due} OR {is_false}"
+        try:
+            with translate_aws_errors("DynamoDB"):
+                self._client.update_item(
+                    TableName=self._name,
+                    Key=primary_key(key_id),
+                    UpdateExpression="SET lastUsed = :usedAt",
+                    ConditionExpression=f"attribute_exists(id) AND ({due})",
+                    ExpressionAttributeValues=values,
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+
+def _next_moment(before: str, at_ms: int) -> str:
+    """Return the moment of a secret that replaces the one of ``before``: a later one, even if the clock is not."""
+    before_ms = milliseconds(before)
+    if before_ms is None or before_ms >= _LAST_MS:
+        return format_timestamp(at_ms)
+    return format_timestamp(max(at_ms, before_ms + 1))
+
+
+def _check_version(version: int, if_match: frozenset[int] | None) -> None:
+    if if_match is not None and version not in if_match:
+        _version_conflict(version)
+
+
+def _version_conflict(version: int) -> NoReturn:
+    raise VersionConflictError(
+        f"If-Match does not match: the key is in version {version} now. Get the key again, check your change against "
+        f'it, and send its ETag: "{version}". A weak tag such as W/"{version}" never matches.'
+    )
+
+
+def _duplicate_name() -> NoReturn:
+    raise DuplicateKeyNameError("An API key with this name already exists. Choose another name, or update that key.")
+
+
+def _not_found() -> NoReturn:
+    raise KeyNotFoundError("There is no API key with this id. List the keys to find the right one.")

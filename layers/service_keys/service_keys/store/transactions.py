@@ -1,0 +1,156 @@
+"""Conditional writes, all or none, with retries after a conflict.
+
+botocore adds a ClientRequestToken, which makes its own retries idempotent.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from service_keys.core.names import normalize_name
+from service_keys.core.timestamps import format_timestamp
+from service_keys.errors import KeyStoreUnavailableError
+from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.items import NAME_PARTITION, primary_key, to_attribute_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from service_keys.core.models import ChangeContext
+    from service_keys.store.items import Item
+
+_Result = TypeVar("_Result")
+_CONFLICT_MAX_ATTEMPTS: Final = 25
+_CONFLICT_BACKOFF_SECONDS: Final = 0.05
+"""Seconds, at most and before the pauses grow."""
+
+
+class WriteConflictError(Exception):
+    """Somebody else changes the same item at the same moment."""
+
+
+class TransactionWriter:
+    """Builds and sends conditional writes, all or none, and retries them after a conflict.
+
+    Args:
+        client: A DynamoDB client.
+        table_name: The table's name.
+        sleep: Waits this many seconds before a retry.
+    """
+
+    def __init__(self, client: DynamoDBClient, table_name: str, *, sleep: Callable[[float], None]) -> None:
+        self._client = client
+        self._name = table_name
+        self._sleep = sleep
+
+    def put(self, item: Item, condition: str) -> Item:
+        """Build a Put whose failed condition returns the conflicting item."""
+        return {"TableName": self._name, "Item": item, "ConditionExpression": condition}
+
+    def if_version(self, key_id: str, version: Item | None) -> Item:
+        """Address a key on condition that nobody changed it since it was read."""
+        address = {"TableName": self._name, "Key": primary_key(key_id)}
+        if version is None:
+            return address | {"ConditionExpression": "attribute_exists(id) AND attribute_not_exists(version)"}
+        values = {":read": version}
+        return address | {"ConditionExpression": "version = :read", "ExpressionAttributeValues": values}
+
+    def release_name(self, key_id: str, name: str) -> Item:
+        """Address a key's claim on its name, if it is there: a key can always be deleted."""
+        return {
+            "TableName": self._name,
+            "Key": {"service": {"S": NAME_PARTITION}, "id": {"S": normalize_name(name)}},
+            "ConditionExpression": "attribute_not_exists(id) OR #key = :id",
+            "ExpressionAttributeNames": {"#key": "key"},
+            "ExpressionAttributeValues": {":id": {"S": key_id}},
+        }
+
+    def write(self, writes: list[Item]) -> list[Item | None]:
+        """Make all of the writes, or none.
+
+        Returns:
+            Nothing where they are made. Otherwise, in the order of ``writes``, the item that kept a write from being
+            made (empty where the item is not there, or its old value was not asked for), or None.
+
+        Raises:
+            WriteConflictError: Another write to one of the items was under way.
+        """
+        try:
+            with translate_aws_errors("DynamoDB", writing=True):
+                self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+        except self._client.exceptions.TransactionCanceledException as error:
+            reasons: list[Item] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+            codes = {reason.get("Code") for reason in reasons} - {"None"}
+            if "TransactionConflict" in codes:
+                raise WriteConflictError from error
+            if codes & {"ThrottlingError", "ProvisionedThroughputExceeded"}:
+                raise KeyStoreUnavailableError("DynamoDB is busy. Nothing was changed. Try again shortly.") from error
+            if codes != {"ConditionalCheckFailed"}:
+                raise
+            return [
+                reason.get("Item", {}) if reason.get("Code") == "ConditionalCheckFailed" else None for reason in reasons
+            ]
+        return []
+
+    def retry_on_conflict(self, attempt: Callable[[], _Result]) -> _Result:
+        """Try a write again for as long as others write to the same item at the same moment."""
+        for number in range(_CONFLICT_MAX_ATTEMPTS):
+            try:
+                return attempt()
+            except WriteConflictError:
+                # Not a secret: it spreads those who collide.
+                self._sleep(random.uniform(0, _CONFLICT_BACKOFF_SECONDS * min(number + 1, 4)))  # noqa: S311
+        raise KeyStoreUnavailableError(
+            "Too many changes of this key at the same moment. Nothing was changed. Try again."
+        )
+
+
+class UpdateExpression:
+    """An UpdateExpression in the making: a change that an administrator makes to a key."""
+
+    def __init__(self, context: ChangeContext) -> None:
+        self._sets: Item = {}
+        self._removes: set[str] = set()
+        self.put("updatedAt", format_timestamp(context.at_ms))
+        self.put("updatedBy", context.principal)
+
+    def put(self, attribute: str, value: Any) -> None:
+        """Set an attribute; None removes it."""
+        if value is None:
+            self._removes.add(attribute)
+        else:
+            self._sets[attribute] = to_attribute_value(value)
+
+    @property
+    def expression(self) -> str:
+        """The UpdateExpression; it increments the version."""
+        sets = [*(f"#{attribute} = :{attribute}" for attribute in self._sets), "version = version + :one"]
+        removes = [f"#{attribute}" for attribute in sorted(self._removes)]
+        # First, because moto adds the sizes of new values before it takes those of removed ones away.
+        return (f"REMOVE {', '.join(removes)} " if removes else "") + f"SET {', '.join(sets)}"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The ExpressionAttributeNames."""
+        return {f"#{attribute}": attribute for attribute in (*self._sets, *self._removes)}
+
+    @property
+    def values(self) -> Item:
+        """The ExpressionAttributeValues."""
+        return {f":{attribute}": value for attribute, value in self._sets.items()} | {":one": {"N": "1"}}
+
+    def applied_to(self, item: Item) -> Item:
+        """Return what DynamoDB makes of the item."""
+        kept = {attribute: value for attribute, value in item.items() if attribute not in self._removes}
+        return kept | self._sets | {"version": {"N": str(int(item["version"]["N"]) + 1)}}
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def only_last_failed(failed: list[Item | None]) -> bool:
+    """Tell whether nothing but the last write, of a claim that turns out to be another key's, keeps the rest back."""
+    return len(failed) > 1 and failed[-1] is not None and not any(item is not None for item in failed[:-1])

@@ -1,0 +1,211 @@
+"""What stands for the external services, so that keys can be checked without an account: answers on demand.
+
+The answers are those that the services document; which one a service gives is chosen with a PUT of its name:
+
+    curl -X PUT http://127.0.0.1:PORT/openai -d rate-limited
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from local.loopback import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HUGE: Final = 1024 * 1024
+
+# Sources: https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow (errors as in RFC 6749,
+# section 5.2); https://platform.openai.com/docs/api-reference/models/list and /docs/guides/error-codes;
+# https://docs.anthropic.com/en/api/errors. Where a service repeats what was sent, so does its stand-in.
+_DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
+    "spotify": {
+        "valid": (200, {"access_token": "made-up", "token_type": "Bearer", "expires_in": 3600}),
+        "wrong": (400, {"error": "invalid_client", "error_description": "Invalid client secret"}),
+        "revoked": (400, {"error": "invalid_client", "error_description": "Invalid client"}),
+        "forbidden": (403, {"error": "access_denied"}),
+        "rate-limited": (429, {"error": {"status": 429, "message": "API rate limit exceeded"}}),
+        "quota": (429, {"error": {"status": 429, "message": "API rate limit exceeded"}}),
+    },
+    "openai": {
+        "valid": (200, {"object": "list", "data": [{"id": "gpt-4o", "object": "model", "owned_by": "system"}]}),
+        "wrong": (401, {"error": {"message": "Incorrect API key provided: {sent}.", "code": "invalid_api_key"}}),
+        "revoked": (401, {"error": {"message": "Incorrect API key provided: {sent}.", "code": "invalid_api_key"}}),
+        "forbidden": (403, {"error": {"message": "Missing scopes: api.model.read", "code": None}}),
+        "restricted": (401, {"error": {"message": "Missing scopes: api.model.read", "code": None}}),
+        "deactivated": (401, {"error": {"message": "…", "code": "account_deactivated"}}),
+        "other-organization": (401, {"error": {"message": "…", "code": "mismatched_organization"}}),
+        "elsewhere": (403, {"error": {"message": "…", "code": "unsupported_country_region_territory"}}),
+        "rate-limited": (429, {"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}}),
+        "quota": (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
+    },
+    "anthropic": {
+        "valid": (200, {"data": [{"type": "model", "id": "claude-sonnet-4", "display_name": "…"}], "has_more": False}),
+        "wrong": (401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+        "revoked": (401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+        "forbidden": (403, {"type": "error", "error": {"type": "permission_error", "message": "…"}}),
+        "rate-limited": (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}}),
+        "quota": (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}}),
+        "billing": (402, {"type": "error", "error": {"type": "billing_error", "message": "…"}}),
+        "overloaded": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+    },
+}
+
+
+class FakeServices(ThreadingHTTPServer):
+    """The stand-ins, on one port of the loopback interface; they run until `close`.
+
+    Attributes:
+        chosen: The answer that each service gives; ``valid`` at first.
+        requests: What was asked, as method, path and headers.
+    """
+
+    daemon_threads = True
+    # What hangs or drips is not waited for.
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.chosen = dict.fromkeys(_DOCUMENTED, "valid")
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.before_answer: Callable[[], None] = lambda: None
+        self.ended = threading.Event()
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where they listen."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def close(self) -> None:
+        """End them."""
+        self.ended.set()
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FakeServices
+
+    def parse_request(self) -> bool:
+        """Read a request's head; refuse a web page's."""
+        if not super().parse_request():
+            return False
+        host, origin, fetch_site = (self.headers.get(name) for name in ("Host", "Origin", "Sec-Fetch-Site"))
+        reason = refusal(host, origin, fetch_site, pages=False)
+        if reason is not None:
+            self._send(403, reason.encode(), "text/plain")
+            self.close_connection = True
+        return reason is None
+
+    def do_PUT(self) -> None:
+        service, answer = self.path.strip("/"), self._body().decode().strip()
+        known = sorted({*_DOCUMENTED.get(service, {}), *(name.removeprefix("_answer_") for name in _misbehaviours())})
+        if service not in _DOCUMENTED or answer not in known:
+            self._send(404, f"PUT one of {', '.join(known)} to one of {', '.join(_DOCUMENTED)}\n".encode())
+            return
+        self.server.chosen[service] = answer
+        self._send(200, f"{service} answers {answer} from now on\n".encode())
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._body()
+        self._answer()
+
+    def _answer(self) -> None:
+        service = self.path.split("/")[1]
+        if service not in _DOCUMENTED:
+            self._send(404, b"no such service\n")
+            return
+        self.server.requests.append((self.command, self.path, dict(self.headers)))
+        self.server.before_answer()
+        chosen = self.server.chosen[service]
+        if chosen in _DOCUMENTED[service]:
+            status, document = _DOCUMENTED[service][chosen]
+            sent = self.headers.get("Authorization", "").rpartition(" ")[2]
+            self._send(status, json.dumps(document).replace("{sent}", sent).encode())
+        else:
+            getattr(self, f"_answer_{chosen}")()
+
+    def _answer_failing(self) -> None:
+        self._send(500, b'{"error": "internal"}')
+
+    def _answer_html(self) -> None:
+        self._send(200, b"<html><body>Welcome to the hotel's network</body></html>", "text/html")
+
+    def _answer_firewall(self) -> None:
+        self._send(403, b"<html><title>403 Forbidden</title></html>", "text/html")
+
+    def _answer_gateway(self) -> None:
+        self._send(401, b"<html><title>401 Authorization Required</title></html>", "text/html")
+
+    def _answer_garbage(self) -> None:
+        self._send(200, b'{"access_token": ')
+
+    def _answer_huge(self) -> None:
+        self._send(200, b'{"access_token": "' + b"x" * _HUGE + b'", "data": []}')
+
+    def _answer_redirect(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", f"{self.server.url}/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _answer_reset(self) -> None:
+        # No linger: the peer sees a reset, not an end.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def _answer_hang(self) -> None:
+        self.server.ended.wait(60)
+
+    def _answer_drip(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        while not self.server.ended.wait(0.2):
+            self.wfile.write(b" ")
+            self.wfile.flush()
+
+    def _answer_no_http(self) -> None:
+        self.wfile.write(b"220 smtp.example.com\r\n")
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def _send(self, status: int, body: bytes, media_type: str = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def handle(self) -> None:
+        """Answer; a client that has given up meanwhile is no error."""
+        try:
+            super().handle()
+        except ConnectionError:
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet: headers hold keys."""
+
+
+def _misbehaviours() -> list[str]:
+    return [name for name in vars(_Handler) if name.startswith("_answer_")]

@@ -1,0 +1,237 @@
+"""The wire between the code under test and what stands for AWS: it counts the calls, and can make them fail.
+
+A real HTTP proxy on a real socket, so that the real clients see what they would see. Where it knows the stack's
+policies it enforces them, as IAM would: every call is refused that its caller's policy does not allow. On AWS a caller
+is told by its role's credentials; here by its app id, which a loaded function finds in its environment as its name.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import struct
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from tests.support.canary import LEAKS
+from tests.support.iam import UnsupportedPolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.iam import Access, Grant, Policies
+
+_CALLER = re.compile(r"\bapp/(\w+)")
+_SERVICES = {"DynamoDB_20120810": "DynamoDB", "TrentService": "KMS", "AmazonSSM": "SSM"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an AWS API, such as ``DynamoDB.Query``, and who made it."""
+
+    operation: str
+    request: dict[str, Any]
+    caller: str | None = None
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the calls of one operation.
+
+    Attributes:
+        operation: Such as ``KMS.Encrypt``.
+        status: HTTP status of the answer, with ``code`` as AWS's error code.
+        hang: The answer never comes.
+        reset: The connection breaks instead of an answer.
+        after: The call takes effect before its answer is lost.
+        times: How many calls fail; None for all.
+        skip: How many calls go well before.
+        body: More members of the error's body.
+    """
+
+    operation: str
+    status: int = 500
+    code: str = "InternalServerError"
+    hang: bool = False
+    reset: bool = False
+    after: bool = False
+    times: int | None = None
+    skip: int = 0
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+class FaultProxy:
+    """A proxy in front of the endpoints that stand for AWS. Use it as a context manager."""
+
+    def __init__(self) -> None:
+        self.upstreams: dict[str, str] = {}
+        """Where calls go: a URL for ``DynamoDB``, one for ``KMS``, and one for ``SSM`` where that is called."""
+        self.calls: list[Call] = []
+        self.policies: Policies | None = None
+        """What callers may do; without it, everything."""
+        self.used: dict[Grant, list[Access]] = {}
+        """The grants that calls needed, and for what; `clear` keeps them."""
+        self.denials: list[str] = []
+        """The calls that no policy allowed, in words. A test that wants one removes it; any other fails by it."""
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._transactions: set[str | None] = set()
+        proxy = self
+
+        class Handler(_Handler):
+            owner = proxy
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def counts(self) -> Counter[str]:
+        """How often each operation was called since `clear`."""
+        return Counter(call.operation for call in self.calls)
+
+    def clear(self) -> None:
+        """Forget the calls so far."""
+        self.calls.clear()
+
+    @contextmanager
+    def failing(self, *faults: Fault) -> Iterator[None]:
+        """Let these faults happen until the block ends."""
+        self._faults.extend(faults)
+        try:
+            yield
+        finally:
+            for fault in faults:
+                self._faults.remove(fault)
+
+    def next_fault(self, operation: str) -> Fault | None:
+        with self._lock:
+            for fault in self._faults:
+                if fault.operation == operation and fault.times != 0:
+                    if fault.skip:
+                        fault.skip -= 1
+                        return None
+                    if fault.times is not None:
+                        fault.times -= 1
+                    return fault
+        return None
+
+    def iam_denial(self, call: Call) -> str | None:
+        """Judge a call as IAM would: None where all that it does is allowed."""
+        if self.policies is None:
+            return None
+        granted = self.policies.of_principal(call.caller or "")
+        try:
+            accesses = self.policies.accesses(call.operation, call.request)
+        except UnsupportedPolicyError as error:
+            self.denials.append(str(error))
+            return str(error)
+        for access in accesses:
+            allowing = [grant for grant in granted if grant.allows(access)]
+            if not allowing:
+                refusal = f"{call.caller} is not authorized to perform: {access}"
+                self.denials.append(refusal)
+                return refusal
+            for grant in allowing:
+                self.used.setdefault(grant, []).append(access)
+        return None
+
+    def remember_transaction(self, body: bytes) -> None:
+        """Remember a transaction that was made."""
+        self._transactions.add(json.loads(body).get("ClientRequestToken"))
+
+    def is_replayed(self, body: bytes) -> bool:
+        """Tell whether this is a transaction that was made before, which DynamoDB (not moto) then answers as before."""
+        token = json.loads(body).get("ClientRequestToken")
+        return token is not None and token in self._transactions
+
+    def wait_for_close(self) -> None:
+        """Block for as long as a hanging answer is to hang."""
+        self._ended.wait(30)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: FaultProxy
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        target, _, name = self.headers["X-Amz-Target"].partition(".")
+        service = _SERVICES.get(target, target)
+        operation = f"{service}.{name}"
+        caller = _CALLER.search(self.headers["User-Agent"])
+        call = Call(operation, json.loads(body), caller and caller[1])
+        self.owner.calls.append(call)
+        LEAKS.inspect(
+            f"a request of {call.caller} to {service}", str(call.request | {"Plaintext": "", "CiphertextBlob": ""})
+        )
+        refusal = self.owner.iam_denial(call)
+        fault = None if refusal else self.owner.next_fault(operation)
+        if refusal:
+            self._refuse("AccessDeniedException", refusal)
+        elif fault is None and self.owner.is_replayed(body):
+            self._answer(200, b"{}")
+        elif fault is None:
+            self._answer(*self._forwarded(service, body))
+        else:
+            self._fail(fault, service, body)
+
+    def _fail(self, fault: Fault, service: str, body: bytes) -> None:
+        if fault.after:
+            self._forwarded(service, body)
+        if fault.hang:
+            self.owner.wait_for_close()
+            self.close_connection = True
+        elif fault.reset:
+            # No linger: the peer sees a reset, not an end.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+        else:
+            self._refuse(fault.code, "made to fail", fault.status, fault.body)
+
+    def _refuse(self, code: str, message: str, status: int = 400, more: dict[str, Any] | None = None) -> None:
+        error = {"__type": f"com.amazonaws#{code}", "message": message} | (more or {})
+        self._answer(status, json.dumps(error).encode())
+
+    def _forwarded(self, service: str, body: bytes) -> tuple[int, bytes]:
+        upstream = http.client.HTTPConnection(urlsplit(self.owner.upstreams[service]).netloc, timeout=30)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            upstream.request("POST", "/", body, headers)
+            answer = upstream.getresponse()
+            if answer.status == http.client.OK:
+                self.owner.remember_transaction(body)
+            return answer.status, answer.read()
+        finally:
+            upstream.close()
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet."""

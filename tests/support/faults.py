@@ -1,0 +1,112 @@
+"""The faults of each AWS call of each function, and the expected outcome of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+FAULTS: Final[dict[str, dict[str, Any]]] = {
+    "throttled": {"status": 400, "code": "ThrottlingException"},
+    "5xx": {"status": 500},
+    "connection breaks": {"reset": True},
+    "no answer": {"hang": True},
+    "access denied": {"status": 400, "code": "AccessDeniedException"},
+    "first answer lost": {"reset": True, "after": True, "times": 1},
+    "every answer lost": {"reset": True, "after": True},
+}
+"""By name, as `tests.support.fault_proxy.Fault` takes them. Where an answer is lost, the call took effect."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes of it.
+
+    Attributes:
+        status: Of the answer; 200 stands for 201 too.
+        made: Whether the change is made then: wholly, or nothing of it.
+        audit: The outcome in the audit line; None where there is no line.
+    """
+
+    status: int
+    made: bool
+    audit: str | None
+
+    def __str__(self) -> str:
+        change = "made" if self.made else "nothing changed"
+        return f"{self.status}, {change}" + (f", audit `{self.audit}`" if self.audit else "")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that one admin function makes.
+
+    Attributes:
+        act: What is asked for: a key of `tests.functional.test_faults.OPERATIONS`.
+        nth: Which of the function's calls of this operation.
+        audited: Whether a failure leaves an audit line, because a change may have been made or have been about to be.
+        writes: Whether the call itself makes the change.
+        made_before: Whether the change is made by the time of the call.
+    """
+
+    function: str
+    act: str
+    operation: str
+    nth: int = 1
+    audited: bool = False
+    writes: bool = False
+    made_before: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether the function changes anything."""
+        return self.function not in {"GetApiKey", "ListApiKeys"}
+
+    def outcome(self, fault: str) -> Outcome:
+        """Return what must come of a fault."""
+        done = "done" if self.changes else None
+        after = done if self.made_before else None
+        if fault == "first answer lost":
+            return Outcome(200, made=self.changes, audit=done)
+        if fault == "access denied":
+            return Outcome(500, made=self.made_before, audit=after)
+        made = self.made_before or (self.writes and fault == "every answer lost")
+        return Outcome(503, made=made, audit="unknown" if self.audited else after)
+
+    def __str__(self) -> str:
+        return f"{self.act}: {self.operation}" + (f" ({self.nth})" if self.nth > 1 else "")
+
+
+CALLS: Final = (
+    Call("CreateApiKey", "create", "KMS.Encrypt"),
+    Call("CreateApiKey", "create", "DynamoDB.TransactWriteItems", audited=True, writes=True),
+    Call("ListApiKeys", "list", "DynamoDB.Query"),
+    Call("ListApiKeys", "list one service", "DynamoDB.Query"),
+    Call("GetApiKey", "get", "DynamoDB.GetItem"),
+    Call("UpdateApiKey", "update", "KMS.Encrypt"),
+    Call("UpdateApiKey", "update", "DynamoDB.GetItem", audited=True),
+    Call("UpdateApiKey", "update", "DynamoDB.TransactWriteItems", audited=True, writes=True),
+    Call("VerifyApiKey", "verify", "DynamoDB.GetItem"),
+    Call("VerifyApiKey", "verify", "DynamoDB.GetItem", nth=2),
+    Call("VerifyApiKey", "verify", "KMS.Decrypt"),
+    Call("VerifyApiKey", "verify", "DynamoDB.UpdateItem", audited=True, writes=True),
+    Call("VerifyApiKey", "verify", "DynamoDB.GetItem", nth=3, made_before=True),
+    Call("DeleteApiKey", "delete", "DynamoDB.GetItem", audited=True),
+    Call("DeleteApiKey", "delete", "DynamoDB.TransactWriteItems", audited=True, writes=True),
+)
+
+AGAIN: Final = {
+    "create": ("201, `Idempotency-Replayed` and the same key", "201"),
+    "update": ("412, for `If-Match` names the version before", "200"),
+    "delete": ("404", "200"),
+    "verify": ("200", "200"),
+}
+"""What the same request answers afterwards: where the change was made, and where it was not."""
+
+READER: Final = {
+    "DynamoDB.Query": ("KeyStoreUnavailableError", "KeyAccessDeniedError"),
+    "KMS.Decrypt": ("KeyStoreUnavailableError", "KeyAccessDeniedError"),
+    "DynamoDB.UpdateItem": ("the key", "the key"),
+}
+"""What a reader that holds nothing yet gives for each call that it makes: in an outage, and where it is denied."""
+
+JWKS_FAULTS: Final = ("429", "5xx", "403", "connection breaks", "no answer", "HTML", "redirect")

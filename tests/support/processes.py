@@ -1,0 +1,29 @@
+"""`make run`, as a shell starts it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def local_run(state: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start it on a free port; yield the process, to be ended by the test, and where it listens."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(state)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        yield process, next(line.split()[3] for line in process.stdout if line.startswith("Service Keys on http"))

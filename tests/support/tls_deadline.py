@@ -1,0 +1,224 @@
+"""Look for clear text in requests over TLS whose deadline passes at about the moment at which they are sent.
+
+    python -m tests.support.tls_deadline                      20,000 attempts with the product's request
+    python -m tests.support.tls_deadline --sender tests.support.tls_deadline:cut_by_shutdown
+
+The second command shows that the search finds the fault: it cuts requests by `ssl.SSLSocket.shutdown`, which drops the
+TLS layer before it ends the connection. A client process makes the attempts while this one stops and continues it at
+random moments. A server in this process records the raw bytes; all of them must be TLS records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import importlib
+import multiprocessing
+import os
+import queue
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from service_keys.admin import bounded_http
+from tests.support.tls import Conversation, TlsTap, certificate, is_tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+    Sender = Callable[[int, float], None]
+    """Sends a request to a port within a deadline in seconds."""
+
+AUTHORIZATION: Final = "Bearer made-up-value-that-must-not-be-readable"
+ATTEMPTS: Final = 20_000
+_REPORT_EVERY: Final = 200
+
+
+def bounded(port: int, deadline: float) -> None:
+    """Send the product's request."""
+    bounded_http.request(
+        "GET",
+        f"https://127.0.0.1:{port}/",
+        headers={"Authorization": AUTHORIZATION},
+        deadline=deadline,
+        max_bytes=1024,
+    )
+
+
+def cut_by_shutdown(port: int, deadline: float) -> None:
+    """Send a request in a thread and cut it from outside, the way that lets it out in clear text."""
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10)
+    outcomes: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def send() -> None:
+        try:
+            connection.connect()
+            connection.request("GET", "/", headers={"Authorization": AUTHORIZATION})
+            connection.getresponse().read()
+            outcomes.put(None)
+        except (OSError, http.client.HTTPException, AttributeError) as error:
+            outcomes.put(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        outcome = outcomes.get(timeout=deadline)
+    except queue.Empty:
+        outcome = TimeoutError()
+        with suppress(OSError, AttributeError):
+            connection.sock.shutdown(2)
+    thread.join(10)
+    if outcome is not None:
+        raise outcome
+
+
+@dataclass
+class Findings:
+    """The figures of a search.
+
+    Attributes:
+        outcomes: of the attempts, by the type of the error; ``complete`` if there was none.
+        connections: that carried at least one byte.
+        encrypted: connections that carried a complete request, over TLS.
+        in_clear_text: connections that carried anything but TLS records.
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
+    encrypted: int = 0
+    in_clear_text: int = 0
+
+    def add(self, conversation: Conversation) -> None:
+        """Judge the bytes of one connection."""
+        self.connections += bool(conversation.raw)
+        self.encrypted += AUTHORIZATION.encode() in conversation.decrypted
+        readable = AUTHORIZATION.encode() in conversation.raw or b"HTTP/1.1" in conversation.raw
+        self.in_clear_text += readable or not is_tls(conversation.raw)
+
+    def __str__(self) -> str:
+        outcomes = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
+        return (
+            f"{self.outcomes.total()} attempts ({outcomes}); {self.connections} connections, {self.encrypted} with a "
+            f"complete encrypted request, {self.in_clear_text} in clear text"
+        )
+
+
+def search(sender: str, attempts: int, *, seed: int, progress: Callable[[Findings], None] | None = None) -> Findings:
+    """Make the attempts and return what the server saw.
+
+    Args:
+        sender: ``module:function`` of a `Sender`.
+        attempts: how many.
+        seed: of the random deadlines and pauses.
+        progress: called now and then.
+    """
+    findings = Findings()
+    with tempfile.TemporaryDirectory() as folder:
+        pem = certificate(Path(folder))
+        with TlsTap(pem) as tap:
+            here, there = multiprocessing.Pipe(duplex=False)
+            context = multiprocessing.get_context("spawn")
+            client = context.Process(target=_attempt_all, args=(sender, tap.port, str(pem), attempts, seed, there))
+            client.start()
+            there.close()
+            _throttle(client, here, seed, lambda outcomes: _note(findings, outcomes, tap, progress))
+            client.join()
+            tap.join()
+            _note(findings, Counter(), tap, progress)
+    if client.exitcode:
+        message = f"the client process ended with {client.exitcode}"
+        raise RuntimeError(message)
+    return findings
+
+
+def _note(findings: Findings, outcomes: Counter[str], tap: TlsTap, progress: Callable[[Findings], None] | None) -> None:
+    findings.outcomes += outcomes
+    for conversation in tap.take():
+        findings.add(conversation)
+    if progress:
+        progress(findings)
+
+
+def _throttle(
+    client: multiprocessing.process.BaseProcess, pipe: Connection, seed: int, note: Callable[[Counter[str]], None]
+) -> None:
+    """Stop and continue the client at random moments until it ends."""
+    chance = random.Random(seed)
+    pid = client.pid
+    assert pid is not None
+    with suppress(EOFError):
+        note(pipe.recv())  # an empty count: it has started
+        while True:
+            if pipe.poll(chance.uniform(0.0002, 0.004)):
+                note(pipe.recv())
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(chance.uniform(0.0001, 0.0015))
+            os.kill(pid, signal.SIGCONT)
+
+
+def _attempt_all(sender: str, port: int, pem: str, attempts: int, seed: int, pipe: Connection) -> None:
+    """Make the attempts, in a process of their own, with deadlines around the time that an attempt takes."""
+    os.environ["SSL_CERT_FILE"] = pem
+    sys.setswitchinterval(1e-6)
+    module, _, function = sender.partition(":")
+    send: Sender = getattr(importlib.import_module(module), function)
+    chance = random.Random(seed)
+    outcomes: Counter[str] = Counter()
+    pipe.send(outcomes)
+    middle = 0.005
+    for number in range(1, attempts + 1):
+        try:
+            send(port, middle * chance.uniform(0.4, 1.6))
+        except (OSError, http.client.HTTPException, AttributeError) as error:
+            outcomes[type(error).__name__] += 1
+            middle *= 1.02
+        else:
+            outcomes["complete"] += 1
+            middle /= 1.02
+        if number % _REPORT_EVERY == 0 or number == attempts:
+            pipe.send(outcomes)
+            outcomes = Counter()
+    pipe.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the search as the command line says; return 1 if anything was in clear text."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.tls_deadline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--attempts", type=int, default=ATTEMPTS, help=f"how many (default {ATTEMPTS})")
+    parser.add_argument(
+        "--sender", default="tests.support.tls_deadline:bounded", help="module:function that sends a request"
+    )
+    parser.add_argument("--seed", type=int, default=None, help="of deadlines and pauses (default: random)")
+    chosen = parser.parse_args(arguments)
+    seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(2**32)
+    begun = time.monotonic()
+    shown = [0]
+
+    def progress(findings: Findings) -> None:
+        made = findings.outcomes.total()
+        if made >= shown[0] + 1000:
+            shown[0] = made
+            print(f"{time.monotonic() - begun:5.0f} s  {findings}", file=sys.stderr, flush=True)
+
+    findings = search(chosen.sender, chosen.attempts, seed=seed, progress=progress)
+    print(f"seed {seed}, {time.monotonic() - begun:.0f} s: {findings}")
+    return 1 if findings.in_clear_text else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

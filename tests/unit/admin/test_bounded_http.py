@@ -1,0 +1,611 @@
+"""One HTTP request: its bounds in time and size, and its refusal of clear text."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import itertools
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from service_keys.admin import bounded_http
+from service_keys.admin.bounded_http import Response, request
+from tests.support import tls_deadline
+from tests.support.tls import Conversation, TlsTap, certificate, is_tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Serve = Callable[[socket.socket], None]
+
+SECRET = "made-up-key-0123456789"
+AUTHORIZATION = {"Authorization": f"Bearer {SECRET}"}
+LARGEST = 64 * 1024
+DEADLINE = 0.3
+LATEST = 2.0
+"""Seconds after which a request with that deadline has ended, on a busy machine too."""
+SOURCE = Path(bounded_http.__file__)
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def trusted(pem: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    return pem
+
+
+@pytest.fixture
+def tap(trusted: Path) -> Iterator[TlsTap]:
+    with TlsTap(trusted) as running:
+        yield running
+
+
+@contextmanager
+def server(serve: Serve) -> Iterator[int]:
+    """A server on a loopback port, which calls `serve` with each connection."""
+
+    def run() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                try:
+                    serve(connection)
+                except OSError:  # the client left
+                    continue
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def received(connection: socket.socket) -> bytes:
+    """The head of a request."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        more = connection.recv(65536)
+        if not more:
+            raise ConnectionError
+        head += more
+    return head
+
+
+def responding(*parts: bytes) -> Serve:
+    def serve(connection: socket.socket) -> None:
+        received(connection)
+        for part in parts:
+            connection.sendall(part)
+
+    return serve
+
+
+def repeating(start: bytes, part: bytes, *, pause: float = 0, tls: bool = False) -> Serve:
+    """Send `start` and then `part` until the client leaves."""
+    stop = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        if tls:
+            connection.recv(65536)
+        else:
+            received(connection)
+        connection.sendall(start)
+        while not stop.wait(pause):
+            connection.sendall(part)
+
+    return serve
+
+
+def silent(connection: socket.socket) -> None:
+    """Read, and send nothing, until the client leaves."""
+    while connection.recv(65536):
+        pass
+
+
+def deaf(connection: socket.socket) -> None:
+    """Read nothing, and send nothing, until the client has left."""
+    threading.Event().wait(2 * DEADLINE)
+
+
+def get(port: int, **options: Any) -> Response:
+    bounds = {"deadline": 5.0, "max_bytes": LARGEST} | options
+    scheme = bounds.pop("scheme", "http")
+    return request("GET", f"{scheme}://127.0.0.1:{port}/path", headers=AUTHORIZATION, **bounds)
+
+
+def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+# --- what is sent and returned ------------------------------------------------------------------------------------
+
+
+def test_the_request_carries_target_headers_and_body() -> None:
+    """Send the method, path, query, given headers and body, and a Host header with the port."""
+    seen = []
+
+    def serve(connection: socket.socket) -> None:
+        seen.append(b"")
+        while not seen[0].endswith(b"grant=x"):
+            seen[0] += connection.recv(65536)
+        connection.sendall(answer(b"{}", "418 I'm a teapot"))
+
+    with server(serve) as port:
+        url = f"http://127.0.0.1:{port}/token?a=1"
+        response = request("POST", url, headers=AUTHORIZATION, body=b"grant=x", deadline=5, max_bytes=2)
+
+    head, _, body = seen[0].partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /token?a=1 HTTP/1.1"
+    assert {f"Host: 127.0.0.1:{port}", f"Authorization: Bearer {SECRET}", "Content-Length: 7"} <= set(lines)
+    assert body == b"grant=x"
+    assert response == Response(418, b"{}")
+
+
+def test_a_request_over_tls_arrives_encrypted(tap: TlsTap) -> None:
+    """Show the control of all tests below: a complete request, of which the raw bytes are TLS records."""
+    assert get(tap.port, scheme="https") == Response(200, b"{}")
+
+    tap.join()
+    (conversation,) = tap.take()
+    assert f"Authorization: Bearer {SECRET}".encode() in conversation.decrypted
+    assert is_tls(conversation.raw)
+    assert SECRET.encode() not in conversation.raw
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_closed_connection_does_not_cut_the_body(trusted: Path, scheme: str) -> None:
+    """Read a body to its end although http.client has closed the socket at ``Connection: close``."""
+    body = b"x" * LARGEST
+    response = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body
+    if scheme == "https":
+        with TlsTap(trusted, answer(body, "200 OK", "Connection: close")) as tap:
+            assert get(tap.port, scheme=scheme).body == body
+    else:
+        with server(responding(response)) as port:
+            assert get(port).body == body
+
+
+def test_redirects_are_not_followed() -> None:
+    """Return a 302 as it is, and connect once."""
+    connections = []
+
+    def serve(connection: socket.socket) -> None:
+        connections.append(received(connection))
+        connection.sendall(answer(b"", "302 Found", "Location: http://127.0.0.1:9/"))
+
+    with server(serve) as port:
+        assert get(port).status == 302
+    assert len(connections) == 1
+
+
+def test_proxies_of_the_environment_are_not_used(tap: TlsTap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to the host itself although every proxy variable names another address."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with server(responding(answer(b"{}"))) as port:
+        assert get(port).body == b"{}"
+    assert get(tap.port, scheme="https").body == b"{}"
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "file", "httpx", ""])
+def test_other_schemes_are_refused(scheme: str) -> None:
+    """Send nothing to a URL that is neither https nor http."""
+    with pytest.raises(ValueError, match="must begin with https:// or http://"):
+        request("GET", f"{scheme}://127.0.0.1/", headers={}, deadline=1, max_bytes=1)
+
+
+@pytest.mark.parametrize("value", [f"{SECRET}\nX: y", f"{SECRET}\r", f"{SECRET}\u2011"])
+def test_an_unsendable_header_is_not_repeated(value: str) -> None:
+    """Raise an error without the header's value, in its text and in its chain."""
+    with server(silent) as port, pytest.raises(ValueError, match="cannot be sent") as raised:
+        request("GET", f"http://127.0.0.1:{port}/", headers={"Authorization": value}, deadline=5, max_bytes=1)
+
+    assert SECRET not in repr(raised.value)
+    assert raised.value.__context__ is None
+    assert raised.value.__cause__ is None
+
+
+# --- bounds of size -----------------------------------------------------------------------------------------------
+
+
+def test_a_body_of_exactly_the_bound_is_accepted() -> None:
+    """Accept `max_bytes`, and refuse one byte more, with and without a length."""
+    for head in (b"HTTP/1.1 200 OK\r\n\r\n", b""):
+        for extra in (0, 1):
+            body = b"x" * (LARGEST + extra)
+            with server(responding(head + body if head else answer(body))) as port:
+                if extra:
+                    with pytest.raises(http.client.HTTPException, match="more than 64 KiB"):
+                        get(port)
+                else:
+                    assert get(port).body == body
+
+
+ENDLESS = {
+    "body": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536),
+    "body beyond its length": (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b"x" * 65536),
+    "status line": (b"HTTP/1.1 200 ", b"x" * 65536),
+    "header": (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 65536),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000),
+    "large headers": (b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 60_000 + b"\r\n"),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000),
+    "chunk extension": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1;" + b"y" * 60_000 + b"\r\nx\r\n",
+    ),
+    "trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"X: y\r\n" * 1000,
+    ),
+    "chunk of size -1": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", b"x" * 65536),
+    "no HTTP": (b"", b"x" * 65536),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_an_endless_response_is_refused(case: str) -> None:
+    """End on size, long before the deadline, and receive at most the bound and one read more."""
+    start, part = ENDLESS[case]
+    counted = []
+    original = bounded_http._Bounds.count
+
+    def count(self: Any, size: int) -> None:
+        counted.append(size)
+        original(self, size)
+
+    with pytest.MonkeyPatch.context() as patch, server(repeating(start, part)) as port:
+        patch.setattr(bounded_http._Bounds, "count", count)
+        with pytest.raises(http.client.HTTPException):
+            get(port, deadline=20)
+
+    assert sum(counted) <= LARGEST + bounded_http.HEAD_MAX_BYTES + 2 * 65536
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+        b"HTTP/1.1 9999 OK\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"220 smtp.example.com\r\n",
+        b"\xff\xfe\x00\r\n\r\n",
+    ],
+)
+def test_an_incomplete_or_malformed_response_is_refused(response: bytes) -> None:
+    """Raise HTTPException or OSError, and never return a part of a body."""
+    with server(responding(response)) as port, pytest.raises((http.client.HTTPException, OSError)):
+        get(port)
+
+
+# --- bounds of time -----------------------------------------------------------------------------------------------
+
+HELLO = b"\x16\x03\x03\x40\x00"
+"""The header of a TLS handshake record of 16 KiB."""
+SLOW: dict[str, tuple[str, Serve]] = {
+    "TLS handshake silent": ("https", silent),
+    "TLS handshake drips": ("https", repeating(HELLO, b"x", pause=0.01, tls=True)),
+    "no response": ("http", silent),
+    "status line drips": ("http", repeating(b"HTTP/1.1 200 ", b"x", pause=0.01)),
+    "100 Continue drips": ("http", repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.01)),
+    "header drips": ("http", repeating(b"HTTP/1.1 200 OK\r\nX: ", b"x", pause=0.01)),
+    "headers drip": ("http", repeating(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", pause=0.02)),
+    "body drips": ("http", repeating(b"HTTP/1.1 200 OK\r\n\r\n", b"x", pause=0.01)),
+    "chunks drip": (
+        "http",
+        repeating(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", pause=0.01),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SLOW)
+def test_a_slow_server_is_left_at_the_deadline(case: str) -> None:
+    """Raise TimeoutError at the deadline although each single byte comes in time."""
+    scheme, serve = SLOW[case]
+    with server(serve) as port:
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError, match="timed out"):
+            get(port, scheme=scheme, deadline=DEADLINE)
+        assert DEADLINE <= time.monotonic() - begun < LATEST
+
+
+def test_a_server_that_reads_nothing_is_left_at_the_deadline() -> None:
+    """Bound the time of sending: a large body fills the buffers of a server that does not read."""
+    with server(deaf) as port:
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            request("POST", f"http://127.0.0.1:{port}/", headers={}, body=bytes(2**25), deadline=DEADLINE, max_bytes=1)
+        assert time.monotonic() - begun < LATEST
+
+
+def test_a_slow_name_server_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bound the DNS lookup, and leave it in a thread that keeps no process alive."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30))
+    begun = time.monotonic()
+
+    with pytest.raises(TimeoutError, match=r"timed out after 0\.3 s"):
+        request("GET", "https://service.example/", headers={}, deadline=DEADLINE, max_bytes=1)
+
+    assert time.monotonic() - begun < LATEST
+    left = [thread for thread in threading.enumerate() if thread.name == "dns-lookup"]
+    assert left
+    assert all(thread.daemon for thread in left)
+    released.set()
+    for thread in left:
+        thread.join(5)
+
+
+def test_a_name_that_does_not_exist_is_a_dns_error() -> None:
+    """Pass on the resolver's error."""
+    with pytest.raises(socket.gaierror):
+        request("GET", "https://no-such-host.invalid/", headers={}, deadline=10, max_bytes=1)
+
+
+def test_a_process_without_free_threads_gets_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise an error of a documented class, so that callers treat it as an outage."""
+
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    with pytest.raises(OSError, match="no thread"):
+        request("GET", "https://127.0.0.1:9/", headers={}, deadline=5, max_bytes=1)
+
+
+# Before Python 3.13, wrap_socket() leaves the socket to the garbage collector in this case.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_reset_before_the_tls_handshake_is_an_os_error(trusted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send nothing if the server resets the connection before `ssl` sees it."""
+
+    create, was_reset = ssl.create_default_context, threading.Event()
+
+    def reset(connection: socket.socket) -> None:
+        # No linger: the other end sees a reset, not an end.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        was_reset.set()
+
+    def create_late() -> ssl.SSLContext:
+        assert was_reset.wait(10)  # wrap_socket() then finds no connection
+        return create()
+
+    with server(reset) as port:
+        monkeypatch.setattr(ssl, "create_default_context", create_late)
+        with pytest.raises(OSError):  # noqa: PT011 - which one depends on the moment of the reset
+            get(port, scheme="https")
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
+def test_a_name_that_cannot_be_a_host_is_refused(host: str) -> None:
+    """Raise an error of a documented class for labels that DNS excludes."""
+    with pytest.raises((OSError, ValueError)):
+        request("GET", f"https://{host}/", headers={}, deadline=10, max_bytes=1)
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A loopback port on which connecting never ends: the queue of its listener is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        fillers = []
+        for _ in range(3):
+            filler = socket.socket()
+            filler.settimeout(0)
+            filler.connect_ex(listener.getsockname())
+            fillers.append(filler)
+        yield listener.getsockname()[1]
+        for filler in fillers:
+            filler.close()
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[socket.AddressFamily, tuple[Any, ...]]) -> None:
+    found = [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for family, address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reach the second address, and an unusable IPv6 address before it, within one deadline."""
+    with black_hole() as closed, server(responding(answer(b"{}"))) as port:
+        resolving(
+            monkeypatch,
+            (socket.AF_INET6, ("::1", 1, 0, 0)),
+            (socket.AF_INET, ("127.0.0.1", closed)),
+            (socket.AF_INET, ("127.0.0.1", port)),
+        )
+
+        response = request("GET", "http://service.example/", headers={}, deadline=1, max_bytes=2)
+
+    assert response.body == b"{}"
+
+
+def test_many_addresses_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End at the deadline although none of eight addresses answers."""
+    with black_hole() as closed:
+        resolving(monkeypatch, *[(socket.AF_INET, ("127.0.0.1", closed))] * 8)
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            request("GET", "http://service.example/", headers={}, deadline=DEADLINE, max_bytes=1)
+
+    assert time.monotonic() - begun < LATEST
+
+
+def test_a_refused_connection_is_told_from_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise the error of the last address if time is left."""
+    resolving(monkeypatch, (socket.AF_INET6, ("::1", 1, 0, 0)), (socket.AF_INET, ("127.0.0.1", 1)))
+
+    with pytest.raises(ConnectionRefusedError):
+        request("GET", "http://service.example/", headers={}, deadline=5, max_bytes=1)
+
+
+# --- never in clear text ------------------------------------------------------------------------------------------
+
+
+class JumpingClock:
+    """A clock that stands still, and is an hour later from its n-th reading on."""
+
+    def __init__(self, jump_at: int) -> None:
+        self.readings = 0
+        self._jump_at = jump_at
+
+    def __call__(self) -> float:
+        self.readings += 1
+        return 3600.0 if self.readings >= self._jump_at else 0.0
+
+
+def attempted(tap: TlsTap, clock: JumpingClock) -> tuple[bool, Conversation]:
+    """Whether a request with this clock was completed, and the conversation."""
+    try:
+        get(tap.port, scheme="https", clock=clock)
+        complete = True
+    except TimeoutError:
+        complete = False
+    tap.join()
+    return complete, next(iter(tap.take()), Conversation())
+
+
+def test_nothing_is_sent_after_the_deadline(tap: TlsTap) -> None:
+    """Let the deadline pass before each single operation: before the send, the server gets no byte of the request."""
+    arrived = []
+    for reading in itertools.count(2):
+        complete, conversation = attempted(tap, JumpingClock(reading))
+        assert is_tls(conversation.raw)
+        assert SECRET.encode() not in conversation.raw
+        arrived.append(SECRET.encode() in conversation.decrypted)
+        if complete:
+            break
+        assert reading < 50
+
+    assert arrived == sorted(arrived), "once an operation comes after the send, the request has arrived"
+    assert arrived.count(False) >= 4, "lookup, connect, handshake, send"
+    assert arrived.count(True) >= 2, "receive, complete"
+
+
+@pytest.mark.parametrize("operation", ["send", "sendall", "recv_into"])
+def test_a_socket_without_tls_layer_sends_nothing(tap: TlsTap, operation: str) -> None:
+    """Refuse the fall-back of `ssl.SSLSocket` to clear text once its TLS layer is gone."""
+    bounds = bounded_http._Bounds(5, LARGEST, time.monotonic)
+    connection = bounded_http._Connection("127.0.0.1", tap.port, tls=True, bounds=bounds)
+    connection.connect()
+    sock: Any = connection.sock
+    # Drops the TLS layer, and leaves the connection able to send: the state between the two steps of shutdown().
+    ssl.SSLSocket.shutdown(sock, socket.SHUT_RD)
+
+    with pytest.raises(ssl.SSLError, match="no TLS layer"):
+        getattr(sock, operation)(bytearray(SECRET.encode()))
+
+    connection.close()
+    tap.join()
+    (conversation,) = tap.take()
+    assert is_tls(conversation.raw)
+    assert SECRET.encode() not in conversation.raw
+
+
+def test_an_unknown_certificate_gets_no_request(pem: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Verify the server's certificate before anything of the request is sent."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate(tmp_path)))
+    with TlsTap(pem) as tap:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            get(tap.port, scheme="https")
+        tap.join()
+        (conversation,) = tap.take()
+    assert conversation.decrypted == b""
+
+
+def test_a_certificate_of_another_host_gets_no_request(tap: TlsTap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify the server's name."""
+    resolving(monkeypatch, (socket.AF_INET, ("127.0.0.1", tap.port)))
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        request("GET", "https://service.example/", headers=AUTHORIZATION, deadline=5, max_bytes=1)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"", True),
+        (b"\x16", True),
+        (b"\x16\x03\x01\x00\x02hi\x17\x03", True),
+        (b"\x17\x03\x03\x00\x09cut", True),
+        (b"GET / HTTP/1.1\r\n", False),
+        (b"\x16\x03\x01\x00\x02hiGET / HTTP/1.1\r\n", False),
+        (b"\x17\x03\x03\xff\xff", False),
+    ],
+)
+def test_clear_text_is_told_from_tls_records(raw: bytes, *, expected: bool) -> None:
+    """Judge raw bytes by the framing of TLS records."""
+    assert is_tls(raw) is expected
+
+
+def test_the_search_counts_a_request_in_clear_text() -> None:
+    """Count clear text alone, after TLS records, and with the secret inside what looks like a record."""
+    findings = tls_deadline.Findings()
+    clear = f"GET / HTTP/1.1\r\nAuthorization: {tls_deadline.AUTHORIZATION}\r\n\r\n".encode()
+    framed = b"\x17\x03\x03" + len(clear).to_bytes(2) + clear
+
+    for raw in (b"\x16\x03\x01\x00\x02hi", clear, b"\x16\x03\x01\x00\x02hi" + clear, framed):
+        findings.add(Conversation(raw))
+
+    assert (findings.connections, findings.in_clear_text) == (4, 3)
+
+
+@pytest.mark.slow
+def test_throttled_attempts_send_nothing_in_clear_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """Make 300 of the 20,000 attempts of ``python -m tests.support.tls_deadline``."""
+    assert tls_deadline.main(["--attempts", "300"]) == 0
+
+    assert "300 attempts" in capsys.readouterr().out
+
+
+def test_no_source_file_shuts_a_socket_down() -> None:
+    """Refuse calls that drop a TLS layer, in everything that is deployed."""
+    sources = [path for folder in ("layers", "functions") for path in (ROOT / folder).rglob("*.py")]
+    calls = [
+        f"{path}:{node.lineno}"
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("shutdown", "unwrap")
+    ]
+
+    assert len(sources) > 20
+    assert calls == []
+
+
+# --- one source file ----------------------------------------------------------------------------------------------
+
+
+def test_the_request_needs_the_standard_library_alone() -> None:
+    """Load the file alone, in a Python without site-packages."""
+    code = f"import runpy, sys; runpy.run_path({str(SOURCE)!r}); print('service_keys' in sys.modules)"
+
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "False\n"

@@ -1,0 +1,136 @@
+"""List parameters and cursors."""
+
+import pytest
+
+from service_keys.admin.pagination import parse_list_query
+from service_keys.core.ids import new_id
+from service_keys.core.list_query import ListQuery
+from service_keys.errors import InvalidRequestError
+
+LAST = "spotify.0123456789ab"
+
+
+def refusal(parameters: dict[str, list[str]]) -> dict[str, str]:
+    with pytest.raises(InvalidRequestError) as refused:
+        parse_list_query(parameters)
+    return {detail.field: detail.message for detail in refused.value.details}
+
+
+def test_without_parameters_a_page_of_twenty_of_everything() -> None:
+    assert parse_list_query({}) == ListQuery(active=None, service=None, verification=None, limit=20, start_after=None)
+    assert parse_list_query({}).verification is None
+
+
+def test_all_parameters_are_read() -> None:
+    cursor = ListQuery(active=False, service="spotify").encode_cursor(LAST)
+
+    query = parse_list_query({"active": ["false"], "service": ["spotify"], "limit": ["100"], "cursor": [cursor]})
+
+    assert query == ListQuery(active=False, service="spotify", limit=100, start_after=LAST)
+
+
+@pytest.mark.parametrize("result", ["valid", "rejected", "inconclusive", "none"])
+def test_every_result_of_a_check_can_be_asked_for(result: str) -> None:
+    cursor = ListQuery(verification=result).encode_cursor(LAST)
+
+    query = parse_list_query({"verification": [result], "active": ["true"]})
+    following = parse_list_query({"verification": [result], "cursor": [cursor]})
+
+    assert query == ListQuery(verification=result, active=True)
+    assert following == ListQuery(verification=result, start_after=LAST)
+
+
+@pytest.mark.parametrize("limit", [1, 9, 20, 100])
+def test_a_limit_is_a_number_from_1_to_100(limit: int) -> None:
+    assert parse_list_query({"limit": [str(limit)]}).limit == limit
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("limit", bad) for bad in ("0", "101", "-1", "1.5", "", "ten", "1e1", " 1", "٣", "9" * 5000)),
+        *(("active", bad) for bad in ("", "TRUE", "1", "yes", "none")),
+        *(("verification", bad) for bad in ("", "VALID", "null")),
+        *(("service", bad) for bad in ("", "Spotify", "a" * 41, "#name", "spotify ")),
+        *(("cursor", bad) for bad in ("", "x", "=", "🔑", "A" * 5000, "AAAA", LAST)),
+    ],
+)
+def test_a_bad_value_is_told(name: str, value: str) -> None:
+    assert refusal({name: [value]}).keys() == {name}
+
+
+def test_an_unknown_parameter_is_told_with_the_known_ones() -> None:
+    message = refusal({"page": ["2"]})["page"]
+
+    assert "active, service, verification, limit, cursor" in message
+
+
+def test_a_parameter_name_that_may_be_anything_is_not_repeated() -> None:
+    assert refusal({"<script>": ["2"]}).keys() == {"(query)"}
+
+
+def test_a_repeated_parameter_is_told() -> None:
+    assert refusal({"limit": ["1", "2"]}) == {"limit": "give it once"}
+
+
+def test_every_problem_is_told_at_once() -> None:
+    assert refusal({"limit": ["0"], "active": ["?"], "nope": ["1"]}).keys() == {"limit", "active", "nope"}
+
+
+def test_the_limit_may_change_between_pages() -> None:
+    cursor = ListQuery(limit=5).encode_cursor(LAST)
+
+    assert parse_list_query({"cursor": [cursor], "limit": ["50"]}).start_after == LAST
+
+
+@pytest.mark.parametrize(
+    ("query", "last", "cursor"),
+    [
+        (ListQuery(), LAST, "c3BvdGlmeS4wMTIzNDU2Nzg5YWKZq7zS2iRGGYA"),
+        (
+            ListQuery(active=False, service="spotify", verification="none"),
+            LAST,
+            "c3BvdGlmeS4wMTIzNDU2Nzg5YWJ1zlQMxcBMULM",
+        ),
+        (ListQuery(), "tidal.0123456789f3", "dGlkYWwuMDEyMzQ1Njc4OWYzIkGTK--8AOcX"),
+    ],
+)
+def test_a_cursor_that_was_given_out_stays_good(query: ListQuery, last: str, cursor: str) -> None:
+    assert query.encode_cursor(last) == cursor
+
+
+def test_every_key_has_a_cursor_that_leads_back_to_it() -> None:
+    for service in ("a", "ab", "abc", "abcd", "a" * 40):
+        for number in range(32):
+            last = new_id(service, at_ms=1767355200345, random_bits=number)
+            assert parse_list_query({"cursor": [ListQuery().encode_cursor(last)]}).start_after == last
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ListQuery(active=True),
+        ListQuery(active=False),
+        ListQuery(service="spotify"),
+        ListQuery(service="openai"),
+        ListQuery(verification="none"),
+    ],
+)
+def test_a_cursor_of_another_list_is_refused(other: ListQuery) -> None:
+    assert refusal({"cursor": [other.encode_cursor(LAST)]}).keys() == {"cursor"}
+
+
+def test_a_cursor_of_another_service_is_refused_there() -> None:
+    forged = ListQuery(service="openai").encode_cursor(LAST)
+
+    assert refusal({"cursor": [forged], "service": ["openai"]}).keys() == {"cursor"}
+
+
+def test_no_altered_cursor_is_taken() -> None:
+    cursor = ListQuery().encode_cursor(LAST)
+
+    for position, character in enumerate(cursor):
+        altered = cursor[:position] + ("A" if character != "A" else "B") + cursor[position + 1 :]
+        assert refusal({"cursor": [altered]}).keys() == {"cursor"}
+    for altered in (cursor[:-1], cursor + "A", cursor + "=", " " + cursor, cursor * 2):
+        assert refusal({"cursor": [altered]}).keys() == {"cursor"}

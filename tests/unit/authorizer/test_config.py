@@ -1,0 +1,174 @@
+"""Wrong configuration fails by the variable's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from authorizer.config import Configuration
+from authorizer.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[3]
+
+GOOD = {
+    "POWERTOOLS_SERVICE_NAME": "made-up-stack",
+    "JWT_ISSUER": "https://issuer.example/",
+    "JWT_AUDIENCE": "service-keys",
+    "JWKS_URL": "https://issuer.example/.well-known/jwks.json",
+    "ADMIN_CLAIM_RULE": "role=admin",
+}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://issuer.example",
+        "HTTPS://issuer.example/jwks",
+        "https://issuer.example:8443/a/b?c=d",
+        "https://issuer.example/a@b",
+        "http://127.0.0.1:8000/.well-known/jwks.json",
+        "http://localhost/jwks",
+        "http://[::1]:8000/jwks",
+    ],
+)
+def test_the_key_set_comes_by_https_or_from_this_machine(url: str) -> None:
+    assert Configuration.from_environment({**GOOD, "JWKS_URL": url}).jwks_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        " ",
+        "issuer.example/jwks",
+        "//issuer.example/jwks",
+        "https://",
+        "https:///jwks",
+        "http://issuer.example/jwks",
+        "http://127.0.0.1.issuer.example/jwks",
+        "http://localhost.issuer.example/jwks",
+        "http://127.0.0.2/jwks",
+        "http://127.0.0.1\\.issuer.example/jwks",
+        "http://0.0.0.0/jwks",
+        "http://[::2]/jwks",
+        "file:///etc/jwks.json",
+        "ftp://issuer.example/jwks",
+        "https://issuer.example:port/jwks",
+        "https://issuer.example:99999/jwks",
+        "https://[::1/jwks",
+        "https://issuer.example/jw ks",
+        "https://issuer.example/jwks\n",
+        "https://ada:hunter22@issuer.example/jwks",
+        "https://ada@issuer.example/jwks",
+        "https://@issuer.example/jwks",
+        "http://127.0.0.1@issuer.example/jwks",
+        "http://issuer.example#@127.0.0.1/jwks",
+    ],
+)
+def test_any_other_key_set_url_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="JWKS_URL") as refusal:
+        Configuration.from_environment({**GOOD, "JWKS_URL": url})
+    assert "hunter22" not in str(refusal.value)
+
+
+WITH_SECRET = {**GOOD, "JWKS_URL": "", "JWT_SECRET_PARAMETER": "/service-keys/jwt-secret"}
+
+
+@pytest.mark.parametrize("name", ["/service-keys/jwt-secret", "jwt-secret", "/a/b/c_D.e-1"])
+def test_a_parameter_is_named_as_parameter_store_names_it(name: str) -> None:
+    given = Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
+    assert (given.secret_parameter, given.jwks_url) == (name, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        " ",
+        "/",
+        "//a",
+        "/a/",
+        "/a//b",
+        "/a b",
+        "/a\n",
+        "/a:3",
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/a",
+        "made-up-secret/with+signs+of=base64",
+    ],
+)
+def test_any_other_parameter_is_refused_without_being_repeated(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="JWT_SECRET_PARAMETER") as refusal:
+        Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
+    assert "made-up-secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("missing", [{}, {"JWKS_URL": ""}, {"JWKS_URL": "", "JWT_SECRET_PARAMETER": ""}])
+def test_one_of_the_two_modes_must_be_chosen(missing: dict[str, str]) -> None:
+    environment = {name: value for name, value in GOOD.items() if name != "JWKS_URL"}
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL or JWT_SECRET_PARAMETER"):
+        Configuration.from_environment({**environment, **missing})
+
+
+def test_two_modes_at_once_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL and JWT_SECRET_PARAMETER"):
+        Configuration.from_environment({**WITH_SECRET, "JWKS_URL": GOOD["JWKS_URL"]})
+
+
+def test_metrics_are_a_stacks_and_can_be_switched_off() -> None:
+    counting = Configuration.from_environment({**GOOD, "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/prod"})
+    silent = Configuration.from_environment(GOOD)
+
+    assert (counting.stack, counting.metrics_namespace) == ("made-up-stack", "ServiceKeys/prod")
+    assert silent.metrics_namespace == ""
+
+
+@pytest.mark.parametrize("name", ["JWT_ISSUER", "JWT_AUDIENCE"])
+@pytest.mark.parametrize("value", ["", " ", "two words", " padded", "padded\n"])
+def test_issuer_and_audience_are_single_words(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Configuration.from_environment({**GOOD, name: value})
+
+
+@pytest.mark.parametrize("value", ["AUD", "aud,azp", "client_id", "sub", " azp", "aud "])
+def test_only_aud_and_azp_can_name_the_audience(value: str) -> None:
+    """Another claim would be one that the user, not the issuer, may choose."""
+    with pytest.raises(ConfigurationError, match="JWT_AUDIENCE_CLAIM"):
+        Configuration.from_environment({**GOOD, "JWT_AUDIENCE_CLAIM": value})
+
+
+@pytest.mark.parametrize(("given", "read"), [({}, "aud"), ({"JWT_AUDIENCE_CLAIM": ""}, "aud")])
+def test_the_audience_claim_is_aud_by_default(given: dict[str, str], read: str) -> None:
+    """An empty variable counts as a missing one."""
+    assert Configuration.from_environment({**GOOD, **given}).audience_claim == read
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["at jwt", "=access", "typ=", "aud=x", "Typ=JWT", "a=b=c", " access", "access\n", "a,b", "/typ=ID", "x" * 128],
+)
+def test_a_required_type_of_another_form_is_refused(value: str) -> None:
+    """The cold start fails with the variable's name."""
+    with pytest.raises(ConfigurationError, match="REQUIRED_TOKEN_TYPE must be a type such as at"):
+        Configuration.from_environment({**GOOD, "REQUIRED_TOKEN_TYPE": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["refresh", "token_use=Refresh", "typ=Offline", "logout+jwt", "typ=application/secevent+jwt", "dpop+jwt"]
+)
+def test_a_type_that_is_always_refused_cannot_be_required(value: str) -> None:
+    """Such a setting would lock every administrator out, or let refresh tokens in."""
+    with pytest.raises(ConfigurationError, match="never accepted"):
+        Configuration.from_environment({**GOOD, "REQUIRED_TOKEN_TYPE": value})
+
+
+def test_the_function_brings_the_versions_that_were_tested() -> None:
+    def pins(file: str) -> set[str]:
+        return {
+            line.lower().removesuffix(" \\").partition(" ;")[0]
+            for line in (ROOT / file).read_text().splitlines()
+            if "==" in line
+        }
+
+    brought = pins("functions/authorizer/requirements.txt")
+    assert {pin.partition("==")[0] for pin in brought} == {"cffi", "cryptography", "pycparser", "pyjwt"}
+    assert brought <= pins("requirements-dev.txt")

@@ -1,0 +1,100 @@
+"""The requests of a download, its bounds, and the source file that it shares with the verification of keys."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from aws_lambda_builders.actions import CopySourceAction  # type: ignore[import-untyped]
+from aws_lambda_builders.workflows.custom_make.workflow import CustomMakeWorkflow  # type: ignore[import-untyped]
+
+from authorizer import bounded_http
+from authorizer.http_get import get
+from service_keys.admin import bounded_http as layers_bounded_http
+from tests.support.tls import TlsTap, certificate, is_tls
+
+if TYPE_CHECKING:
+    from tests.support.issuer import KeySetServer
+
+ROOT = Path(__file__).parents[3]
+AUTHORIZER = ROOT / "functions" / "authorizer"
+
+
+@pytest.mark.parametrize(
+    ("asked", "target"),
+    [("", "/"), ("/", "/"), ("/jwks.json", "/jwks.json"), ("/jwks?tenant=a&v=2", "/jwks?tenant=a&v=2")],
+)
+def test_a_request_names_itself_and_asks_for_json(
+    asked: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Send the target of the URL and two headers, over TLS."""
+    pem = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with TlsTap(pem) as tap:
+        assert get(f"https://127.0.0.1:{tap.port}{asked}", deadline=5, max_bytes=2) == b"{}"
+        tap.join()
+        (conversation,) = tap.take()
+
+    lines = conversation.decrypted.decode().split("\r\n")
+    assert lines[0] == f"GET {target} HTTP/1.1"
+    assert {"Accept: application/json", "User-Agent: service-keys-authorizer"} <= set(lines)
+    assert is_tls(conversation.raw)
+
+
+def test_after_the_deadline_nothing_of_it_is_left(server: KeySetServer) -> None:
+    """Leave no thread and no connection of a download that timed out."""
+    before = set(threading.enumerate())
+    server.dripping = "body"
+
+    with pytest.raises(TimeoutError, match="timed out"):
+        get(server.url, deadline=0.2, max_bytes=65536)
+
+    assert server.hung_up.wait(10)
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "dns-lookup"]
+
+
+# --- one source file --------------------------------------------------------------------------------------------------
+
+
+def test_the_authorizer_and_the_layer_share_one_source_file() -> None:
+    """Find the layer's file through the link in the authorizer's folder."""
+    assert (AUTHORIZER / "authorizer" / "bounded_http.py").is_symlink()
+    assert Path(bounded_http.__file__).samefile(layers_bounded_http.__file__)
+
+
+def test_the_shared_file_imports_the_standard_library_alone() -> None:
+    """Refuse an import that the authorizer's package does not have."""
+    tree = ast.parse(Path(bounded_http.__file__).read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_the_build_copies_the_shared_file(tmp_path: Path) -> None:
+    """Run the build as `sam build` does, without pip: the artifact holds a regular file with the same bytes."""
+    artifacts, scratch = tmp_path / "artifacts", tmp_path / "scratch"
+    artifacts.mkdir()
+    CopySourceAction(str(AUTHORIZER), str(scratch), excludes=CustomMakeWorkflow.EXCLUDED_FILES).execute()
+
+    command = ["make", "build-Authorizer", f"ARTIFACTS_DIR={artifacts}", "PYTHON=true", "RUNTIME_PYTHON=false"]
+    subprocess.run(command, cwd=scratch, check=True, capture_output=True)
+
+    built = artifacts / "authorizer" / "bounded_http.py"
+    assert not built.is_symlink()
+    assert built.read_bytes() == Path(layers_bounded_http.__file__).read_bytes()
+    code = "import authorizer.http_get, sys; print('service_keys' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={"PYTHONPATH": str(artifacts), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "False\n"

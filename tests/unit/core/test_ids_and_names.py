@@ -1,0 +1,133 @@
+"""Names, slugs and ids."""
+
+import runpy
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from service_keys.core import ids as ids_module
+from service_keys.core import timestamps
+from service_keys.core.ids import new_id, service_of, timestamp_ms_of
+from service_keys.core.names import normalize_name, slug
+from service_keys.core.timestamps import format_timestamp
+from service_keys.errors import KeyNotFoundError
+
+NOON = int(datetime(2026, 1, 2, 12, 0, 0, 345000, tzinfo=UTC).timestamp() * 1000)
+
+
+def test_an_id_carries_its_service_and_its_moment() -> None:
+    key_id = new_id("spotify", at_ms=NOON, random_bits=5)
+
+    assert service_of(key_id) == "spotify"
+    assert timestamp_ms_of(key_id) == NOON
+    assert len(key_id) == len("spotify.") + 12
+    assert service_of("a" * 40 + ".0123456789ab") == "a" * 40
+
+
+def test_ids_of_one_service_sort_by_age() -> None:
+    moments = [NOON, NOON + 1, NOON + 31, NOON + 32, NOON + 10**6, NOON + 10**11]
+
+    ids = [new_id("x", at_ms=at, random_bits=2**19 - 1 - position) for position, at in enumerate(moments)]
+
+    assert ids == sorted(ids)
+
+
+def test_the_first_and_the_last_id_fit_in_twelve_digits() -> None:
+    first = new_id("x", at_ms=1577836800000, random_bits=0)
+    last = new_id("x", at_ms=1577836800000 + 2**41 - 1, random_bits=2**19 - 1)
+
+    assert (first, last) == ("x.000000000000", "x.zzzzzzzzzzzz")
+
+
+def test_an_id_means_the_same_moment_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        in_tokyo = runpy.run_path(ids_module.__file__) | runpy.run_path(timestamps.__file__)
+    time.tzset()
+
+    assert in_tokyo["new_id"]("x", at_ms=NOON, random_bits=0) == new_id("x", at_ms=NOON, random_bits=0)
+    assert in_tokyo["format_timestamp"](NOON) == "2026-01-02T12:00:00.345Z"
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "",
+        "spotify",
+        "spotify.",
+        ".0123456789ab",
+        "spotify.0123456789a",
+        "spotify.0123456789abc",
+        "spotify.0123456789aB",
+        "spotify.0123456789ai",  # i, l, o and u are not in the alphabet
+        "spotify.0123456789ab\n",
+        "Spotify.0123456789ab",
+        "spo--tify.0123456789ab",
+        "-spotify.0123456789ab",
+        "#name.0123456789ab",
+        "a" * 41 + ".0123456789ab",
+        "../spotify.0123456789ab",
+        "spotify.0123456789ab'; DROP TABLE keys; --",
+    ],
+)
+def test_what_is_no_id_is_not_found(key_id: str) -> None:
+    with pytest.raises(KeyNotFoundError, match="List the keys"):
+        service_of(key_id)
+
+
+def test_a_timestamp_is_utc_with_milliseconds() -> None:
+    assert format_timestamp(NOON) == "2026-01-02T12:00:00.345Z"
+    assert format_timestamp(NOON - 345) == "2026-01-02T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Spotify", "sPOTIFY"),
+        ("Spotify  production", "Spotify production"),
+        ("Ｓｐｏｔｉｆｙ", "spotify"),
+        ("Straße", "STRASSE"),
+        ("Ǆ key", "ǆ KEY"),
+        ("Cafe\u0301", "Café"),
+        ("ﬁnance", "FINANCE"),
+        ("Spot\u00adify", "Spotify"),
+        ("Spotify\ufe0f", "Spotify"),
+        ("a\u034fb", "ab"),
+    ],
+)
+def test_names_that_look_alike_fold_to_one(one: str, other: str) -> None:
+    assert normalize_name(one) == normalize_name(other)
+
+
+def test_a_name_in_ascii_folds_as_every_other_does() -> None:
+    ignorable = "\u00ad"
+    for code in range(128):
+        name = f" A {chr(code)}{chr(code)}z{chr(code)}"
+        assert normalize_name(name) == normalize_name(name + ignorable)
+
+
+def test_folding_twice_changes_nothing() -> None:
+    for name in ("ϓ key", "ΐ", "İstanbul", "ﷺ", "K\u0345", "a\u034f\u0301"):
+        assert normalize_name(normalize_name(name)) == normalize_name(name)
+
+
+def test_different_names_stay_different() -> None:
+    names = ["Spotify", "Spotify 2", "Spotify-2", "Spotify_2", "Spotífy"]
+
+    assert len({normalize_name(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("Spotify", "spotify"),
+        ("Spotify production", "spotify-production"),
+        ("  -- Café / del   Mar! --", "cafe-del-mar"),
+        ("x" * 39 + " yz", "x" * 39),
+        ("音楽", ""),
+    ],
+)
+def test_a_name_gives_its_service(name: str, service: str) -> None:
+    assert slug(name) == service

@@ -1,0 +1,115 @@
+"""What a response shows of what is stored."""
+
+from typing import get_args
+
+import pytest
+
+from service_keys.core.models import (
+    CLOCK_SKEW_MS,
+    DeletedKey,
+    MalformedItem,
+    StoredKey,
+    Verification,
+    VerificationStatus,
+    is_past,
+    milliseconds,
+)
+from service_keys.core.timestamps import format_timestamp
+
+KEY = StoredKey(
+    id="spotify.0123456789ab",
+    name="Spotify production",
+    description="What it is for",
+    active=True,
+    masked_key="••••abcd",
+    created_at="2026-01-01T00:00:00.000Z",
+    created_by="ada",
+    updated_at="2026-01-02T00:00:00.000Z",
+    updated_by="bob",
+    key_updated_at="2026-01-03T00:00:00.000Z",
+)
+
+
+def test_a_new_key_is_in_version_1_unused_and_unchecked() -> None:
+    assert (KEY.version, KEY.etag, KEY.last_used, KEY.verification) == (1, '"1"', None, None)
+
+
+def test_a_response_shows_every_field_by_its_name() -> None:
+    assert KEY.to_response() == {
+        "id": "spotify.0123456789ab",
+        "name": "Spotify production",
+        "service": "spotify",
+        "description": "What it is for",
+        "active": True,
+        "maskedKey": "••••abcd",
+        "createdAt": "2026-01-01T00:00:00.000Z",
+        "createdBy": "ada",
+        "updatedAt": "2026-01-02T00:00:00.000Z",
+        "updatedBy": "bob",
+        "keyUpdatedAt": "2026-01-03T00:00:00.000Z",
+        "lastUsed": None,
+        "version": 1,
+        "verification": None,
+    }
+
+
+def test_a_response_shows_the_result_of_the_last_check() -> None:
+    checked = Verification(status="rejected", checked_at="2026-01-04T00:00:00.000Z", detail="It is wrong.")
+
+    assert checked.to_response() == {
+        "status": "rejected",
+        "checkedAt": "2026-01-04T00:00:00.000Z",
+        "detail": "It is wrong.",
+    }
+
+
+def test_what_is_damaged_counts_as_not_active() -> None:
+    assert MalformedItem("spotify.0123456789ab", None).active is False
+
+
+def test_a_check_has_one_of_three_results() -> None:
+    assert get_args(VerificationStatus) == ("valid", "rejected", "inconclusive")
+
+
+@pytest.mark.parametrize("at_ms", [0, 1, 999, 951_782_400_000, 1_800_000_000_123, 253_402_300_799_999])
+def test_a_timestamp_is_read_as_it_was_written(at_ms: int) -> None:
+    """Return the milliseconds since the Unix epoch that `timestamp` was given."""
+    assert milliseconds(format_timestamp(at_ms)) == at_ms
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, 1, b"2026-01-01T00:00:00.000Z", "", "2", "zzz", "2026-01-01", "2026-01-01T00:00:00Z"),
+        *("2026-01-01T00:00:00.000z", "2026-01-01t00:00:00.000Z", "2026-01-01 00:00:00.000Z"),
+        *("2026-01-01T00:00:00.000+00:00", "2026-01-01T00:00:00.0000Z", "2026-01-01T00:00:00.000Z\n"),
+        *(" 2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z0", "2026-02-30T00:00:00.000Z"),
+        *("2026-00-01T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "2026-01-32T00:00:00.000Z"),
+        *("2026-01-01T24:00:00.000Z", "2026-01-01T00:60:00.000Z", "2026-01-01T00:00:60.000Z"),
+        *("0000-01-01T00:00:00.000Z", "12026-01-01T00:00:00.000Z", "\u0662026-01-01T00:00:00.000Z", "9" * 380_000),
+    ],
+)
+def test_a_malformed_timestamp_is_no_moment(value: object) -> None:
+    """Return None, on every version of Python alike."""
+    assert milliseconds(value) is None
+    assert not is_past(value, at_ms=253_402_300_799_999)
+
+
+def test_a_moment_may_be_ahead_by_the_clock_skew() -> None:
+    """Take a later one for false."""
+    at_ms = 1_800_000_000_123
+
+    assert is_past(format_timestamp(at_ms + CLOCK_SKEW_MS), at_ms=at_ms)
+    assert not is_past(format_timestamp(at_ms + CLOCK_SKEW_MS + 1), at_ms=at_ms)
+    assert is_past("0001-01-01T00:00:00.000Z", at_ms=at_ms)
+
+
+def test_a_deletion_shows_what_is_gone() -> None:
+    """Show that it cannot be recovered."""
+    assert DeletedKey("spotify.0123456789ab", None, "2026-01-01T00:00:00.000Z").to_response() == {
+        "id": "spotify.0123456789ab",
+        "name": None,
+        "service": "spotify",
+        "deletedAt": "2026-01-01T00:00:00.000Z",
+        "recoverableUntil": None,
+    }

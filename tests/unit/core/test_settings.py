@@ -1,0 +1,50 @@
+"""The environment, read when a function starts."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service_keys.core import settings
+from service_keys.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("read", "variable"),
+    [
+        (settings.table_name, "SERVICE_KEYS_TABLE"),
+        (settings.kms_key, "SERVICE_KEYS_KMS_KEY"),
+    ],
+)
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, read: Callable[[], str], variable: str) -> None:
+    monkeypatch.setenv(variable, "given")
+    assert read() == "given"
+
+    monkeypatch.setenv(variable, " given\n")
+    assert read() == "given"
+
+    for empty in ("", " ", "\n", None):
+        if empty is None:
+            monkeypatch.delenv(variable)
+        else:
+            monkeypatch.setenv(variable, empty)
+        with pytest.raises(ConfigurationError, match=f"{variable} is not set. Set it to"):
+            read()
+
+
+@pytest.mark.parametrize("origin", ["https://admin.example.com", ""])
+def test_the_allowed_origin_may_be_empty(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    """An empty origin is a choice; an unset variable is a fault of the deployment."""
+    monkeypatch.setenv("ALLOWED_ORIGIN", origin)
+    assert settings.allowed_origin() == origin
+
+    monkeypatch.delenv("ALLOWED_ORIGIN")
+    with pytest.raises(ConfigurationError, match="ALLOWED_ORIGIN is not set"):
+        settings.allowed_origin()
+
+
+def test_without_a_namespace_metrics_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/test")
+    assert settings.metrics_namespace() == "ServiceKeys/test"
+
+    monkeypatch.delenv("POWERTOOLS_METRICS_NAMESPACE")
+    assert settings.metrics_namespace() == ""

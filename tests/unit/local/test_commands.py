@@ -1,0 +1,102 @@
+"""The commands, as a shell starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+import requests
+
+from local.port import bind
+from tests.support.processes import ROOT, local_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with bind(0) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
+    result = _command("token", "--sub", "ada", "--role", "listener", "--hours", "1", "--state", str(tmp_path))
+
+    claims = jwt.decode(result.stdout.removesuffix("\n"), options={"verify_signature": False})
+    assert (claims["sub"], claims["role"], claims["exp"] - claims["iat"]) == ("ada", "listener", 3600)
+    assert result.stderr == ""
+
+
+def test_a_taken_port_is_reported_before_anything_is_started(taken_port: int) -> None:
+    result = _command("run", "--port", str(taken_port))
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Port {taken_port} is taken by another program. Choose another: make run PORT=")
+    assert result.stdout == ""
+
+
+def test_every_command_explains_itself() -> None:
+    for arguments in ([], ["run"], ["token"]):
+        result = _command(*arguments, "--help")
+        assert result.returncode == 0
+        assert "usage: python -m local" in result.stdout
+
+
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+def test_a_run_that_is_told_to_stop_ends_well(number: signal.Signals, tmp_path: Path) -> None:
+    with local_run(tmp_path, {**os.environ, "AWS_PROFILE": "there-is-no-such-profile"}) as (process, url):
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))):
+            # A connection that stays open does not hold it up.
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert errors == ""
+    environment = tmp_path / "env"
+    assert stat.S_IMODE(environment.stat().st_mode) == 0o600
+    assert "export SERVICE_KEYS_TABLE=" in environment.read_text(encoding="utf-8")
+
+
+def test_a_run_that_is_told_to_stop_while_it_starts_ends_well(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "Starting Service Keys ...\n"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+
+    assert (process.returncode, errors) == (0, "")
+    assert output.endswith("Ended.\n")
+
+
+def test_a_run_says_why_it_refuses_a_token(tmp_path: Path) -> None:
+    with local_run(tmp_path) as (process, url):
+        path = "/api/v1/admin/api-keys"
+        assert requests.get(url + path, headers={"Authorization": "Bearer a.b.c"}, timeout=30).status_code == 401
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+
+    lines = errors.splitlines()
+    assert lines[0] == "Token refused: malformed"
+    assert lines[1].startswith(f"GET {path} 401 ")

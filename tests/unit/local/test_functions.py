@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.functions import FunctionLoadError, load_functions
+from local.template import Function
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _function(folder: Path, source: str, name: str = "Example") -> Function:
+    code = folder / name
+    code.mkdir()
+    (code / "app.py").write_text(source, encoding="utf-8")
+    return Function(
+        logical_id=name,
+        arn=f"arn:aws:lambda:eu-west-1:123456789012:function:{name}",
+        code=code,
+        layers=(),
+        handler="app.handler",
+        environment={"COLOUR": name},
+        timeout=5,
+        memory=256,
+    )
+
+
+def test_each_function_is_loaded_with_its_own_variables(tmp_path: Path) -> None:
+    source = "import os\nCOLOUR = os.environ['COLOUR']\ndef handler(event, context): return COLOUR"
+    functions = [_function(tmp_path, source, "Red"), _function(tmp_path, source, "Blue")]
+
+    with load_functions(functions, {}) as by_name:
+        assert [by_name[name].invoke({}) for name in ("Red", "Blue")] == ["Red", "Blue"]
+
+
+def test_nothing_of_the_developers_environment_reaches_a_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    source = "import os\nSEEN = dict(os.environ)\ndef handler(event, context): return SEEN"
+
+    with load_functions([_function(tmp_path, source)], {"AWS_REGION": "eu-west-1"}) as functions:
+        assert functions["Example"].invoke({}) == {
+            "AWS_REGION": "eu-west-1",
+            "AWS_LAMBDA_FUNCTION_NAME": "Example",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+            "AWS_SDK_UA_APP_ID": "Example",
+            "COLOUR": "Example",
+        }
+
+    assert os.environ["AWS_PROFILE"] == "work"
+
+
+def test_a_handler_may_import_what_lies_beside_it_when_it_is_called(tmp_path: Path) -> None:
+    function = _function(
+        tmp_path, "def handler(event, context):\n    import beside_example\n    return beside_example.X"
+    )
+    (function.code / "beside_example.py").write_text("X = 1", encoding="utf-8")
+
+    with load_functions([function], {}) as functions:
+        assert functions["Example"].invoke({}) == 1
+
+    assert str(function.code) not in sys.path
+
+
+def test_a_handler_learns_about_its_call(tmp_path: Path) -> None:
+    source = (
+        "def handler(event, context): return [context.function_name, context.invoked_function_arn, "
+        "context.memory_limit_in_mb, context.aws_request_id, context.get_remaining_time_in_millis()]"
+    )
+
+    with load_functions([_function(tmp_path, source)], {}) as functions:
+        name, arn, memory, request_id, left = functions["Example"].invoke({})
+        other_id = functions["Example"].invoke({})[3]
+
+    assert (name, memory) == ("Example", 256)
+    assert arn.endswith(":function:Example")
+    assert 0 < left <= 5000
+    assert request_id != other_id
+
+
+def test_an_event_and_a_result_are_only_what_json_can_hold(tmp_path: Path) -> None:
+    source = "def handler(event, context):\n    event['x'] = 2\n    return {1, 2} if event.get('bad') else event"
+    event = {"x": 1}
+
+    with load_functions([_function(tmp_path, source)], {}) as functions:
+        assert functions["Example"].invoke(event) == {"x": 2}
+        assert event == {"x": 1}
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            functions["Example"].invoke({"bad": True})
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import there_is_no_such_module", "Example: .*app.py cannot be imported: ModuleNotFoundError"),
+        ("", "Example: .*app.py has no handler"),
+    ],
+)
+def test_a_function_that_cannot_be_loaded_is_named(tmp_path: Path, source: str, complaint: str) -> None:
+    with pytest.raises(FunctionLoadError, match=complaint), load_functions([_function(tmp_path, source)], {}):
+        pass
+
+
+def test_a_folder_without_the_handlers_module_is_named(tmp_path: Path) -> None:
+    function = replace(_function(tmp_path, ""), handler="main.handler")
+
+    with pytest.raises(FunctionLoadError, match=r"Example: there is no .*main\.py"), load_functions([function], {}):
+        pass

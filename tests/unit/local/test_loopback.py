@@ -1,0 +1,111 @@
+"""Requests that web pages send to the servers of the local stack, as browsers send them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.fake_services import FakeServices
+from tests.support.raw_http import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from local.stack import LocalStack
+
+Headers = dict[str, str | None]
+
+LIST_TABLES = b"{}"
+AMZ_JSON = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "DynamoDB_20120810.ListTables"}
+# A form and a script may send these across origins without asking first
+# (https://fetch.spec.whatwg.org/#cors-safelisted-method).
+SIMPLE = {"Content-Type": "text/plain"}
+FOREIGN_HOSTS = [
+    "evil.example.com",
+    "evil.example.com:8000",
+    "127.0.0.1.evil.example.com",
+    "localhost.evil.example.com",
+    "evil.example.com.localhost:80@evil",
+    "169.254.169.254",
+    "172.17.0.1:5000",
+    "",
+]
+PAGES: list[Headers] = [
+    {"Origin": "https://evil.example.com"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:3000"},
+    {"Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-origin"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+def list_tables(url: str, headers: Mapping[str, str | None]) -> int:
+    return ask(url, "POST", "/", {**AMZ_JSON, **headers}, LIST_TABLES).status
+
+
+def cors(headers: Mapping[str, str]) -> list[str]:
+    return [name for name in headers if name.startswith("access-control")]
+
+
+@pytest.fixture
+def fake_services() -> Iterator[FakeServices]:
+    with FakeServices() as running:
+        yield running
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:5000", "[::1]:5000"])
+def test_moto_answers_programs_under_loopback_names(stack: LocalStack, host: str) -> None:
+    """A consumer on this machine, and a container that knows it as localhost, get answers."""
+    assert list_tables(stack.endpoint_url, {"Host": host}) == 200
+
+
+@pytest.mark.parametrize("host", [*FOREIGN_HOSTS, None])
+def test_moto_refuses_a_foreign_host(stack: LocalStack, host: str | None) -> None:
+    """A page whose name leads to the loopback by DNS rebinding reads nothing."""
+    assert list_tables(stack.endpoint_url, {"Host": host}) == 403
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_moto_refuses_requests_of_web_pages(stack: LocalStack, page: Headers) -> None:
+    """A page of any origin reads and changes nothing, by requests that need no preflight either."""
+    url = stack.endpoint_url
+    assert list_tables(url, page) == 403
+    assert ask(url, "POST", "/moto-api/reset", {**SIMPLE, **page}).status == 403
+    assert ask(url, "GET", "/moto-api/data.json", page).status == 403
+    preflight = ask(url, "OPTIONS", "/", {"Access-Control-Request-Method": "POST", **page})
+    assert (preflight.status, cors(preflight.headers)) == (403, [])
+    assert list_tables(url, {}) == 200
+
+
+def test_moto_names_no_page_as_allowed(stack: LocalStack) -> None:
+    """The responses to programs have no CORS headers."""
+    answer = ask(stack.endpoint_url, "POST", "/", AMZ_JSON, LIST_TABLES)
+
+    assert (answer.status, cors(answer.headers)) == (200, [])
+
+
+@pytest.mark.parametrize("path", ["/open", "/.well-known/jwks.json", "/things"])
+@pytest.mark.parametrize("host", ["evil.example.com", "evil.example.com:8000", None])
+def test_the_api_refuses_a_foreign_host(stack: LocalStack, path: str, host: str | None) -> None:
+    """The local API, and the issuer's keys beside it, are not served under a page's own name."""
+    assert ask(stack.url, "GET", path, {"Host": host, "Authorization": "allow"}).status == 403
+
+
+def test_the_api_leaves_pages_to_cors_and_tokens(stack: LocalStack) -> None:
+    """A page may send requests, as it may on AWS; the allowed origin and the token decide."""
+    page = {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}
+
+    assert ask(stack.url, "GET", "/open", page).status == 200
+    assert ask(stack.url, "POST", "/things", page).status == 401
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example.com"}, {"Host": None}, *PAGES], ids=str)
+def test_stand_ins_for_services_refuse_web_pages(fake_services: FakeServices, headers: Headers) -> None:
+    """A page cannot choose what a service answers, nor fill the list of requests."""
+    assert ask(fake_services.url, "PUT", "/openai", headers, b"wrong").status == 403
+    assert ask(fake_services.url, "GET", "/openai/v1/models", headers).status == 403
+
+    assert (fake_services.chosen["openai"], fake_services.requests) == ("valid", [])
+    assert ask(fake_services.url, "PUT", "/openai", {}, b"wrong").status == 200

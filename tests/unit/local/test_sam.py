@@ -1,0 +1,145 @@
+"""What can be known of `sam local` without Docker."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.port import bind
+from local.relay import tcp_relay
+from local.sam import SamError, architecture, check_docker, reachable, rewrite_loopback_urls
+from tests.support.processes import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"), [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("aarch64", "arm64"), ("arm64", "arm64")]
+)
+def test_a_machine_has_the_name_that_lambda_gives_it(machine: str, name: str) -> None:
+    assert architecture(machine) == name
+
+
+def test_a_machine_that_lambda_does_not_have_is_refused() -> None:
+    with pytest.raises(SamError, match=r"this machine is riscv64\. Use make run"):
+        architecture("riscv64")
+
+
+@pytest.mark.parametrize("arguments", [["sam-invoke", "Authorizer"], ["sam-api"]])
+def test_the_commands_explain_themselves_where_docker_is_missing(tmp_path: Path, arguments: list[str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "local", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert (
+        ran.stderr == "sam local runs functions in Docker, and there is no docker here. Install it, or use make run\n"
+    )
+
+
+def docker(folder: Path, script: str) -> None:
+    path = folder / "docker"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def only_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_an_engine_that_does_not_run_is_named_as_the_reason(only_docker: Path) -> None:
+    docker(only_docker, "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+
+    with pytest.raises(SamError, match=r"cannot be reached \(Cannot connect to the Docker daemon\)\. Start it"):
+        check_docker()
+
+
+def test_an_image_that_cannot_be_had_is_named_as_the_reason(only_docker: Path) -> None:
+    docker(only_docker, '[ "$1" = version ] || exit 125')
+
+    with pytest.raises(SamError, match=r"could not run public\.ecr\.aws/lambda/python:3\.13-"), reachable([]):
+        pytest.fail("nothing is reachable")
+
+
+def test_a_container_reaches_what_it_needs_as_localhost_and_the_rest_stays_as_it_is() -> None:
+    text = '{"AWS_ENDPOINT_URL": "http://127.0.0.1:5001", "JWT_ISSUER": "http://127.0.0.1:8000/"}'
+
+    seen = rewrite_loopback_urls(text, ["http://127.0.0.1:5001"])
+
+    assert seen == '{"AWS_ENDPOINT_URL": "http://localhost:5001", "JWT_ISSUER": "http://127.0.0.1:8000/"}'
+
+
+@pytest.fixture
+def shouting() -> Iterator[int]:
+    """A server on the loopback that answers in capitals what a client sent until its end; its port."""
+    with bind(0) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                sent = b""
+                while data := connection.recv(1000):
+                    sent += data
+                connection.sendall(sent.upper())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(10)
+
+
+@linux
+def test_what_comes_to_the_bridge_reaches_the_loopback_and_back(shouting: int) -> None:
+    long = b"made up " * 20_000
+    with tcp_relay("127.0.0.2", [shouting]) as relaying:
+        assert relaying
+        with socket.create_connection(("127.0.0.2", shouting), timeout=10) as client:
+            client.sendall(long)
+            client.shutdown(socket.SHUT_WR)
+            received = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert received == long.upper()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", shouting), timeout=20)
+
+
+@linux
+def test_what_has_ended_is_no_error_of_the_relay(capfd: pytest.CaptureFixture[str]) -> None:
+    with bind(0) as listener:
+        port = listener.getsockname()[1]
+    with tcp_relay("127.0.0.2", [port]), socket.create_connection(("127.0.0.2", port), timeout=10) as client:
+        assert client.recv(1) == b""
+
+    assert capfd.readouterr().err == ""
+
+
+def test_nothing_is_relayed_from_an_address_that_is_not_this_machines() -> None:
+    # TEST-NET-1 (RFC 5737): nobody's.
+    with tcp_relay("192.0.2.1", [8000]) as relaying:
+        assert not relaying
+
+
+@linux
+def test_a_port_that_is_taken_is_reported() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"), tcp_relay("127.0.0.2", [port]):
+            pytest.fail("it is taken")

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+from local.aws import EmulatorError, sandboxed_environment
+from local.aws import client as aws_client
+from local.events import rest_event
+from local.stack import LocalStack, local_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def dynamodb(stack: LocalStack) -> Iterator[Any]:
+    with closing(aws_client("dynamodb", stack.endpoint_url)) as client:
+        yield client
+
+
+def test_the_table_is_the_templates(stack: LocalStack, dynamodb: Any) -> None:
+    table = dynamodb.describe_table(TableName=stack.table_name)["Table"]
+    time_to_live = dynamodb.describe_time_to_live(TableName=stack.table_name)["TimeToLiveDescription"]
+
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert time_to_live == {"AttributeName": "gone", "TimeToLiveStatus": "ENABLED"}
+
+
+def test_the_key_encrypts(stack: LocalStack) -> None:
+    with closing(aws_client("kms", stack.endpoint_url)) as kms:
+        ciphertext = kms.encrypt(KeyId=stack.kms_key_arn, Plaintext=b"x")["CiphertextBlob"]
+
+        assert kms.decrypt(CiphertextBlob=ciphertext)["Plaintext"] == b"x"
+
+
+def test_functions_find_the_table_the_key_and_the_endpoint(stack: LocalStack) -> None:
+    environment = stack.functions["Echo"].definition.environment
+
+    assert environment["TABLE"] == stack.table_name
+    assert environment["KEY"] == stack.kms_key_arn
+    assert environment["AWS_ENDPOINT_URL"] == stack.endpoint_url
+    assert stack.functions["Gatekeeper"].definition.environment["JWKS_URL"] == f"{stack.url}/.well-known/jwks.json"
+
+
+def test_a_function_can_be_called_without_http(stack: LocalStack) -> None:
+    event = rest_event("GET", "/things/a%20b", "/things/{id}", query={"x": "1"}, authorizer={"principalId": "ada"})
+
+    response = stack.functions["Echo"].invoke(event)
+
+    assert response["statusCode"] == 200
+    assert event["pathParameters"] == {"id": "a%20b"}
+    assert event["requestContext"]["authorizer"] == {"principalId": "ada"}
+
+
+def test_another_process_finds_what_it_needs_to_read_keys(stack: LocalStack) -> None:
+    assert stack.consumer_environment() == {
+        "AWS_ENDPOINT_URL": stack.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "SERVICE_KEYS_TABLE": stack.table_name,
+    }
+
+
+def test_a_table_elsewhere_is_made_there_once_and_stays(
+    stack: LocalStack, template_path: Path, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dynamodb.put_item(TableName=stack.table_name, Item={"id": {"S": "kept"}})
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", stack.endpoint_url)
+
+    with local_stack(path=template_path) as other:
+        assert other.dynamodb_url == stack.endpoint_url != other.endpoint_url
+        assert other.consumer_environment()["AWS_ENDPOINT_URL_DYNAMODB"] == stack.endpoint_url
+
+    assert dynamodb.get_item(TableName=stack.table_name, Key={"id": {"S": "kept"}})["Item"]
+
+
+def test_an_endpoint_that_does_not_answer_is_named(template_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+
+    with pytest.raises(EmulatorError, match=r"could not be created in http://127\.0\.0\.1:1"):
+        local_stack(path=template_path).__enter__()
+
+
+def test_nothing_is_left_when_a_stack_has_ended(template_path: Path, client: requests.Session) -> None:
+    before = dict(os.environ)
+
+    with local_stack(path=template_path) as stack:
+        assert dict(os.environ) == before
+
+    for url in (stack.url, stack.endpoint_url):
+        with pytest.raises(requests.ConnectionError):
+            client.get(url)
+
+
+def test_what_is_configured_for_aws_is_taken_away() -> None:
+    environment = sandboxed_environment(
+        {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "x", "PATH": "/bin", "NO_PROXY": "intranet"}
+    )
+
+    assert "AWS_PROFILE" not in environment
+    assert "AWS_SESSION_TOKEN" not in environment
+    assert environment["AWS_ACCESS_KEY_ID"] == "local"
+    assert environment["PATH"] == "/bin"
+    assert environment["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+
+
+def test_a_failing_transaction_undoes_nothing_that_another_request_wrote(stack: LocalStack, dynamodb: Any) -> None:
+    # moto copies the whole table first; the more there is, the longer another request could come in between.
+    for batch in range(30):
+        puts = [{"PutRequest": {"Item": {"id": {"S": f"{batch}-{number}"}}}} for number in range(25)]
+        dynamodb.batch_write_item(RequestItems={stack.table_name: puts})
+    never = {"TableName": stack.table_name, "Item": {"id": {"S": "never"}}}
+
+    def fail(_: int) -> None:
+        with pytest.raises(ClientError, match="TransactionCanceledException"):
+            dynamodb.transact_write_items(
+                TransactItems=[{"Put": {**never, "ConditionExpression": "attribute_exists(id)"}}]
+            )
+
+    def write(number: int) -> None:
+        dynamodb.put_item(TableName=stack.table_name, Item={"id": {"S": f"race-{number}"}})
+
+    with ThreadPoolExecutor(8) as threads:
+        for future in [threads.submit(task, number) for number in range(100) for task in (fail, write)]:
+            future.result()
+
+    ids = {item["id"]["S"] for item in dynamodb.scan(TableName=stack.table_name, ConsistentRead=True)["Items"]}
+    assert {f"race-{number}" for number in range(100)} <= ids

@@ -1,0 +1,265 @@
+"""A `ServiceKeys` instance that the caller created goes on in a forked child: no hang, no shared connection."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from service_keys import ServiceKeys
+from service_keys.reader.client import _instances
+from tests.support.aws_stub import ISSUED, SECRET, AwsStub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(180)
+ROOT = Path(__file__).parents[3]
+PATHS = os.pathsep.join((str(ROOT / "layers" / "service_keys"), str(ROOT)))
+
+PRELUDE = """
+import multiprocessing, os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of threads at a fork
+import botocore.session
+from service_keys import ServiceKeys, get_api_key
+from service_keys.reader import client as reader_client, default_client
+from service_keys.testing import fake_api_keys
+
+def given():
+    return {
+        f"{name}_client": botocore.session.get_session().create_client(name) for name in ("dynamodb", "kms")
+    }
+
+def in_child(act):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            print(act(), flush=True)
+        except BaseException as error:
+            print(repr(error), flush=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+"""
+
+
+@pytest.fixture
+def stub() -> Iterator[AwsStub]:
+    with AwsStub() as stub:
+        yield stub
+
+
+def run(stub: AwsStub, code: str) -> list[str]:
+    """Run `code` in a process of its own, for it forks; return the lines that it and its children print."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": ISSUED[0],
+        "AWS_SECRET_ACCESS_KEY": ISSUED[1],
+        "AWS_SESSION_TOKEN": ISSUED[2],
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL": stub.url,
+        "SERVICE_KEYS_TABLE": "table",
+        "PYTHONPATH": PATHS,
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.splitlines()
+
+
+CREATED = ['ServiceKeys("table")', 'ServiceKeys("table", **given())']
+
+
+@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
+def test_a_forked_child_reads_with_the_instance_of_its_parent(stub: AwsStub, created: str) -> None:
+    """A key that the parent holds costs the child no call; another one does, on a connection of its own."""
+    lines = run(
+        stub,
+        f"""
+keys = {created}
+keys.get("one")
+in_child(lambda: keys.get("one").value)
+in_child(lambda: keys.get("one", name="prod").value)
+reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
+in_child(lambda: keys.get("one", refresh=True).value)
+print(keys.get("one", refresh=True).value)
+""",
+    )
+
+    assert lines == [SECRET] * 4
+    assert stub.operations() == ["Query", "Decrypt", "UpdateItem", "Query", "UpdateItem", "Query", "UpdateItem"]
+
+
+@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
+def test_no_connection_is_shared_with_a_child(stub: AwsStub, created: str) -> None:
+    """The parent goes on with its connections, the child opens others: each port is one process's."""
+    run(
+        stub,
+        f"""
+keys = {created}
+reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
+keys.get("one")
+for number in range(3):
+    in_child(lambda: keys.get("one", refresh=True).value)
+    keys.get("one", refresh=True)
+""",
+    )
+
+    ports = [request.port for request in stub.requests if request.operation == "Query"]
+    parent, children = ports[::2], ports[1::2]
+    assert len(ports) == 7
+    assert set(parent) == {ports[0]}
+    assert len(set(children)) == 3
+    assert not set(parent) & set(children)
+
+
+@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
+def test_a_fork_while_another_thread_holds_the_locks(stub: AwsStub, created: str) -> None:
+    """The thread is not there in the child to release them."""
+    lines = run(
+        stub,
+        f"""
+keys = default_client._default = {created}
+keys.get("one")
+locked, done = threading.Event(), threading.Event()
+def hold():
+    with keys._services["one"].lock, keys._lock, default_client._default_lock:
+        locked.set()
+        done.wait(40)
+thread = threading.Thread(target=hold)
+thread.start()
+locked.wait()
+reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
+in_child(lambda: keys.get("one", refresh=True).value + get_api_key("one").value)
+done.set()
+thread.join()
+""",
+    )
+
+    assert lines == [SECRET + SECRET]
+
+
+@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
+def test_a_fork_while_another_thread_waits_for_aws(stub: AwsStub, created: str) -> None:
+    """The child does its own refresh; the thread of the parent completes its one."""
+    stub.holding = "Query"
+    lines = run(
+        stub,
+        f"""
+import urllib.request
+keys = {created}
+thread = threading.Thread(target=lambda: print(keys.get("one").value, flush=True))
+thread.start()
+control = {stub.url!r}
+assert urllib.request.urlopen(control + "/held").read() == b"held"
+def read():
+    urllib.request.urlopen(control + "/release").read()
+    return "child " + keys.get("one").value
+in_child(read)
+thread.join()
+""",
+    )
+
+    assert sorted(lines) == ["child " + SECRET, SECRET]
+
+
+def test_pool_workers_read_with_the_instance_of_their_parent(stub: AwsStub) -> None:
+    """multiprocessing's fork, while threads of the parent read.
+
+    They read once before, because CPython resets no import lock at a fork: a child must not inherit an import that a
+    thread of its parent has begun.
+    """
+    lines = run(
+        stub,
+        """
+keys = ServiceKeys("table")
+keys.get("one")
+reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
+done = threading.Event()
+def read_on():
+    while not done.is_set():
+        keys.get("one", refresh=True)
+threads = [threading.Thread(target=read_on) for _ in range(3)]
+for thread in threads:
+    thread.start()
+def read(_):
+    return keys.get("one", refresh=True).value
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(read, range(6)))
+done.set()
+for thread in threads:
+    thread.join()
+""",
+    )
+
+    assert lines == [repr([SECRET] * 6)]
+
+
+def test_a_grandchild_reads_too(stub: AwsStub) -> None:
+    """A child that has not read yet may fork as well."""
+    lines = run(
+        stub,
+        """
+keys = ServiceKeys("table", **given())
+in_child(lambda: in_child(lambda: keys.get("one").value) or keys.get("one").value)
+""",
+    )
+
+    assert lines == [SECRET, SECRET]
+
+
+def test_a_child_serves_stale_as_its_parent(stub: AwsStub) -> None:
+    """What the parent read bridges an outage in the child."""
+    lines = run(
+        stub,
+        """
+import logging, time
+logging.disable()
+now = time.time()
+keys = ServiceKeys("table", clock=lambda: now)
+keys.get("one")
+now += 61
+os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
+in_child(lambda: keys.get("one").value)
+os.environ["AWS_ENDPOINT_URL"] = "no URL"
+in_child(lambda: keys.get("one").value)
+""",
+    )
+
+    assert lines[0] == SECRET
+    assert lines[1].startswith("ConfigurationError(")
+
+
+def test_a_child_keeps_the_fake_keys_of_a_test(stub: AwsStub) -> None:
+    """A forked worker of the code under test must not call AWS."""
+    lines = run(stub, 'with fake_api_keys({"one": "made-up"}): in_child(lambda: get_api_key("one").value)')
+
+    assert lines == ["made-up"]
+    assert stub.requests == []
+
+
+def test_the_shared_instance_reads_in_a_child(stub: AwsStub) -> None:
+    """`get_api_key` before and after the fork."""
+    assert run(stub, 'get_api_key("one"); in_child(lambda: get_api_key("one").value)') == [SECRET]
+
+
+def test_an_instance_ends_with_its_last_reference(clients: tuple[Any, Any]) -> None:
+    """What resets instances in a child does not keep them alive."""
+    keys = ServiceKeys("table", dynamodb_client=clients[0], kms_client=clients[1])
+    held = weakref.ref(keys)
+    assert keys in _instances
+
+    del keys
+    gc.collect()
+
+    assert held() is None

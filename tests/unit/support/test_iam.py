@@ -1,0 +1,285 @@
+"""The tests' own IAM: what it lets pass must be what IAM lets pass."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.template import Template
+from tests.support.iam import Access, Grant, Policies, UnsupportedPolicyError, _grants, role_of
+
+TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/keys"
+POLICIES = Policies((), "eu-west-1", "123456789012")
+KEY = {"service": {"S": "spotify"}, "id": {"S": "spotify.1"}}
+ALLOW = {"Sid": "Example", "Effect": "Allow", "Action": "dynamodb:Query", "Resource": TABLE}
+
+
+def grant(**condition: dict[str, Any]) -> Grant:
+    operators = {name.replace("__", ":"): keys for name, keys in condition.items()}
+    (one,) = _grants("Example", {**ALLOW, "Condition": operators})
+    return one
+
+
+def query(*values: str) -> Access:
+    return Access("dynamodb:Query", TABLE, {"key": values} if values else {})
+
+
+@pytest.mark.parametrize(
+    ("operator", "given", "values", "allowed"),
+    [
+        ("StringEquals", "a", ["a"], True),
+        ("StringEquals", ["a", "b"], ["b"], True),
+        ("StringEquals", "a", ["A"], False),
+        ("StringEquals", "a", [], False),
+        ("StringEqualsIfExists", "a", [], True),
+        ("StringEqualsIfExists", "a", ["b"], False),
+        ("StringLike", "*", ["anything"], True),
+        ("StringLike", "*", [], False),
+        ("StringLike", "a?c", ["abc"], True),
+        ("StringLike", "[ab]", ["a"], False),
+        ("StringNotLike", "#*", ["#name"], False),
+        ("StringNotLike", "#*", ["spotify"], True),
+        ("StringNotLike", "#*", [], True),
+        ("ForAllValues:StringEquals", ["a", "b"], ["a", "b"], True),
+        ("ForAllValues:StringEquals", ["a", "b"], ["a", "c"], False),
+        ("ForAllValues:StringEquals", ["a"], [], True),
+        ("ForAllValues:StringNotLike", ["#*"], ["a", "#b"], False),
+    ],
+)
+def test_an_operator_judges_as_iam_does(operator: str, given: Any, values: list[str], allowed: object) -> None:
+    assert grant(**{operator: {"key": given}}).allows(query(*values)) is allowed
+
+
+def test_every_condition_must_hold() -> None:
+    one = grant(StringEquals={"key": "a"}, StringLike={"other": "*"})
+
+    assert not one.allows(query("a"))
+    assert one.allows(Access("dynamodb:Query", TABLE, {"key": ("a",), "other": ("b",)}))
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        Access("dynamodb:Scan", TABLE),
+        Access("dynamodb:Query", f"{TABLE}/index/all-by-created"),
+        Access("dynamodb:query", TABLE),
+    ],
+)
+def test_another_action_or_resource_is_not_granted(access: Access) -> None:
+    assert not grant().allows(access)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        ALLOW | {"Condition": {"StringNotEquals": {"key": "a"}}},
+        ALLOW | {"Condition": {"ForAnyValue:StringEquals": {"key": "a"}}},
+        ALLOW | {"Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+        ALLOW | {"Effect": "Deny"},
+        ALLOW | {"NotAction": "dynamodb:Scan"},
+        ALLOW | {"Action": "dynamodb:*"},
+        ALLOW | {"Resource": "*"},
+        ALLOW | {"Resource": f"{TABLE}/index/*"},
+    ],
+)
+def test_what_it_does_not_know_is_an_error(statement: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedPolicyError):
+        list(_grants("Example", statement))
+
+
+@pytest.mark.parametrize("role", ["arn:aws:iam::123456789012:role/made-up", {"Ref": "Role"}, {"Fn::GetAtt": ["Role"]}])
+def test_a_role_of_another_template_is_an_error(role: object) -> None:
+    """Judge no function whose policies are not in the template."""
+    resources = {"Resources": {"Function": {"Properties": {"Role": role}}}}
+
+    with pytest.raises(UnsupportedPolicyError, match="role of Function"):
+        role_of(Template(Path(), resources, {}), "Function")
+
+
+def test_several_values_of_a_condition_on_one_are_an_error() -> None:
+    with pytest.raises(UnsupportedPolicyError, match="ForAllValues"):
+        grant(StringEquals={"key": "a"}).allows(query("a", "b"))
+
+
+# --- what calls do --------------------------------------------------------------------------------------------------
+
+
+def only(operation: str, **request: Any) -> Access:
+    (access,) = POLICIES.accesses(operation, request)
+    return access
+
+
+def test_a_read_accesses_its_key_and_what_its_projection_names() -> None:
+    named = {
+        "ProjectionExpression": "#n, active, verification.#s",
+        "ExpressionAttributeNames": {"#n": "name", "#s": "status"},
+    }
+
+    access = only("DynamoDB.GetItem", TableName="keys", Key=KEY, **named)
+
+    assert (access.action, access.resource) == ("dynamodb:GetItem", TABLE)
+    assert access.context["dynamodb:LeadingKeys"] == ("spotify",)
+    assert access.context["dynamodb:Attributes"] == ("active", "id", "name", "service", "verification")
+    assert access.context["dynamodb:Select"] == ("SPECIFIC_ATTRIBUTES",)
+
+
+def test_a_read_without_a_projection_is_of_all_attributes() -> None:
+    assert only("DynamoDB.GetItem", TableName="keys", Key=KEY).context["dynamodb:Select"] == ("ALL_ATTRIBUTES",)
+    assert only("DynamoDB.Scan", TableName="keys").context["dynamodb:Select"] == ("ALL_ATTRIBUTES",)
+
+
+def test_a_query_of_an_index_is_of_the_index() -> None:
+    access = only(
+        "DynamoDB.Query",
+        TableName="keys",
+        IndexName="all-by-created",
+        KeyConditionExpression="#entity = :entity",
+        FilterExpression="attribute_not_exists(#v) AND (size(description) > :n OR NOT begins_with(#l, :entity))",
+        ExpressionAttributeNames={"#entity": "entity", "#v": "verification", "#l": "name"},
+        ExpressionAttributeValues={":entity": {"S": "key"}, ":n": {"N": "1"}},
+    )
+
+    assert access.resource == f"{TABLE}/index/all-by-created"
+    assert access.context == {
+        "dynamodb:LeadingKeys": ("key",),
+        "dynamodb:Attributes": ("description", "entity", "name", "verification"),
+        "dynamodb:Select": ("ALL_PROJECTED_ATTRIBUTES",),
+    }
+
+
+@pytest.mark.parametrize("values", [None, ()])
+def test_null_refuses_a_request_without_the_key(values: tuple[str, ...] | None) -> None:
+    """Close the gap of ForAllValues, which allows a request in which the key is missing or empty."""
+    context = {} if values is None else {"key": values}
+    without = Access("dynamodb:Query", TABLE, context)
+    named = {"ForAllValues:StringEquals": {"key": "a"}}
+
+    assert grant(**named).allows(without)
+    assert not grant(**named, Null={"key": "false"}).allows(without)
+    assert grant(**named, Null={"key": "false"}).allows(query("a"))
+    assert grant(Null={"key": "true"}).allows(without)
+
+
+@pytest.mark.parametrize("parameter", ["ReturnValues", "ReturnValuesOnConditionCheckFailure"])
+@pytest.mark.parametrize("other", [{}, {"ReturnValues": "NONE"}, {"ReturnValuesOnConditionCheckFailure": "NONE"}])
+def test_values_returned_by_a_failure_are_returned_values(parameter: str, other: dict[str, str]) -> None:
+    """Judge both parameters alike, in a call and in an element of a transaction."""
+    request = {"TableName": "keys", "Key": KEY} | other | {parameter: "ALL_OLD"}
+
+    for kind, name in (("Update", "UpdateItem"), ("Delete", "DeleteItem"), ("Put", "PutItem")):
+        element = request if kind != "Put" else {**request, "Item": KEY}
+        (within,) = POLICIES.accesses("DynamoDB.TransactWriteItems", {"TransactItems": [{kind: element}]})
+        for access in (within, only(f"DynamoDB.{name}", **element)):
+            assert access.context["dynamodb:ReturnValues"] == ("ALL_OLD",)
+
+
+def test_a_write_that_returns_nothing_says_so() -> None:
+    """Take NONE for a parameter that is not given, as DynamoDB does."""
+    access = only("DynamoDB.DeleteItem", TableName="keys", Key=KEY)
+
+    assert access.context["dynamodb:ReturnValues"] == ("NONE",)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"AttributeUpdates": {"active": {"Action": "DELETE"}}},
+        {"Expected": {"active": {"Exists": False}}},
+        {"AttributesToGet": ["active"]},
+        {"KeyConditions": {"active": {}}},
+        {"QueryFilter": {"active": {}}},
+        {"ScanFilter": {"active": {}}},
+    ],
+)
+def test_parameters_older_than_expressions_name_attributes_too(request_: dict[str, Any]) -> None:
+    """Leave no way to write or read an attribute that the policies do not see."""
+    access = only("DynamoDB.UpdateItem", TableName="keys", Key=KEY, **request_)
+
+    assert access.context["dynamodb:Attributes"] == ("active", "id", "service")
+
+
+def test_a_transaction_of_reads_needs_each_of_them() -> None:
+    """Judge its elements as GetItem calls."""
+    elements = [{"Get": {"TableName": "keys", "Key": KEY, "ProjectionExpression": "ciphertext"}}]
+
+    (access,) = POLICIES.accesses("DynamoDB.TransactGetItems", {"TransactItems": elements})
+
+    assert access.action == "dynamodb:GetItem"
+    assert access.context["dynamodb:Attributes"] == ("ciphertext", "id", "service")
+    assert access.context["dynamodb:Select"] == ("SPECIFIC_ATTRIBUTES",)
+
+
+def test_a_query_whose_partition_cannot_be_told_is_an_error() -> None:
+    with pytest.raises(UnsupportedPolicyError, match="partition"):
+        only("DynamoDB.Query", TableName="keys", KeyConditionExpression="service = :a OR service = :b")
+
+
+def test_an_update_accesses_what_it_sets_removes_and_compares() -> None:
+    access = only(
+        "DynamoDB.UpdateItem",
+        TableName="keys",
+        Key=KEY,
+        UpdateExpression="SET #a = :a, version = version + :one REMOVE verification",
+        ConditionExpression="attribute_exists(id) AND ciphertext = :of",
+        ExpressionAttributeNames={"#a": "active"},
+        ReturnValues="ALL_OLD",
+    )
+
+    attributes = ("active", "ciphertext", "id", "service", "verification", "version")
+    assert access.context["dynamodb:Attributes"] == attributes
+    assert access.context["dynamodb:ReturnValues"] == ("ALL_OLD",)
+
+
+def test_each_element_of_a_transaction_is_an_action_of_its_own() -> None:
+    elements = [
+        {"Put": {"TableName": "keys", "Item": KEY | {"key": {"S": "x"}}, "ConditionExpression": "expiresAt < :now"}},
+        {"Update": {"TableName": "keys", "Key": KEY, "UpdateExpression": "SET active = :a"}},
+        {"Delete": {"TableName": "keys", "Key": KEY}},
+        {"ConditionCheck": {"TableName": "other", "Key": KEY, "ConditionExpression": "attribute_exists(id)"}},
+    ]
+
+    accesses = POLICIES.accesses("DynamoDB.TransactWriteItems", {"TransactItems": elements})
+
+    assert [access.action.partition(":")[2] for access in accesses] == [
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "ConditionCheckItem",
+    ]
+    assert accesses[0].context["dynamodb:Attributes"] == ("expiresAt", "id", "key", "service")
+    assert accesses[3].resource == TABLE.replace("keys", "other")
+    assert {access.context["dynamodb:EnclosingOperation"] for access in accesses} == {("TransactWriteItems",)}
+
+
+def test_kms_is_asked_about_a_key_in_an_encryption_context() -> None:
+    key_id = "01234567-89ab-cdef-0123-456789abcdef"
+    arn = f"arn:aws:kms:eu-west-1:123456789012:key/{key_id}"
+    context = {"EncryptionContext": {"service": "spotify"}}
+
+    ciphertext = base64.b64encode(key_id.encode() + b"and so on").decode()
+
+    for access in (
+        only("KMS.Encrypt", KeyId=arn, **context),
+        only("KMS.Encrypt", KeyId=key_id, **context),
+        only("KMS.Decrypt", CiphertextBlob=ciphertext, **context),
+    ):
+        assert access.resource == arn
+        assert access.context == {"kms:EncryptionContext:service": ("spotify",)}
+
+
+@pytest.mark.parametrize("name", ["/made-up/secret", "made-up/secret"])
+def test_a_parameter_is_named_after_one_slash(name: str) -> None:
+    access = only("SSM.GetParameter", Name=name, WithDecryption=True)
+
+    assert (access.action, access.resource) == (
+        "ssm:GetParameter",
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/made-up/secret",
+    )
+
+
+def test_a_call_that_it_does_not_know_is_an_error() -> None:
+    with pytest.raises(UnsupportedPolicyError, match="BatchGetItem"):
+        POLICIES.accesses("DynamoDB.BatchGetItem", {})
