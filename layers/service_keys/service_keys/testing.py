@@ -2,7 +2,7 @@
 
 from service_keys.testing import fake_api_keys
 
-def test_it_plays() -> None:
+def test_play() -> None:
     with fake_api_keys({"spotify": {"clientId": "made-up", "clientSecret": "made-up"}}) as keys:
         play()
         assert keys.reads == ["spotify"]

@@ -29,7 +29,7 @@ _default_lock = threading.Lock()
 
 def _reset_lock_after_fork() -> None:
     """Replace the lock in a forked child: a thread of the parent may hold it."""
-    global _default_lock  # noqa: PLW0603 - the lock of the one instance
+    global _default_lock  # noqa: PLW0603 - the lock of the default instance
     _default_lock = threading.Lock()
 
 
@@ -61,7 +61,7 @@ def override_default(source: KeySource) -> Iterator[None]:
 
 
 def _get_default() -> KeySource:
-    global _default  # noqa: PLW0603 - the one instance, as documented
+    global _default  # noqa: PLW0603 - the default instance
     with _default_lock:
         if _default is None:
             _default = ServiceKeys()

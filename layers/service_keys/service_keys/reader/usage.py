@@ -45,7 +45,7 @@ def stamp_if_due(repository: KeyRepository, key: EncryptedKey, *, at: float) -> 
         key: The key, as just read.
         at: The current time, in seconds since the Unix epoch.
     """
-    limit = STAMP_INTERVAL_SECONDS - STAMP_JITTER_SECONDS * random.random()  # noqa: S311 - spreads, hides nothing
+    limit = STAMP_INTERVAL_SECONDS - STAMP_JITTER_SECONDS * random.random()  # noqa: S311 - jitter, not security
     at_ms = int(at * 1000)
     used_at, if_older_than = format_timestamp(at_ms), format_timestamp(int((at - limit) * 1000))
     last_used, false_stamp = key.last_used, None

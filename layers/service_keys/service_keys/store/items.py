@@ -159,7 +159,7 @@ def skip_malformed(items: list[Item], at_ms: int) -> Iterator[StoredKey]:
             if is_key_item(item):
                 yield to_key(item, at_ms)
         except KeyCorruptedError as error:
-            _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message says it all
+            _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message is complete
 
 
 def name_reservation(name: str, key_id: str) -> Item:

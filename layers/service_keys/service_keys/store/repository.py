@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 IDEMPOTENCY_TTL_SECONDS: Final = 24 * 60 * 60
 _ITEM_MUST_NOT_EXIST: Final = "attribute_not_exists(id)"
 _DELETED: Final = ("id", "name", "version")
-"""The attributes that deleting needs. So few, because malformed items and stub items can be deleted too."""
+"""The attributes that deleting needs. Malformed items and stub items can be deleted too."""
 _LAST_MS: Final = 253_402_300_799_999
 """The largest timestamp, 9999-12-31T23:59:59.999Z."""
 _MIN_PAGE_WHEN_FILTERING: Final = 100
