@@ -60,7 +60,7 @@ VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 
 
 def interpret_by_status(response: ProbeResponse, title: str) -> ProbeResult:
-    """Interpret a response without a statement about the key by the status alone.
+    """Interpret the status of a response whose body makes no known statement about the key.
 
     The result is never ``rejected``, because a proxy or a firewall can return the same status.
 

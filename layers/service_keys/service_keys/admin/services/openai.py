@@ -40,7 +40,7 @@ class OpenAI:
     }
 
     def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Require a string that begins with ``sk-``, or an object with it as ``apiKey`` and the options as other fields."""
+        """Require a string that begins with ``sk-``, or an object with it as ``apiKey`` and optional fields."""
         value = secret_value.reveal()
         if isinstance(value, str):
             field_name, fields = "key", {"apiKey": value}
