@@ -1,4 +1,4 @@
-"""Anthropic."""
+"""Service definition of Anthropic."""
 
 from __future__ import annotations
 

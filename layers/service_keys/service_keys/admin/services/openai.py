@@ -1,4 +1,4 @@
-"""OpenAI."""
+"""Service definition of OpenAI."""
 
 from __future__ import annotations
 

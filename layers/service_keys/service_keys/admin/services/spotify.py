@@ -1,4 +1,4 @@
-"""Spotify Web API."""
+"""Service definition of the Spotify Web API."""
 
 from __future__ import annotations
 
