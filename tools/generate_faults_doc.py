@@ -1,4 +1,4 @@
-"""Writes docs/faults.md: ``python -m tools.generate_faults_doc``, or ``make docs``."""
+"""Generate docs/faults.md: ``python -m tools.generate_faults_doc``, or ``make docs``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ One that holds a key serves it for 15 minutes while the first column lasts, and 
 
 
 def document() -> str:
-    """Return the page."""
+    """Return the Markdown text."""
     lines = [f"| function | call | {' | '.join(FAULTS)} |", "| --- " * (len(FAULTS) + 2) + "|"]
     for call in CALLS:
         cells = [_cell(call, fault) for fault in FAULTS]
