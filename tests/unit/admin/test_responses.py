@@ -203,7 +203,7 @@ def test_a_request_has_its_time_and_path() -> None:
 
 
 def test_the_idempotency_fingerprint_is_stable_across_releases() -> None:
-    """Compute the documented HMAC-SHA256 of principal and body."""
+    """Compute the HMAC-SHA256 of principal and body."""
     made = request(headers={"Idempotency-Key": "k" * 16})
     canonical = '["ada",{"key":"made-up","name":"\\u00e9"}]'
 

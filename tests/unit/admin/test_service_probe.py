@@ -181,7 +181,7 @@ def test_a_probe_response_is_parsed_only_as_a_json_object(body: bytes, read: dic
     ["https://api.example.com", "http://api.example.com:80", "http://127.0.0.1", "http://127.0.0.1:80@evil.example"],
 )
 def test_fake_services_url_must_be_local(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Raise ConfigurationError for a host other than this machine."""
+    """Raise ConfigurationError for any URL but http://127.0.0.1 with a port."""
     monkeypatch.setenv(settings.FAKE_SERVICES_URL_VARIABLE, url)
 
     with pytest.raises(ConfigurationError, match="Leave it unset on AWS"):

@@ -241,7 +241,7 @@ in_child(lambda: keys.get("one").value)
 
 
 def test_a_child_keeps_the_fake_keys_of_a_test(stub: AwsStub) -> None:
-    """Call AWS from no forked worker of the code under test."""
+    """Return the fake key in a forked worker without a call to AWS."""
     lines = run(stub, 'with fake_api_keys({"one": "made-up"}): in_child(lambda: get_api_key("one").value)')
 
     assert lines == ["made-up"]
