@@ -16,7 +16,7 @@ from tests.support.processes import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A fake Python that creates a virtual environment whose programs print their actions, as real ones may.
+# Creates a virtual environment whose programs print their actions, because real ones may do so too.
 PYTHON = """#!/bin/sh
 [ "$1" = -c ] && exit 0
 echo "creating $3"
@@ -31,7 +31,7 @@ END
 chmod +x "$3/bin/python"
 """
 
-# A fake make that writes the requested pytest report, with one test of each kind.
+# Writes the requested pytest report, with one test of each kind.
 MAKE = """#!/bin/sh
 report=$(expr "$PYTEST_ADDOPTS" : '--junitxml=\\(.*\\)')
 [ -z "$report" ] && exit 0
@@ -81,7 +81,7 @@ def test_make_token_prints_only_the_token(tmp_path: Path, options: list[str]) ->
 
 
 def test_an_old_python_is_reported_on_stderr(tmp_path: Path) -> None:
-    """Print no reason to stdout, where it would be used as a token."""
+    """Keep the reason off stdout, where a caller would use it as a token."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "requirements-dev.txt").touch()
     script(tmp_path / "python", "#!/bin/sh\n[ $1 = -V ] && echo Python 3.9.1\nexit 1\n")

@@ -55,7 +55,7 @@ class ObservedState:
 
 
 class ReferenceModel:
-    """Checks every call and every result against the rules of the cache."""
+    """Model of the cache that checks every call and every result."""
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
@@ -131,8 +131,7 @@ class ReferenceModel:
             if now - held[2] >= HOUR + FRESH:
                 assert self._in_trouble(seen, "Decrypt", "failing", LONGEST_PAUSE)
         else:
-            # Serve an older key or an older secret value only during a transient error of KMS, and for less than 15
-            # minutes.
+            # Only a transient error of KMS justifies an older key or secret value, for less than 15 minutes.
             assert self._in_trouble(seen, "Decrypt", "failing", LONGEST_PAUSE), (
                 "while KMS works, the newest key is served"
             )
@@ -159,8 +158,8 @@ class ReferenceModel:
             case _:
                 assert seen.look is not None
                 assert _wanted(seen.look, name) is type(error)
-                # An administrator may have fixed it, so a refresh is due soon: snapshot and cached error may each be 5
-                # s old. A malformed item persists until the snapshot expires.
+                # Snapshot and cached error may each be as old as PAUSE, since an administrator may have fixed the key;
+                # a malformed item remains until the snapshot expires.
                 assert now - seen.tried_at < (FRESH + PAUSE if isinstance(error, KeyCorruptedError) else 2 * PAUSE)
 
     def _in_trouble(self, seen: ObservedState, operation: str, how: str, within: float) -> bool:
