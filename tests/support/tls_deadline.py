@@ -1,6 +1,7 @@
 """Look for clear text in requests over TLS whose deadline passes at about the moment at which they are sent.
 
-    python -m tests.support.tls_deadline                      20,000 attempts with the product's request
+    export PYTHONPATH=layers/service_keys
+    python -m tests.support.tls_deadline                      20,000 attempts with the request of the product
     python -m tests.support.tls_deadline --sender tests.support.tls_deadline:cut_by_shutdown
 
 The second command shows that the search finds the fault: it cuts requests by `ssl.SSLSocket.shutdown`, which drops the
