@@ -49,16 +49,16 @@ _TIMESTAMP_FIELDS: Final = (
 
 _DESCRIPTIONS: Final = {
     400: "The request is not valid; `details` say what to correct, field by field.",
-    401: "There is no valid token. Nothing was done.",
-    403: "The token is valid, but not an administrator's. Nothing was done.",
+    401: "There is no valid token. Nothing was changed.",
+    403: "The token is valid, but not an administrator's. Nothing was changed.",
     404: "There is no such key.",
     409: "An API key with this name already exists. Nothing was changed.",
     412: "`If-Match` does not name the key's version. Nothing was changed.",
     413: "The body is larger than 16 KiB.",
     415: "The body is not declared as `application/json`. Parameters of the media type are ignored.",
     429: "Too many requests. Try again after `Retry-After` seconds.",
-    500: "A mistake on our side. Report the `requestId` if it stays.",
-    502: "A function failed before it could answer. Report the `requestId` if it stays.",
+    500: "An internal error. Report the `requestId` if it persists.",
+    502: "A function failed before it could respond. Report the `requestId` if it persists.",
     503: "DynamoDB, KMS or the issuer of tokens is busy or out of reach. Try again after `Retry-After` seconds.",
     504: "A function did not answer in time. Read the key to see whether a change took effect, then try again.",
 }

@@ -887,7 +887,7 @@ def test_a_stamp_that_fails_breaks_no_read_and_is_not_tried_again(
         fault_proxy.clear()
         assert keys.get("one").value == SECRET
         assert fault_proxy.counts() == {}
-    assert f"The last use of {key['id']} could not be noted" in caplog.text
+    assert f"The usage stamp of {key['id']} could not be written" in caplog.text
 
     clock.passes(60)
     keys.get("one")

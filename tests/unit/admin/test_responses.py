@@ -364,7 +364,7 @@ def test_an_unexpected_error_hides_its_cause_and_logs_its_place(logged: Logged) 
 
     assert json.loads(told["body"])["error"] == {
         "code": "INTERNAL_SERVER_ERROR",
-        "message": "Something went wrong on our side. Try again; if it stays, report the requestId.",
+        "message": "Something went wrong on our side. Try again. If the problem persists, report the requestId.",
     }
     assert told["statusCode"] == 500
     (line,) = logged()

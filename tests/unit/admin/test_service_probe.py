@@ -112,7 +112,7 @@ def test_a_key_in_another_format_is_not_sent(fake_services: FakeServices) -> Non
     """Return inconclusive without a request."""
     result = service_probe.verify(OpenAI(), SecretValue("made-up-key-0123456789"), base_url=fake_services.url)
 
-    assert result == ("inconclusive", "The stored key has not the shape of a key of openai. Store it again.")
+    assert result == ("inconclusive", "The stored key is not a valid openai key. Replace it.")
     assert fake_services.requests == []
 
 

@@ -111,7 +111,7 @@ def test_a_key_is_served_stale_for_15_minutes_without_dynamodb(
         assert keys.get("one").value == value
         aws.now += 0.25
     with pytest.raises(
-        KeyStoreUnavailableError, match="nothing from the last 15 minutes to go on with: DynamoDB is busy"
+        KeyStoreUnavailableError, match="No cached key from the last 15 minutes is available: DynamoDB is busy"
     ):
         keys.get("one")
 
@@ -130,7 +130,7 @@ def test_a_key_is_served_stale_for_15_minutes_without_kms(
         assert keys.get("one").value == value
         aws.now += 0.25
     with pytest.raises(
-        KeyStoreUnavailableError, match="nothing from the last 15 minutes to go on with: KMS could not be"
+        KeyStoreUnavailableError, match="No cached key from the last 15 minutes is available: KMS could not be"
     ):
         keys.get("one")
 
@@ -662,7 +662,7 @@ def test_no_usage_is_stamped_while_serving_stale(aws: Aws, keys: ServiceKeys, it
     [
         (
             "throttled",
-            ["Service Keys: out of reach: no key of one to serve. There is nothing from the last 15 minutes"],
+            ["Service Keys: out of reach: no key of one to serve. No cached key from the last 15 minutes"],
         ),
         ("denied", ["Service Keys: access denied: no key of one to serve. DynamoDB refused Query (AccessDenied"]),
         ("up", []),

@@ -109,5 +109,5 @@ def test_a_failed_usage_stamp_is_logged_without_error_details(
         dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", unique_id="fails")
 
     (line,) = caplog.messages
-    assert line.startswith(f"The last use of {KEY_ID} could not be noted: {told}")
+    assert line.startswith(f"The usage stamp of {KEY_ID} could not be written: {told}")
     assert "with the key" not in line

@@ -104,7 +104,7 @@ def _error_response(error: Exception, log_fields: Mapping[str, object]) -> Respo
     if (status, code) == INTERNAL_ERROR:
         count = count_metric("AccessDenied") if isinstance(error, errors.KeyAccessDeniedError) else {}
         _log_unexpected_error(error, {**extra, **count})
-        message = "Something went wrong on our side. Try again; if it stays, report the requestId."
+        message = "Something went wrong on our side. Try again. If the problem persists, report the requestId."
     elif isinstance(error, errors.KeyStoreUnavailableError):
         logger.warning(message, extra=extra)
     else:

@@ -51,7 +51,7 @@ def verify(
     """
     if service.validate(secret_value):
         # Never send a malformed key: it was stored before the service had a definition.
-        return "inconclusive", f"The stored key has not the shape of a key of {service.name}. Store it again."
+        return "inconclusive", f"The stored key is not a valid {service.name} key. Replace it."
     probe = service.build_probe(secret_value)
     try:
         response = _send_probe(service, probe, base_url)

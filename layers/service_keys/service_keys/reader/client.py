@@ -416,7 +416,7 @@ def _log_failure(service: str, error: ServiceKeysError) -> None:
 
 
 def _no_usable_snapshot_message(error: KeyStoreUnavailableError) -> str:
-    return f"There is nothing from the last {STALE_IF_ERROR_SECONDS // 60} minutes to go on with: {error}"
+    return f"No cached key from the last {STALE_IF_ERROR_SECONDS // 60} minutes is available: {error}"
 
 
 _instances: weakref.WeakSet[ServiceKeys] = weakref.WeakSet()

@@ -58,4 +58,4 @@ def stamp_if_due(repository: KeyRepository, key: EncryptedKey, *, at: float) -> 
     except (ServiceKeysError, BotoCoreError, ClientError) as error:
         # Only the type: the text of a botocore error may quote its parameters.
         reason = str(error) if isinstance(error, ServiceKeysError) else type(error).__name__
-        _logger.warning("The last use of %s could not be noted: %s", key.id, reason)
+        _logger.warning("The usage stamp of %s could not be written: %s", key.id, reason)

@@ -325,6 +325,6 @@ def _strip_document(error: Exception) -> None:
 
 def _no_credentials(reason: str) -> str:
     return (
-        f"No valid AWS credentials could be obtained ({reason}). Try again shortly; if it stays, check their source: "
-        "the role, the profile, the token file or the credential process."
+        f"No valid AWS credentials could be obtained ({reason}). Try again shortly. If the problem persists, check "
+        "their source: the role, the profile, the token file or the credential process."
     )
