@@ -64,7 +64,8 @@ def test_a_key_can_be_stored_inactive(admin: Admin) -> None:
     assert admin.create(active=False)["active"] is False
 
 
-def test_unicode_survives(admin: Admin) -> None:
+def test_unicode_text_is_returned_unchanged(admin: Admin) -> None:
+    """Keep letters of other scripts, emoji and line breaks of name and description."""
     key = admin.create("Café 音楽 🎵", service="music", description="für\n\tdich")
 
     assert admin.get(key["id"]).data["name"] == "Café 音楽 🎵"
@@ -87,7 +88,8 @@ def test_a_reserved_name_is_a_conflict(admin: Admin, store: Store, name: str) ->
     assert admin.get(first["id"]).data == first
 
 
-def test_keys_of_one_service_differ_in_name_alone(admin: Admin) -> None:
+def test_equal_keys_have_different_ids(admin: Admin) -> None:
+    """Create two keys with the same service and secret value."""
     one, other = (
         admin.create("S1", service="spotify", key=SPOTIFY_KEY),
         admin.create("S2", service="spotify", key=SPOTIFY_KEY),

@@ -42,7 +42,7 @@ def policies(fault_proxy: FaultProxy) -> Policies:
 
 
 def administer(admin: Admin, store: Store) -> None:
-    """Use every path of the admin functions that makes a different call to AWS."""
+    """Use every path of the admin functions that has a different call to AWS."""
     body = {"name": "Idempotent", "key": SECRET, "description": "Described"}
     for _ in range(2):
         assert admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).status == 201
@@ -328,7 +328,7 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("principal", ["Authorizer", *ADMIN_FUNCTIONS, *READERS.values(), "ReadAllKeys"])
-def test_a_refused_write_changes_nothing(
+def test_a_denied_write_changes_nothing(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
 ) -> None:
     """Send one write of each attribute of a key, a reservation and an idempotency record; apply the allowed ones."""
@@ -405,9 +405,10 @@ def test_a_consumer_of_one_service_reads_no_other(
 
 
 @pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
-def test_a_consumer_writes_nothing_but_the_stamp(
+def test_a_consumer_writes_only_usage_stamps(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
 ) -> None:
+    """Deny every other write, and a stamp that returns the former item."""
     service = next((service for service, reader in READERS.items() if reader == principal), "spotify")
     key = admin.create(f"Key of {service}", KEYS[service], service=service)
     before = store.items()

@@ -62,7 +62,7 @@ def admin(stack: Any, store: Store) -> Admin:
 def reader_clients(request: pytest.FixtureRequest, clients_of: ClientsOf) -> tuple[Any, Any]:
     """Create clients as the package does, with its timeouts only in tests about a silent endpoint.
 
-    Elsewhere these timeouts would make a test depend on the speed of the machine.
+    With these timeouts, other tests would depend on the speed of the machine.
     """
     hangs = any(value == "silent" or "hang" in value for value in _parameters(request))
     return clients_of("ReadAllKeys") if hangs else clients_of("ReadAllKeys", aws_clients.Timeouts(connect=30, read=30))
@@ -112,9 +112,10 @@ def test_a_snapshot_is_refreshed_after_a_minute(
     assert fault_proxy.counts() == {QUERY: 1, STAMP: 1}
 
 
-def test_after_an_hour_the_key_is_decrypted_again(
+def test_a_key_is_decrypted_again_after_an_hour(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Decrypt an unchanged ciphertext again once its plaintext is an hour old."""
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(3599)
@@ -177,9 +178,8 @@ def test_refreshes_are_single_flight(admin: Admin, keys: ServiceKeys, fault_prox
     assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
 
 
-def test_a_changed_name_costs_no_decryption(
-    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
-) -> None:
+def test_a_rename_causes_no_decryption(admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy) -> None:
+    """Return the new name with the secret value that is cached."""
     key = admin.create("Before", service="one")
     keys.get("one")
     admin.update(key["id"], {"name": "After"})
@@ -247,7 +247,7 @@ def test_the_newest_active_key_is_selected(admin: Admin, keys: ServiceKeys, cloc
 def test_a_disabled_or_deleted_key_is_never_served_stale(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, end: str
 ) -> None:
-    """Raise an error for it even while AWS has transient errors."""
+    """Raise an error even while AWS has transient errors."""
     key = admin.create("Key", service="one")
     keys.get("one")
     keys.get("one", name="Key")
@@ -729,7 +729,7 @@ def test_a_stub_item_is_ignored(admin: Admin, keys: ServiceKeys, store: Store) -
 
 
 def test_an_item_copied_from_another_service_is_not_served(admin: Admin, keys: ServiceKeys, store: Store) -> None:
-    """Raise KeyCorruptedError for it."""
+    """Raise KeyCorruptedError if the id of an item belongs to another service."""
     key = admin.create("Other", service="other")
     store.put(store.item(key["id"]) | {"service": {"S": "one"}})
 
@@ -819,7 +819,7 @@ def test_last_used_is_accurate_to_two_minutes(admin: Admin, keys: ServiceKeys, c
     """Compare lastUsed with the last read over intervals from 0.2 s to 300 s; it is never in the future."""
     key = admin.create("Key", service="one")
     assert last_used(admin, key["id"]) is None
-    # Earlier than the clock of the admin API, which shows no future timestamps.
+    # Earlier than the clock of the admin API, which returns no future timestamps.
     clock.passes(-1200)
     trails = []
     for step in (0, 1, 58, 30, 31, 59, 2, 61, 119, 7, 60, 60, 59.9, 0.2, 300, 45, 45, 45):

@@ -172,7 +172,7 @@ def test_one_key_is_restored_with_its_name(admin: Admin, store: Store, restored:
 def test_a_key_is_restored_under_its_unchanged_name(
     admin: Admin, store: Store, restored: Store, restore: Restore
 ) -> None:
-    """Restore a key whose name is still reserved for it."""
+    """Restore a key that still has its name reservation."""
     key = admin.create()
     back_up(store, restored)
     admin.update(key["id"], {"active": False})

@@ -51,7 +51,8 @@ def test_a_ciphertext_decrypts_for_its_own_id_only(admin: Admin, store: Store) -
         encryption.decrypt(store.kms, ciphertext, key_id=other["id"])
 
 
-def test_a_damaged_ciphertext_does_not_decrypt(admin: Admin, store: Store) -> None:
+def test_a_damaged_ciphertext_is_rejected(admin: Admin, store: Store) -> None:
+    """Raise KeyCorruptedError if one bit differs."""
     key = admin.create(key=MARKED)
     ciphertext = store.item(key["id"])["ciphertext"]["B"]
 

@@ -85,7 +85,8 @@ def test_a_change_invisible_to_consumers_has_no_effective_by(admin: Admin) -> No
     assert "effectiveBy" not in admin.update(key["id"], {"name": "N2", "description": "D2"}).body
 
 
-def test_last_used_survives_a_change(admin: Admin, store: Store) -> None:
+def test_an_update_keeps_last_used(admin: Admin, store: Store) -> None:
+    """Return the usage stamp unchanged after each kind of change."""
     key = admin.create()
     store.put(store.item(key["id"]) | {"lastUsed": {"S": "2026-01-01T00:00:00.000Z"}})
 
@@ -227,7 +228,8 @@ def test_an_empty_change_is_rejected(admin: Admin, method: str) -> None:
     assert "at least one" in answer.body["error"]["message"]
 
 
-def test_a_new_secret_must_fit_the_keys_service(admin: Admin) -> None:
+def test_a_new_secret_must_match_the_services_format(admin: Admin) -> None:
+    """Return 400 for a string as the secret value of a Spotify key."""
     key = admin.create("S1", service="spotify", key=SPOTIFY_KEY)
 
     assert admin.update(key["id"], {"key": SECRET}).status == 400

@@ -103,7 +103,7 @@ def stubs(service: str, number: int, value: str = TRUE_STAMP) -> Iterator[dict[s
 def test_a_false_stamp_is_replaced_by_the_next_true_one(
     admin: Admin, store: Store, keys: ServiceKeys, value: dict[str, Any]
 ) -> None:
-    """Return null in get and list; return the time of the next read after it."""
+    """Return null for the false stamp, and the time of the next read afterwards."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], value)
     assert admin.get(key["id"]).data == key
@@ -283,7 +283,7 @@ def test_a_stub_can_be_deleted(admin: Admin, store: Store, logged: Logged, name:
 
 
 def test_a_stub_matches_no_version(admin: Admin, store: Store) -> None:
-    """Return 412 for a delete that expects a version of a key."""
+    """Return 412 for a delete that expects a version."""
     (stub,) = stubs("one", 1)
     store.put(stub)
 
@@ -321,7 +321,7 @@ FALSE_RESULTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("result", FALSE_RESULTS.values(), ids=FALSE_RESULTS)
 def test_a_false_result_is_replaced_by_the_next_one(admin: Admin, store: Store, result: dict[str, Any]) -> None:
-    """Return null for it, and store the result of the next verification."""
+    """Return null for the false result, and store the next one."""
     key = admin.create(key=f"sk-{SECRET}", service="openai")
     store.put(store.item(key["id"]) | {"verification": result})
     assert admin.get(key["id"]).data == key

@@ -141,7 +141,7 @@ def test_only_an_error_about_the_key_rejects_it(
 
 
 def test_an_unsupported_region_is_inconclusive(admin: Admin, fake_services: FakeServices) -> None:
-    """Do not reject the key if the service refuses the caller's region."""
+    """Do not reject the key if the service rejects the caller's region."""
     key_id = stored(admin, "openai")
     fake_services.chosen["openai"] = "elsewhere"
 
@@ -236,7 +236,7 @@ def test_a_stored_key_of_invalid_format_is_not_sent(
 
 
 def test_a_malformed_key_is_not_sent(admin: Admin, store: Store, fake_services: FakeServices) -> None:
-    """Return 500 and send no probe if the ciphertext is damaged or missing."""
+    """Return 500 and send no probe if the ciphertext is invalid or missing."""
     key_id = stored(admin, "openai")
     item = store.item(key_id)
     store.put(item | {"ciphertext": {"B": b"not a ciphertext"}})

@@ -52,7 +52,7 @@ class LeakDetector:
         for link in _chain(error):
             held = [str(link), repr(link), link.args, vars(link), getattr(link, "__notes__", ())]
             if hasattr(link, "errors"):
-                # pydantic returns parts of the input here.
+                # pydantic returns the invalid input here.
                 held.append(link.errors())
             self.inspect(f"{where}: {type(link).__name__}", *held)
 

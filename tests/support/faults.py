@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Call:
-    """One call that an admin function makes.
+    """One AWS call of an admin function.
 
     Attributes:
         act: The request, a key of `tests.functional.test_faults.OPERATIONS`.

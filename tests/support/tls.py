@@ -167,7 +167,7 @@ class TlsTap:
         answered = False
         while raw := connection.recv(65536):
             conversation.raw += raw
-            if tls is None:  # no longer TLS: record what else comes
+            if tls is None:  # no longer TLS: only record the rest
                 continue
             incoming.write(raw)
             try:
