@@ -77,6 +77,6 @@ def test_a_service_that_cannot_be_is_the_tests_mistake() -> None:
         keys.get("OpenAI")
 
 
-def test_a_reserved_name_is_a_conflict() -> None:
+def test_a_name_is_taken_once() -> None:
     with fake_api_keys({"openai": "made-up"}) as keys, pytest.raises(ValueError, match="another name"):
         keys.store("openai", "another")

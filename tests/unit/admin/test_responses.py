@@ -101,7 +101,7 @@ def test_a_created_key_says_where_it_is(path: str) -> None:
     assert created_response(KEY, made, replayed=True) == Response(201, {"data": KEY.to_response()}, replayed)
 
 
-def test_a_key_is_returned_with_its_etag() -> None:
+def test_a_key_is_shown_with_its_version() -> None:
     assert key_response(replace(KEY, version=7)).headers == {"ETag": '"7"'}
     assert key_response(KEY) == Response(200, {"data": KEY.to_response()}, {"ETag": '"1"'})
 

@@ -381,7 +381,7 @@ def test_a_deleted_key_leaves_nothing(dynamodb: Any, repository: KeyRepository) 
 
 
 @pytest.mark.parametrize("lost", ["version", "name", "ciphertext", "active"])
-def test_a_malformed_key_can_be_deleted(dynamodb: Any, repository: KeyRepository, lost: str) -> None:
+def test_a_damaged_key_can_be_deleted(dynamodb: Any, repository: KeyRepository, lost: str) -> None:
     key = a_key()
     stored(repository, key)
     change_item(dynamodb, key, without=lost)
