@@ -88,7 +88,7 @@ def admin(stack: LocalStack) -> Iterator[HttpAdmin]:
 
 @pytest.fixture(scope="session")
 def invoke_built(stack: LocalStack, admin: HttpAdmin) -> Invoke:
-    """Invoke a built function of the stack. The relays of the running API serve its containers, too."""
+    """Invoke a built function of the stack. Its containers use the relays of the running API."""
     variables = {name: function.environment for name, function in stack.template.functions().items()}
     return _invoker(BUILD / "template.yaml", variables, stack.template.parameters, urls_of(stack))
 

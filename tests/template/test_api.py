@@ -90,7 +90,7 @@ def test_gateway_errors_have_the_api_error_body(template: Template, kind: str, s
 
 
 def test_gateway_response_headers(template: Template) -> None:
-    """CORS and no-store always; WWW-Authenticate for 401; Retry-After for 429, 503 and timeouts."""
+    """CORS and no-store always; WWW-Authenticate for 401; Retry-After for 429, 503 and integration errors."""
     for kind, response in gateway_responses(template).items():
         headers = {
             name.removeprefix("gatewayresponse.header."): v for name, v in response["responseParameters"].items()

@@ -304,7 +304,7 @@ def overrides(environment: str) -> dict[str, str]:
 
 
 def test_samconfig_parameter_overrides(template: Template) -> None:
-    """No stage sets a required parameter; prod has deletion protection and alarms, dev neither."""
+    """Dev and prod set no required parameter; prod has deletion protection and alarms, dev neither."""
     for environment, protected in (("dev", False), ("prod", True)):
         given = overrides(environment)
         chosen = Template.load(DEPLOYMENT | given, template.references)

@@ -53,7 +53,7 @@ def api(server: KeySetServer, clock: Clock) -> Api:
 
 @pytest.mark.parametrize("header", [{"kid": ...}, {"kid": ""}, {}, {"kid": "another"}], ids=str)
 @pytest.mark.parametrize("kid", [..., None, ""])
-def test_a_key_without_an_id_verifies_any_kid(
+def test_key_without_kid_verifies_any_kid(
     header: dict[str, Any], kid: object, server: KeySetServer, keys: Keys, api: Api
 ) -> None:
     """The only key has no kid; the token has one, another or none."""
@@ -82,7 +82,7 @@ def test_an_rsa_key_without_alg_verifies_each_rsa_alg(
 
 
 def test_a_key_never_verifies_an_alg_of_another_type(server: KeySetServer, keys: Keys, api: Api) -> None:
-    """A key without kid and alg serves for its own type and curve only."""
+    """A key without kid and alg verifies for its own type and curve only."""
     server.keys = [without(keys["RS256"].jwk, "alg", "kid"), without(keys["ES256"].jwk, "alg", "kid")]
 
     assert api.answer(issuer.token(keys["ES256"])) == "ok"
@@ -128,7 +128,7 @@ def test_known_kid_excludes_other_keys(server: KeySetServer, keys: Keys, api: Ap
     assert api.answer(issuer.token(keys["foreign"], kid="other")) == "ok"
 
 
-def test_an_unknown_kid_excludes_keys_with_other_ids(server: KeySetServer, keys: Keys, api: Api) -> None:
+def test_unknown_kid_excludes_keys_with_other_kids(server: KeySetServer, keys: Keys, api: Api) -> None:
     """Only a key without a kid may have signed such a token."""
     server.keys = [keys["RS256"].jwk]
 

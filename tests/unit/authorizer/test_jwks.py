@@ -249,6 +249,7 @@ def test_invalid_http_response_raises_key_unavailable(server: KeySetServer) -> N
 
 
 def test_a_redirect_is_not_followed(server: KeySetServer) -> None:
+    """A redirect is a transient error."""
     with (
         KeySetServer(status=302, headers={"Location": server.url}) as redirecting,
         pytest.raises(KeyUnavailableError, match="302"),

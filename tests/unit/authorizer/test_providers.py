@@ -90,7 +90,7 @@ def test_an_administrator_is_admitted(provider: Provider, answer: Callable[[Prov
 
 
 @by_name
-def test_an_ordinary_user_is_refused(provider: Provider, answer: Callable[[Provider, Token], Answer]) -> None:
+def test_ordinary_user_is_denied(provider: Provider, answer: Callable[[Provider, Token], Answer]) -> None:
     """The token is valid, but its claim lacks the administrators' value."""
     effect, logged = answer(provider, provider.user)
 
@@ -98,7 +98,7 @@ def test_an_ordinary_user_is_refused(provider: Provider, answer: Callable[[Provi
 
 
 @pytest.mark.parametrize(("provider", "name"), OTHER_TOKENS, ids=str)
-def test_a_token_of_another_type_is_refused(
+def test_token_of_another_type_rejected(
     provider: Provider, name: str, answer: Callable[[Provider, Token], Answer]
 ) -> None:
     """The provider signed the token for the administrator, but its type is wrong."""
@@ -114,13 +114,13 @@ def test_every_documented_provider_is_tested() -> None:
 
 
 @by_name
-def test_each_provider_has_a_token_refused_for_its_type(provider: Provider) -> None:
+def test_each_provider_has_a_token_of_another_type(provider: Provider) -> None:
     """Such a token differs from the administrator's only in its type."""
     assert "wrong_type" in {other.reason for other in provider.others.values()}
 
 
 @by_name
-def test_the_documented_issuer_publishes_its_keys_by_https(provider: Provider) -> None:
+def test_documented_jwks_url_uses_https(provider: Provider) -> None:
     """The page has the provider's JWKS URL, or the name of a secret's parameter; the tests use a local JWKS."""
     row = documented()[provider.row]
 
@@ -129,7 +129,7 @@ def test_the_documented_issuer_publishes_its_keys_by_https(provider: Provider) -
     assert ("JwksUrl" in row) != ("JwtSecretParameter" in row)
 
 
-def test_the_documented_override_reaches_the_stack_whole() -> None:
+def test_documented_override_is_not_truncated() -> None:
     """SAM truncates a value at an unescaped quote."""
     (override,) = re.findall(r"--parameter-overrides '(.*)'", PAGE.read_text(encoding="utf-8"))
     rule = CfnParameterOverridesType().convert((override,), None, None)["AdminClaimRule"]

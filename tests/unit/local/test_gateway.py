@@ -123,9 +123,10 @@ def test_unknown_route_returns_404_without_token(
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"Authorization": "unauthorized"}])
-def test_a_missing_or_refused_token_is_unauthorized(
+def test_missing_or_rejected_token_returns_401(
     stack: LocalStack, client: requests.Session, headers: dict[str, str]
 ) -> None:
+    """A missing or empty header and an Unauthorized exception have the same response."""
     response = client.post(f"{stack.url}/things", headers=headers)
 
     assert response.status_code == 401
@@ -180,7 +181,8 @@ def test_failing_function_returns_502(stack: LocalStack, client: requests.Sessio
     assert response.json() == {"type": "DEFAULT_5XX"}
 
 
-def test_a_body_over_ten_megabytes_is_refused(stack: LocalStack, client: requests.Session) -> None:
+def test_body_over_ten_megabytes_returns_413(stack: LocalStack, client: requests.Session) -> None:
+    """API Gateway limits a request body to 10 MB."""
     response = client.post(f"{stack.url}/things", headers=ALLOW, data=b"x" * (10 * 1024 * 1024 + 1))
 
     assert response.status_code == 413
@@ -188,7 +190,7 @@ def test_a_body_over_ten_megabytes_is_refused(stack: LocalStack, client: request
 
 
 @pytest.mark.parametrize("path", ["/things/%", "/things/%2", "/things/%zz", "/things/1?x=%", "/things/1?x=%G0"])
-def test_a_broken_percent_encoding_is_a_bad_request(stack: LocalStack, path: str) -> None:
+def test_invalid_percent_encoding_returns_400(stack: LocalStack, path: str) -> None:
     """API Gateway rejects the request before routing and authorization."""
     answer = ask(stack.url, "GET", path)
 

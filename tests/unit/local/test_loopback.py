@@ -62,13 +62,13 @@ def test_moto_accepts_loopback_hosts(stack: LocalStack, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", [*FOREIGN_HOSTS, None])
-def test_moto_refuses_a_foreign_host(stack: LocalStack, host: str | None) -> None:
+def test_moto_rejects_foreign_hosts(stack: LocalStack, host: str | None) -> None:
     """Requests under a name that DNS rebinding points to the loopback are 403."""
     assert list_tables(stack.endpoint_url, {"Host": host}) == 403
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_moto_refuses_requests_of_web_pages(stack: LocalStack, page: Headers) -> None:
+def test_moto_rejects_web_pages(stack: LocalStack, page: Headers) -> None:
     """Requests of pages of any origin are 403, including those that need no preflight."""
     url = stack.endpoint_url
     assert list_tables(url, page) == 403
@@ -88,7 +88,7 @@ def test_moto_sends_no_cors_headers(stack: LocalStack) -> None:
 
 @pytest.mark.parametrize("path", ["/open", "/.well-known/jwks.json", "/things"])
 @pytest.mark.parametrize("host", ["evil.example.com", "evil.example.com:8000", None])
-def test_the_api_refuses_a_foreign_host(stack: LocalStack, path: str, host: str | None) -> None:
+def test_api_rejects_foreign_hosts(stack: LocalStack, path: str, host: str | None) -> None:
     """The local API and the issuer's JWKS are 403 under a foreign host name."""
     assert ask(stack.url, "GET", path, {"Host": host, "Authorization": "allow"}).status == 403
 
@@ -102,7 +102,7 @@ def test_api_accepts_web_pages(stack: LocalStack) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example.com"}, {"Host": None}, *PAGES], ids=str)
-def test_fake_services_refuse_web_pages(fake_services: FakeServices, headers: Headers) -> None:
+def test_fake_services_reject_web_pages(fake_services: FakeServices, headers: Headers) -> None:
     """A page cannot choose a fake service's response, nor add to its list of requests."""
     assert ask(fake_services.url, "PUT", "/openai", headers, b"wrong").status == 403
     assert ask(fake_services.url, "GET", "/openai/v1/models", headers).status == 403

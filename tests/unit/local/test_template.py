@@ -162,7 +162,7 @@ def test_the_developers_own_aws_configuration_is_not_read(
 
 
 def test_project_template_loads() -> None:
-    """Every route has an authorizer of the project, and every function a code folder."""
+    """The only authorizer is the project's, and every function has a code folder."""
     template = Template.load(
         GIVEN, {"ApiKeysTable": "service-keys", "EncryptionKey": "key-id", "EncryptionKey.Arn": "arn:aws:kms:key"}
     )
