@@ -1,20 +1,20 @@
-# One command for each thing a developer does; `make help` lists them.
+# Development commands; `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 PORT ?= 8000
 SAM_PORT ?= 3000
-# Lambda's, for bytecode and benchmarks: where pyenv is, the first one only says that it is not chosen.
+# Lambda's Python, for bytecode and benchmarks. With pyenv, `python3.13` may be a shim that only prints an error.
 RUNTIME_PYTHON ?= $(shell for each in python3.13 "$$HOME"/.pyenv/versions/3.13.*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done)
 ARCHITECTURE ?= arm64
-# Of this machine, for what runs on it.
+# Architecture of this machine, for builds that run on it.
 OWN_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 BUILD := .aws-sam/build
 FUNCTION ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# The benchmark's peers and cosmic-ray have environments of their own: no other command needs them.
+# Separate environments for the benchmark's peers and cosmic-ray, which no other command needs.
 BENCH_VENV := .venv-bench
 MUTANTS_VENV := .venv-mutants
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
@@ -26,9 +26,9 @@ export SAM_CLI_TELEMETRY := 0
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-# By hash, and without running code of the packages while they are installed. --no-deps: the lock is complete, and pip 23
-# takes no lock by hash in which a package is needed both with extras and without. All messages go to stderr: the output of
-# `make -s token` is for a variable.
+# Install pinned hashes without running package code. --no-deps: the lock is complete, and pip 23 rejects a lock with hashes
+# if a package is required both with and without extras. Messages go to stderr, so that stdout of `make -s token` is the
+# token only.
 INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: --requirement
 
 $(VENV)/ready: requirements-dev.txt
@@ -45,19 +45,19 @@ run: $(VENV)/ready ## Serve the API on http://127.0.0.1:8000 (PORT=), without Do
 token: $(VENV)/ready ## Print an administrator's token for the local API
 	@$(BIN)/python -m local token
 
-test: lint types ## Check style and types, and run the tests that do not wait
+test: lint types ## Check style and types, and run the fast tests
 	@$(BIN)/pytest -m "not slow"
 
-coverage: $(VENV)/ready ## Run the same tests with coverage and its bound, as CI does; takes half as long again
+coverage: $(VENV)/ready ## Run the fast tests and check the coverage, as CI does; takes 50 % longer
 	@$(BIN)/pytest -m "not slow" --cov --cov-report=term
 
-test-slow: $(VENV)/ready ## Tests that wait for deadlines, or for many processes
+test-slow: $(VENV)/ready ## Run the tests that wait for deadlines or many processes
 	@$(BIN)/pytest -m slow tests/unit tests/functional tests/template
 
-fuzz: $(VENV)/ready ## Make 2,240 requests that openapi.yaml describes or forbids (FUZZ_SEED= for other ones)
+fuzz: $(VENV)/ready ## Send 2,240 generated valid and invalid requests (FUZZ_SEED= for others)
 	@FUZZ_CALLS=320 $(BIN)/pytest -q --timeout=600 tests/functional/test_fuzz.py
 
-test-integration: $(VENV)/ready ## The functional tests against another DynamoDB (DYNAMODB_ENDPOINT=http://127.0.0.1:8001)
+test-integration: $(VENV)/ready ## Run the functional tests against another DynamoDB (DYNAMODB_ENDPOINT=http://127.0.0.1:8001)
 	@[ -n "$(DYNAMODB_ENDPOINT)" ] || { echo "Which DynamoDB? Start one: docker run -p 127.0.0.1:8001:8000 amazon/dynamodb-local"; \
 		echo "and then: make test-integration DYNAMODB_ENDPOINT=http://127.0.0.1:8001"; exit 2; }
 	@AWS_ENDPOINT_URL_DYNAMODB=$(DYNAMODB_ENDPOINT) $(BIN)/pytest tests/functional $(PYTEST_OPTIONS)
@@ -65,14 +65,14 @@ test-integration: $(VENV)/ready ## The functional tests against another DynamoDB
 $(MUTANTS_VENV)/ready: tools/requirements-mutants.txt
 	@echo "Installing cosmic-ray into $(MUTANTS_VENV) (once; a minute) ..." >&2
 	@$(PYTHON) -m venv $(MUTANTS_VENV) >&2
-	@# Two of cosmic-ray's dependencies are published as source only.
+	@# Two dependencies of cosmic-ray are published only as source.
 	@$(MUTANTS_VENV)/bin/python -m $(subst --only-binary=:all:,,$(INSTALL)) tools/requirements-mutants.txt >&2
 	@touch $@
 
-mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Test the tests of one module on mutants (MODULE=usage, TESTS=; without MODULE: help)
+mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Run the tests of one module on mutants (MODULE=usage, TESTS=; without MODULE: help)
 	@nice $(BIN)/python tools/mutants.py --cosmic-ray $(abspath $(MUTANTS_VENV))/bin/cosmic-ray $(MODULE) $(TESTS)
 
-lint: $(VENV)/ready ## Check style, and the template
+lint: $(VENV)/ready ## Check the style and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PYTHONPATH=layers/service_keys $(BIN)/lint-imports --no-cache
@@ -81,7 +81,7 @@ lint: $(VENV)/ready ## Check style, and the template
 types: $(VENV)/ready ## Check types (mypy, strict)
 	@$(BIN)/mypy functions layers local tests tools docs benchmarks
 
-format: $(VENV)/ready ## Format the code and mend what ruff can mend
+format: $(VENV)/ready ## Format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -91,20 +91,20 @@ $(BENCH_VENV)/ready: benchmarks/requirements.txt
 	@$(BENCH_VENV)/bin/python -m $(INSTALL) benchmarks/requirements.txt >&2
 	@touch $@
 
-bench: $(BENCH_VENV)/ready ## Measure everything called fast beside its peers (BENCH="--quick", "--only fleet", "--help")
+bench: $(BENCH_VENV)/ready ## Measure performance and cost against peers (BENCH="--quick", "--only fleet", "--help")
 	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
-openapi: $(VENV)/ready ## Write openapi.yaml from the models and the template
+openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template
 	@$(BIN)/python -m tools.generate_openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
-docs: $(VENV)/ready ## Write docs/permissions.md and docs/faults.md from what the tests hold
+docs: $(VENV)/ready ## Generate docs/permissions.md and docs/faults.md
 	@$(BIN)/python -m tools.generate_permissions_doc > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
 	@$(BIN)/python -m tools.generate_faults_doc > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
-# The hashes are those of all files of a release, for every platform. Universal: for all Pythons from 3.11 on, with markers.
+# Pin the hashes of all files of a release. --universal: one lock with markers for all platforms and Pythons from 3.11 on.
 LOCK := $(abspath $(BIN))/uv pip compile --quiet --generate-hashes --only-binary :all: \
 	--custom-compile-command "make lock" --output-file
-lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins with hashes
+lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
@@ -113,15 +113,15 @@ lock: $(VENV)/ready ## Resolve every requirements*.in into exact pins with hashe
 			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
 	done
 
-validate: $(VENV)/ready ## Validate the template as SAM sees it
+validate: $(VENV)/ready ## Validate the template with SAM
 	@$(BIN)/sam validate
 
-build: $(VENV)/ready ## Build the layer and the functions for ARCHITECTURE (arm64 or x86_64), and check them
+build: $(VENV)/ready ## Build and check the layer and the functions for ARCHITECTURE (arm64 or x86_64)
 	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)
 
-deploy: $(VENV)/ready ## Deploy what make build made, with the parameters in samconfig.toml (STAGE=dev or prod)
+deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in samconfig.toml (STAGE=dev or prod)
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
 	@$(BIN)/python -m local check-deployment "$(STAGE)"
 	@exec $(BIN)/sam deploy --config-env "$(STAGE)" $(DEPLOY_OPTIONS)
@@ -132,16 +132,16 @@ docker: $(VENV)/ready
 sam-build:
 	@$(MAKE) --no-print-directory build ARCHITECTURE=$(OWN_ARCHITECTURE) BUILD=.aws-sam/local
 
-sam-invoke: docker sam-build ## Call FUNCTION, as built, in a container (needs Docker): make sam-invoke FUNCTION=CreateApiKey
+sam-invoke: docker sam-build ## Call the built FUNCTION in a container (needs Docker): make sam-invoke FUNCTION=CreateApiKey
 	@exec $(BIN)/python -m local sam-invoke "$(FUNCTION)"
 
 sam-api: docker sam-build ## Serve the API from containers on http://127.0.0.1:3000 (SAM_PORT=; needs Docker)
 	@exec $(BIN)/python -m local sam-api --port $(SAM_PORT)
 
-test-e2e: $(VENV)/ready ## Test what was built, in containers with Lambda's Python (needs Docker)
+test-e2e: $(VENV)/ready ## Test the build in containers with Lambda's Python (needs Docker)
 	@! $(BIN)/python -m local docker 2>/dev/null || $(MAKE) --no-print-directory sam-build
 	@$(BIN)/pytest --numprocesses=0 tests/e2e
 
-clean: ## Remove what the other commands made
+clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new

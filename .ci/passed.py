@@ -1,6 +1,7 @@
-"""Tell, from pytest's reports, how many tests of each kind passed; fail where one did not, or where a kind has none.
+"""Count the passed tests of each kind in pytest's reports; fail if a test failed or a kind has none.
 
-Takes the folder of the reports: JUnit XML, and `<kind>.not-run` with the reason for each kind that could not be run.
+The argument is the folder of the reports: JUnit XML, and `<kind>.not-run` with the reason for each kind that did not
+run.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ KINDS = ("unit", "functional", "template", "slow", "fuzz", "integration", "e2e")
 
 
 def outcomes(folder: Path) -> Counter[tuple[str, str]]:
-    """Count what became of the tests, by kind and outcome: passed, skipped or failed."""
+    """Count the tests by kind and outcome: passed, skipped or failed."""
     counted: Counter[tuple[str, str]] = Counter()
     for report in folder.glob("*.xml"):
-        # Written by our own pytest a moment ago.
+        # Trusted input: our own pytest wrote it.
         for case in ET.parse(report).iter("testcase"):  # noqa: S314
-            # Such as tests.unit.local.test_sam; a module that cannot be imported stands in the name instead.
+            # For example tests.unit.local.test_sam; pytest reports import errors with the module in `name` instead.
             place = (case.get("classname") or case.get("name") or "").split(".")
-            # The functional tests are integration's as well, and some are fuzz's or slow, each in a report of its own.
+            # Some kinds rerun tests of other folders and have separate reports; use the report's name for them.
             kind = report.stem if report.stem in KINDS else place[1] if len(place) > 1 else ""
             tags = {child.tag for child in case}
             outcome = "failed" if tags & {"failure", "error"} else "skipped" if "skipped" in tags else "passed"
@@ -30,7 +31,7 @@ def outcomes(folder: Path) -> Counter[tuple[str, str]]:
 
 
 def main(folder: Path) -> int:
-    """Print a line for each kind; return the exit code."""
+    """Print a line for each kind and return the exit code."""
     counted = outcomes(folder)
     good = all(outcome != "failed" for _, outcome in counted)
     for kind in KINDS:

@@ -1,1 +1,1 @@
-"""Benchmarks: cold start, warm request, cached read, scale, fleet and cost, each beside its peers (`make bench`)."""
+"""Benchmarks: cold start, warm request, cached read, scale, fleet and cost, each compared with peers (`make bench`)."""

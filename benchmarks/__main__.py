@@ -1,8 +1,8 @@
-"""Measure cold start, warm request, cached read, scale, fleet and cost, each beside its peers, in one run.
+"""Measure cold start, warm request, cached read, scale, fleet and cost, each compared with peers, in one run.
 
 A full run writes benchmarks/results.md and the table of figures in README.md. A quick or partial run only prints its
-results. For the part on scale, name DynamoDB Local in AWS_ENDPOINT_URL_DYNAMODB; moto, the default, allows small tables
-only.
+results. For the part on scale, set AWS_ENDPOINT_URL_DYNAMODB to DynamoDB Local; moto, the default, allows only small
+tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Baseline of a cold start: boto3, the clients that a function needs, and the function's own calls."""
+"""Baseline of a cold start: boto3, the function's clients and its AWS calls."""
 
 import os
 from typing import Any
@@ -10,6 +10,6 @@ clients: dict[str, Any] = {name: _create_client(name) for name in os.environ["BA
 
 
 def handler(event: dict[str, Any], _context: object) -> None:
-    """Make the calls."""
+    """Call AWS."""
     for service, operation, parameters in event["calls"]:
         clients[service]._make_api_call(operation, parameters)  # noqa: SLF001 - get_item() and the others call it

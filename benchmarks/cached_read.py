@@ -1,4 +1,4 @@
-"""Cached read: the time to get a secret that is in the cache already, beside other caches."""
+"""Cached read: the time to get a cached secret, compared with other caches."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SECRETS_MANAGER_ANSWER = {
     "SecretString": SECRET,
     "VersionStages": ["AWSCURRENT"],
     "CreatedDate": datetime(2026, 1, 2, tzinfo=UTC),
-    # Complete, because some caches copy the whole answer at each read.
+    # Complete, because some caches copy the whole response at each read.
     "ResponseMetadata": {
         "RequestId": "00000000-0000-0000-0000-000000000000",
         "HTTPStatusCode": 200,
@@ -82,7 +82,7 @@ def _candidates() -> dict[str, Callable[[], object]]:
 
 
 def measure(*, quick: bool) -> Part:
-    """Let the candidates read in turns; the cached key stays fresh until the end."""
+    """Measure the candidates in turns; the cached key stays fresh until the end."""
     rounds = 7 if quick else 25
     with patch.object(client_module, "SNAPSHOT_TTL_SECONDS", 3600):
         reads = _candidates()

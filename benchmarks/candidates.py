@@ -1,7 +1,7 @@
 """Candidates of the cold start and the warm request: our functions, the baseline, and the peers.
 
 Each runs in a fresh process that sees only the packages that it would see on Lambda: installed packages cost time even
-if nothing imports them (botocore tries awscrt, pydantic asks every distribution for plugins).
+if nothing imports them (botocore tries awscrt, pydantic looks for plugins in every distribution).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OURS, BASELINE, POWERTOOLS = "service_keys", "baseline", "Powertools"
 PEER_MODULE = "benchmarks.powertools_peer"
 METHODS = {"get": "GET", "list": "GET", "delete": "DELETE", "create": "POST", "update": "PATCH"}
-"""HTTP methods of the endpoints that the peer has too."""
+"""HTTP methods of the endpoints that the peer also implements."""
 ENDPOINTS = (*METHODS, "consumer", "authorizer")
 KEYS_PATH = "/api/v1/admin/api-keys"
 ISSUER = "https://issuer.example.com/"
@@ -47,7 +47,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_LAMBDA_FUNCTION_NAME": "measured",
     "LAMBDA_TASK_ROOT": "/var/task",
-    # A request that is not sampled, as most of them are: no trace is sent.
+    # An unsampled request, like most: sends no trace.
     "_X_AMZN_TRACE_ID": "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0",
     "POWERTOOLS_SERVICE_NAME": "service-keys",
     "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -66,8 +66,8 @@ ENVIRONMENT = {
 class Candidate:
     """One implementation (OURS, BASELINE or POWERTOOLS) of an endpoint.
 
-    The handler of ``module`` answers ``event`` in a process that imports from ``path`` and sees no other environment
-    than ``environment``. Without an event, the import alone is measured.
+    The handler of ``module`` handles ``event`` in a process with the import path ``path`` and exactly the environment
+    ``environment``. Without an event, only the import is measured.
     """
 
     endpoint: str
@@ -100,9 +100,9 @@ class Candidate:
         """Return the next result of a measured process.
 
         Raises:
-            RuntimeError: The process failed, or its answer is wrong.
+            RuntimeError: The process failed, or its response is wrong.
         """
-        assert process.stdout is not None  # for the type checker: it is a pipe
+        assert process.stdout is not None  # narrows the type: it is a pipe
         line = process.stdout.readline()
         if not line:
             raise RuntimeError("A measured process ended without a result; see its traceback above.")
@@ -124,7 +124,7 @@ class Candidate:
 
 @contextmanager
 def candidates() -> Iterator[list[Candidate]]:
-    """Prepare packages, events and a JWKS server; yield all candidates, for each endpoint the baseline first."""
+    """Prepare packages, events and a JWKS server; yield the candidates of each endpoint, the baseline first."""
     issuer = Issuer.generate()
     with tempfile.TemporaryDirectory(prefix="service-keys-bench-") as name, _serve_files(Path(name)) as url:
         Path(name, "jwks.json").write_text(json.dumps(issuer.jwks()), encoding="utf-8")
@@ -203,7 +203,7 @@ def admin_event(endpoint: str, body: object, key_id: str, query: dict[str, str] 
 
 class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Log nothing: each cold start of the authorizer is one request."""
+        """Log nothing, because each cold start of the authorizer sends a request."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Canned answers of AWS, returned at the place where botocore would open a connection.
+"""Canned responses of AWS, returned in place of botocore's HTTP connection.
 
-All of the client's own work before and after is done for every candidate alike. Measured processes load this module, so
-it imports only modules that Lambda's runtime has loaded already.
+Every candidate still does all of the client's other work. Measured processes load this module, so it imports only
+modules that Lambda's runtime has already loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STORED = {
     "version": {"N": "1"},
 }
 _CIPHERTEXT = "c2stbWFkZS11cC0wMTIzNDU2Nzg5YWJjZGVm" * 6
-# Stamped by a consumer whose clock is five minutes fast, within the accepted skew: a read writes no stamp.
+# Five minutes in the future, within the accepted clock skew, so that reads write no usage stamp.
 _STAMP = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 300))
 _ITEM = {**_STORED, "ciphertext": {"B": _CIPHERTEXT}, "lastUsed": {"S": _STAMP}}
 _CONSUMER_QUERY = "Query of a consumer"
@@ -43,10 +43,10 @@ _ANSWERS: dict[str, dict[str, Any]] = {
 
 
 def install() -> list[tuple[str, str, Any]]:
-    """Answer all AWS calls of this process; botocore must be imported already.
+    """Replace the responses to all AWS calls of this process; requires that botocore is imported.
 
     Returns:
-        The list to which each call's service, operation and request body will be added.
+        The list that collects each call's service, operation and request body.
     """
     from botocore.awsrequest import AWSResponse, HeadersDict
 
@@ -70,7 +70,7 @@ def install() -> list[tuple[str, str, Any]]:
 
 
 def to_arguments(body: Any, name: str = "") -> Any:
-    """Convert the body of a request to arguments of the client's method: bytes are in base64 in the body."""
+    """Convert a request body to arguments of the client's method; decode bytes from base64."""
     import base64
 
     if isinstance(body, dict):

@@ -1,6 +1,6 @@
-"""Check that the Powertools peer works: it creates, shows, lists, updates and deletes keys in moto's server.
+"""Check that the Powertools peer creates, returns, lists, updates and deletes keys in moto's server.
 
-The timed answers are canned; a peer that ignored the store would be fast.
+The timed runs use canned responses, with which a peer that ignores the store would be fast.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from local.aws import sandboxed_environment
 
 
 def check_peer() -> None:
-    """Check the peer in a process of its own.
+    """Check the peer in a separate process.
 
     Raises:
-        subprocess.CalledProcessError: The peer does not work; its traceback is on stderr.
+        subprocess.CalledProcessError: The check failed. The traceback is on stderr.
     """
     with stores() as at:
         environment = sandboxed_environment(os.environ | ENVIRONMENT) | {
@@ -55,7 +55,7 @@ def _check() -> None:
 
 
 def _request(endpoint: str, body: object = None, *, key_id: str = "", expect: int = 200) -> dict[str, Any]:
-    """Import the peer for one endpoint, as its function would, and let it answer."""
+    """Import the peer for one endpoint, as its function would, and send it a request."""
     os.environ["PEER_ENDPOINT"] = endpoint
     sys.modules.pop(PEER_MODULE, None)
     answer = importlib.import_module(PEER_MODULE).handler(admin_event(endpoint, body, key_id), CONTEXT)

@@ -1,4 +1,4 @@
-"""Cold start: each function in a fresh process, from its first import to its first answer."""
+"""Cold start: each function in a new process, from its first import to its first response."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ boto3` alone. The peer is the same endpoint with Powertools (`APIGatewayRestReso
 
 
 def measure(*, quick: bool) -> Part:
-    """Start each candidate once a round."""
+    """Start each candidate once per round."""
     rounds = 3 if quick else 15
     wall: dict[tuple[str, str], list[float]] = defaultdict(list)
     cpu: dict[tuple[str, str], list[float]] = defaultdict(list)
     with candidates() as started:
-        # Round 0 is not counted: it writes bytecode, and reads files from the disk.
+        # Discard round 0, which writes bytecode and fills the file cache.
         for number in range(rounds + 1):
             show_progress(f"cold start: round {number} of {rounds}")
             for candidate in started:

@@ -21,5 +21,5 @@ def _clients() -> dict[str, Any]:
 
 
 def empty_cache() -> None:
-    """Let the next read be uncached, with clients that exist already."""
+    """Make the next read uncached, with the existing clients."""
     default_client._default = ServiceKeys(**_clients())  # noqa: SLF001 - the instance of get_api_key()

@@ -1,7 +1,7 @@
-"""Fleet and cost: AWS calls of a fleet of containers that read one key, and their price beside AWS's own stores.
+"""Fleet and cost: AWS calls of a fleet of containers that read one key, and their price compared with AWS's own stores.
 
-The simulation runs the real reader on a fake store. A model of its refreshes and usage stamps predicts a fleet of a
-million; a test compares it with the simulation.
+The simulation runs the real reader on a fake store. A model of its refreshes and usage stamps predicts a fleet of one
+million containers; a test compares it with the simulation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ READ_EVERY = 15
 LATENCY = 0.01
 """Delay in seconds until a write of lastUsed is visible to other containers."""
 STAMP_UNITS = 2
-"""Write units of a usage stamp: the item and its index entry. A refused stamp consumes one unit."""
+"""Write units of a usage stamp: the item and its index entry. A rejected stamp consumes one unit."""
 PEERS_CACHE_SECONDS = 300
 """Default cache time of Powertools' parameters and of AWS's Parameters and Secrets extension.
 
@@ -48,7 +48,7 @@ PEER_PRICES: dict[str, Callable[[float], float]] = {
     "Parameter Store, standard": prices.KMS_REQUEST.of,
     "Parameter Store, higher throughput": lambda calls: prices.PARAMETER_CALL.of(calls) + prices.KMS_REQUEST.of(calls),
 }
-"""Dollars a month, by the number of calls."""
+"""Dollars per month, by the number of calls."""
 METHOD = f"""\
 Containers run the whole month, start within a minute of each other, and read one key every {READ_EVERY} seconds. The
 simulation gives each container a real reader on a fake DynamoDB and KMS, for an hour of simulated time. The model
@@ -68,7 +68,7 @@ NOTES = f"""\
 
 
 class RefusedError(Exception):
-    """The condition of a write is not met."""
+    """The condition of a write failed."""
 
 
 class FakeStore:
@@ -89,7 +89,7 @@ class FakeStore:
         self._visible_from = 0.0
 
     def query(self, **_: Any) -> dict[str, Any]:
-        """Return the key, with the usage stamp that is visible by now."""
+        """Return the key with the currently visible usage stamp."""
         self.calls["Query"] += 1
         if self.now >= self._visible_from:
             self._visible = self._last_used
@@ -103,7 +103,7 @@ class FakeStore:
         return {"Plaintext": f'"{self.SECRET}"'.encode()}
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        """Write a usage stamp, if its condition is met."""
+        """Write a usage stamp if its condition holds."""
         self.calls["UpdateItem"] += 1
         values = request["ExpressionAttributeValues"]
         if self._last_used > values[":since"]["S"]:
@@ -115,14 +115,14 @@ class FakeStore:
 
 
 def simulate(containers: int, minutes: int = MINUTES) -> dict[str, float]:
-    """Let containers read one key for some minutes; return the number of calls and the stamps' greatest density."""
+    """Simulate containers that read one key; return the number of calls and the maximum rate of usage stamps."""
     store: Any = FakeStore()
     began = store.now
     waiting = deque(
         (began + start, ServiceKeys("table", dynamodb_client=store, kms_client=store, clock=lambda: store.now).get)
         for start in _starts(containers)
     )
-    gc.disable()  # it would take a quarter of the time, and nothing is garbage before the end
+    gc.disable()  # collections would take 25 % of the time and find no garbage
     try:
         while waiting[0][0] < began + minutes * 60:
             store.now, get = waiting.popleft()
@@ -134,10 +134,10 @@ def simulate(containers: int, minutes: int = MINUTES) -> dict[str, float]:
 
 
 def predict(containers: int, minutes: int = MINUTES) -> dict[str, float]:
-    """Return the figures of `simulate`, except for the random intervals of its stamps.
+    """Predict the results of `simulate`, up to the random intervals of its usage stamps.
 
-    Only two kinds of refresh matter: those within `LATENCY` after a stamp, which do not see it yet, and those that are
-    at least as long after it as the shortest interval that a container may draw.
+    Only two kinds of refresh matter: those within `LATENCY` after a stamp, which do not see it yet, and those at least
+    the shortest random interval after it.
     """
     starts = _starts(containers)
     chance = random.Random(5)
@@ -182,7 +182,7 @@ def _density(stamps: list[float]) -> dict[str, float]:
 
 
 def measure(*, quick: bool) -> Part:
-    """Simulate, predict, and calculate the cost."""
+    """Simulate and predict the calls, and calculate the cost."""
     simulated = (100, 1_000) if quick else (100, 10_000)
     rows = []
     for containers in sorted({*simulated, *FLEETS}):
@@ -218,7 +218,7 @@ def measure(*, quick: bool) -> Part:
 
 
 def _calls(containers: int, seconds: float) -> float:
-    """Return the calls in a month, for a cache time in seconds."""
+    """Return the calls per month for a cache time in seconds."""
     return containers * 3600 / seconds * prices.HOURS_A_MONTH
 
 

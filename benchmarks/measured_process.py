@@ -1,7 +1,7 @@
-"""The process that imports one candidate and lets it answer events; started by candidates.py.
+"""The process that imports one candidate and calls its handler; started by candidates.py.
 
-Reads one line of JSON that describes the candidate, and writes its results as lines of JSON. Before the clock runs, it
-imports only modules that Lambda's runtime has imported before a function.
+Reads one line of JSON that describes the candidate and writes results as lines of JSON. Before the measurement, it
+imports only modules that Lambda's runtime imports before a function.
 """
 
 # https://github.com/aws/aws-lambda-python-runtime-interface-client
@@ -29,8 +29,8 @@ CONTEXT = SimpleNamespace(
 
 
 def main() -> None:
-    """Read the description of the candidate, and write its results."""
-    # The function's log goes to /dev/null, and the results to the pipe that was standard output.
+    """Read the description of the candidate and write its results."""
+    # Redirect the function's log to /dev/null; results use the original standard output.
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     spec = json.loads(sys.stdin.readline())
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _cold(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
-    """Yield the seconds of the import and the first event, of the clock and of processor time."""
+    """Yield wall and CPU seconds of the import and of the first event."""
     wall, cpu = time.perf_counter(), time.process_time()
     module = importlib.import_module(spec["module"])
     import_wall, import_cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -52,7 +52,7 @@ def _cold(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
 
 
 def _warm(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
-    """Answer the first event, and then as many as each line says; yield medians with and without AWS calls."""
+    """Handle one event, then as many as each input line requests; yield medians with and without AWS calls."""
     clock = time.process_time
     call_seconds = _time_aws_calls() if spec["aws"] else []
     module = importlib.import_module(spec["module"])
@@ -73,10 +73,10 @@ def _warm(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
 
 
 def _time_aws_calls() -> list[float]:
-    """Return a list that receives the processor time of each AWS call; called before other code traces clients.
+    """Return a list that collects the CPU time of each AWS call. Call it before other code patches the clients.
 
-    The time in which boto3's resource converts items is negative there: it counts as the candidate's own, because our
-    functions convert items themselves.
+    Time in which boto3's resource converts items is appended as a negative value: it counts as the candidate's own,
+    because our functions convert items themselves.
     """
     import boto3.dynamodb.transform
     import botocore.client
@@ -104,7 +104,7 @@ def _time_aws_calls() -> list[float]:
 
 
 def _prepare(spec: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """Install canned answers; return the event, and the list that receives AWS calls."""
+    """Install canned responses; return the event and the list that collects AWS calls."""
     from benchmarks import canned_aws
 
     calls = canned_aws.install() if spec["aws"] else []

@@ -1,10 +1,10 @@
-"""The same endpoints in the way of AWS's own examples: Powertools' resolver with validation, and boto3's resource.
+"""Peer: the same endpoints in the style of AWS's examples, with Powertools' resolver and boto3's resource.
 
-A real handler on the product's own table. Each process serves the one route that PEER_ENDPOINT names, as one of our
-functions does. Missing are features that would only cost it time: idempotent creates, filters, signed cursors,
-`If-Match`, formats of known services, most of the audit trail.
+A working handler for the product's table. Like one of our functions, each process serves one route, PEER_ENDPOINT. It
+omits features that would only add time: idempotent creates, filters, cursor checksums, `If-Match`, formats of known
+services and most of the audit trail.
 """
-# ruff: noqa: N815 - the names of the models' fields are those of the JSON
+# ruff: noqa: N815 - model fields have the names of the JSON fields
 # mypy: disable-error-code="untyped-decorator"
 
 import base64
@@ -42,7 +42,7 @@ Secret = Annotated[str, StringConstraints(min_length=8, max_length=4000)] | dict
 
 
 class CreateKey(BaseModel):
-    """Body of a create."""
+    """Body of a create request."""
 
     model_config = ConfigDict(extra="forbid")
     name: Name
@@ -53,7 +53,7 @@ class CreateKey(BaseModel):
 
 
 class UpdateKey(BaseModel):
-    """Body of an update."""
+    """Body of an update request."""
 
     model_config = ConfigDict(extra="forbid")
     name: Name | None = None
@@ -63,7 +63,7 @@ class UpdateKey(BaseModel):
 
 
 class Key(BaseModel):
-    """A key, masked."""
+    """A masked key."""
 
     id: str
     name: str
@@ -89,7 +89,7 @@ class Pagination(BaseModel):
 
 
 class Success(BaseModel):
-    """Response of a delete, and the fields of all other responses."""
+    """Response to a delete request, and base of all other responses."""
 
     success: bool = True
     message: str | None = None
@@ -110,7 +110,7 @@ class ListResponse(Success):
 
 
 def _create(new: CreateKey) -> Response[KeyResponse]:
-    """Encrypt the secret, write the key, and reserve its name."""
+    """Encrypt the secret value, write the key and reserve its name."""
     key_id, now, principal = f"{new.service}.{secrets.token_hex(6)}", _now(), _principal()
     item = {
         **new.model_dump(exclude={"key"}, exclude_none=True),
@@ -153,7 +153,7 @@ def _get(key_id: str) -> KeyResponse:
 
 
 def _update(key_id: str, changes: UpdateKey) -> KeyResponse:
-    """Change the given fields, and move the name's reservation."""
+    """Update the given fields and move the name reservation."""
     service = key_id.partition(".")[0]
     values: dict[str, Any] = changes.model_dump(exclude={"key"}, exclude_none=True)
     values |= {"updatedAt": _now(), "updatedBy": _principal()}
@@ -181,7 +181,7 @@ def _update(key_id: str, changes: UpdateKey) -> KeyResponse:
 
 
 def _delete(key_id: str) -> Success:
-    """Delete a key and its name's reservation."""
+    """Delete a key and its name reservation."""
     item = _read(key_id)
     reservation = _reservation(item["name"], key_id)
     _transact({"Delete": _delete_request(item)}, {"Delete": _delete_request(reservation)})
@@ -262,7 +262,7 @@ app.route(path, method=method)(tracer.capture_method(capture_response=False)(fun
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
 @tracer.capture_lambda_handler(capture_response=False)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answer an event."""
+    """Handle an event."""
     return app.resolve(event, context)
 
 

@@ -1,7 +1,7 @@
-"""AWS's prices, as fleet.py uses them.
+"""AWS prices for fleet.py.
 
-List prices of us-east-1 in US dollars, without free tiers, savings plans or taxes, as known in 2025 from the pages
-named here. They were not fetched from those pages: check them before you rely on a figure.
+List prices of us-east-1 in US dollars, without free tiers, savings plans or taxes, as of 2025. They were
+not fetched from the linked pages: check them before you rely on a figure.
 """
 
 from __future__ import annotations

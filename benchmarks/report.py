@@ -1,4 +1,4 @@
-"""Results of the parts of the benchmark, and their form in Markdown."""
+"""Results of the benchmark's parts, and their Markdown format."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def median_with_quartiles(values: Sequence[float], digits: int, factor: float) -
 
 
 def median_ratio(values: Sequence[float], others: Sequence[float]) -> float:
-    """Return the median of the ratios of values that were measured in the same round."""
+    """Return the median ratio of values from the same round."""
     return statistics.median(value / other for value, other in zip(values, others, strict=True))
 
 
 def format_table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Return a Markdown table with columns of equal width, which a terminal shows well; the first is left-aligned."""
+    """Return a Markdown table with padded columns; the first is left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = []
@@ -39,14 +39,14 @@ def format_table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> s
 
 
 class Bound(NamedTuple):
-    """A limit that a figure has to keep."""
+    """An upper limit of a figure."""
 
     name: str
     measured: float
     at_most: float
 
     def is_met(self) -> bool:
-        """Compare in the precision that is shown."""
+        """Compare with the displayed precision."""
         return round(self.measured, 2) <= self.at_most
 
 
@@ -55,11 +55,11 @@ class Part:
     """Results of one part of the benchmark.
 
     Attributes:
-        title: Heading.
-        method: Description of the measurement.
-        tables: Figures, in Markdown.
-        bounds: Limits that the figures have to keep.
-        readme: Row of the README's table: subject, our figure, the peers' figures.
+        title: The heading.
+        method: The description of the measurement.
+        tables: The figures, in Markdown.
+        bounds: Upper limits of figures.
+        readme: The row of the README's table: subject, our figure, the peers' figures.
         notes: Remarks on the figures, in Markdown.
     """
 
@@ -82,6 +82,6 @@ def bounds_table(bounds: Sequence[Bound]) -> str:
 
 
 def show_progress(line: str) -> None:
-    """Print to stderr: over the last line of a terminal, on a line of its own in a log."""
+    """Print to stderr; on a terminal, overwrite the last line."""
     terminal = sys.stderr.isatty()
     print(f"\r\x1b[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KEYS_OF_A_SERVICE = 4
 DISABLED_EVERY = 10
 CIPHERTEXT = b"\x01" * 180
-"""As long as KMS's ciphertext of a secret of thirty characters."""
+"""Dummy data with the length of KMS's ciphertext of a 30-character secret."""
 CHANGE = ChangeContext(at_ms=1_780_000_000_000, principal="admin-1", request_id="made-up")
 FIRST_PAGE = "list, first page of 20"
 FILTERED = "list, first 20 disabled keys"
@@ -39,7 +39,7 @@ NOTES = f"""\
 
 
 def measure(*, quick: bool) -> Part:
-    """Fill the table, and measure at each size."""
+    """Fill the table and measure at each size."""
     consumed: dict[str, list[float]] = {}
     with stores(allow_dynamodb_local=True) as at:
         local = at.dynamodb != at.moto
@@ -96,7 +96,7 @@ def _measure(at: Stores, size: int) -> Iterator[tuple[str, float]]:
 
 
 def _count_units(dynamodb: Any, *, local: bool) -> list[float]:
-    """Return a list that receives the units that each call consumes; with moto, the items that it examines."""
+    """Return a list that collects the consumed units of each call; with moto, the number of examined items."""
     units: list[float] = []
 
     def request_units(params: dict[str, Any], **_: object) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _service(number: int) -> str:
 
 
 def _key(service: str, number: int) -> StoredKey:
-    """Return a key; a higher number is a later creation."""
+    """Return a key; higher numbers are created later."""
     now = format_timestamp(CHANGE.at_ms + number)
     return StoredKey(
         id=new_id(service, at_ms=CHANGE.at_ms + number, random_bits=number % 2**RANDOM_BITS),

@@ -41,7 +41,7 @@ def stores(*, allow_dynamodb_local: bool = False) -> Iterator[Stores]:
     """Start moto's server, create the table and the key, and remove the table at the end.
 
     Args:
-        allow_dynamodb_local: Create the table at the URL in AWS_ENDPOINT_URL_DYNAMODB, if there is one.
+        allow_dynamodb_local: True to create the table at the URL in AWS_ENDPOINT_URL_DYNAMODB, if set.
     """
     template = Template.load(_PARAMETERS)
     name = f"service-keys-bench-{secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""Warm request: the processor time that a function adds to its AWS calls, once everything is loaded."""
+"""Warm request: the CPU time of a loaded function without its AWS calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.check_peer import check_peer
 from benchmarks.report import Bound, Part, format_table, median_ratio, median_with_quartiles, show_progress
 
 AT_MOST = 0.33
-"""Share of the own time of the same endpoint with Powertools' resolver."""
+"""Upper limit of the ratio to the time of the same endpoint with Powertools' resolver."""
 METHOD = """\
 Each candidate's process has answered its first event and fifty more. A request's own time is the processor time from
 the handler's call to its return, less the time in calls of AWS's clients (`_make_api_call`, from the arguments to the
@@ -24,7 +24,7 @@ request is not sampled. The consumer's request is an uncached read."""
 
 
 def measure(*, quick: bool) -> Part:
-    """Let each candidate answer a few hundred requests."""
+    """Send a few hundred requests to each candidate."""
     rounds, requests = (12, 20) if quick else (40, 40)
     own: dict[tuple[str, str], list[float]] = defaultdict(list)
     whole: dict[tuple[str, str], list[float]] = defaultdict(list)

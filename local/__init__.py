@@ -1,1 +1,1 @@
-"""The same stack on this machine, without Docker or AWS: everything it serves comes from template.yaml."""
+"""Run the stack of template.yaml on this machine, without Docker or AWS."""

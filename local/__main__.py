@@ -151,7 +151,7 @@ def _add_state(command: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    if not (text.isdecimal() and int(text) <= 65535):  # noqa: PLR2004 - what a port can be
+    if not (text.isdecimal() and int(text) <= 65535):  # noqa: PLR2004 - the highest port
         raise argparse.ArgumentTypeError("give a whole number from 0 to 65535")
     return int(text)
 
@@ -170,7 +170,7 @@ def _retained(_: argparse.Namespace) -> int:
     from local.stack import parameters
     from local.template import Template
 
-    # None of the answers is in what it prints.
+    # The printed template contains none of these parameter values.
     print(
         json.dumps(retained_resources_template(Template.load(parameters("http://127.0.0.1")).cloudformation), indent=2)
     )
@@ -233,7 +233,7 @@ def _sam_api(options: argparse.Namespace) -> int:
 
 
 def _with_docker(command: Callable[[], int]) -> int:
-    """Run what needs Docker and the local stack; explain what is missing."""
+    """Run a command that needs Docker and the local stack; report missing requirements."""
     from local.aws import EmulatorError, sandboxed_environment
     from local.sam import SamError, check_docker
 
@@ -259,8 +259,8 @@ def _run(options: argparse.Namespace) -> int:
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    # A signal also leaves a byte here, which is still there if the exception came where Python drops it (a callback of
-    # the import system), or if the signal came just before the wait for it.
+    # Python drops an exception raised in an import-system callback, and a signal may arrive just before the wait.
+    # The wake-up byte remains in both cases.
     wake, waker = socket.socketpair()
     waker.settimeout(0)
     with wake, waker:
@@ -294,7 +294,7 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
         from local.stack import local_stack
         from local.template import TemplateError
 
-        # Neither this process nor the functions in it have any business with a real account.
+        # Keep this process and its functions away from real AWS accounts.
         kept = {name: value for name, value in os.environ.items() if name == DYNAMODB_ENDPOINT}
         environment = {**sandboxed_environment(os.environ), **kept}
         os.environ.clear()
@@ -313,7 +313,7 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
                     progress=_progress,
                 )
                 stack = exits.enter_context(running)
-                # For clients that a function makes when it is called.
+                # Configure AWS clients that a function creates during a call.
                 os.environ.update(stack.consumer_environment())
                 _write_environment(state / "env", stack)
                 _progress(_READY.format(url=stack.url))
@@ -329,7 +329,7 @@ def _serve(port: int, state: Path, wake: socket.socket) -> int:
 
 
 def _log_rejected_tokens() -> None:
-    """Write why the authorizer refuses a token, which on AWS Lambda's own log format does."""
+    """Log the reason for a rejected token; on AWS, Lambda's JSON log format includes it."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s: %(reason)s"))
     logging.getLogger("authorizer").addHandler(handler)
@@ -341,9 +341,9 @@ def _progress(line: str) -> None:
 
 
 def _write_environment(path: Path, stack: LocalStack) -> None:
-    """Write what another program on this machine needs to read keys, for a shell to source."""
+    """Write a shell script that sets the environment of a local consumer."""
     variables = stack.consumer_environment()
-    # What the shell has of these would lead the program elsewhere.
+    # Unset variables that would override the local endpoint.
     unset = [
         name for name in ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE", "AWS_SESSION_TOKEN") if name not in variables
     ]

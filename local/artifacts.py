@@ -1,6 +1,6 @@
-"""What `sam build` made, looked at before it is deployed: its size, and whether Lambda's machine can load it.
+"""Inspect the output of `sam build` before deployment: size, architecture and Python version.
 
-A wheel for another machine or another Python installs without complaint; only the first call in the cloud would fail.
+A wheel for another architecture or Python version installs without an error, and fails at the first call on AWS.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEGABYTE: Final = 1024 * 1024
-"""As Lambda counts: its limit of 250 MB for a function with its layers is 262,144,000 bytes."""
+"""Unit of Lambda's quotas: its limit of 250 MB for a function with its layers is 262,144,000 bytes."""
 
 # Executable and Linkable Format: e_machine, two little-endian bytes at offset 18.
 # https://man7.org/linux/man-pages/man5/elf.5.html
 _ELF: Final = b"\x7fELF"
 _MACHINE_AT: Final = 18
 _MACHINES: Final = {0x3E: "x86_64", 0xB7: "arm64"}
-# _core.cpython-313-x86_64-linux-gnu.so is for CPython 3.13 alone; _core.abi3.so is for it and later ones.
+# _core.cpython-313-x86_64-linux-gnu.so loads in CPython 3.13 only; _core.abi3.so also loads in later versions.
 _CPYTHON: Final = re.compile(r"\.cpython-(\d+)")
 _RUNTIME: Final = "313"
 _NO_BYTECODE: Final = (
@@ -30,12 +30,12 @@ _NO_BYTECODE: Final = (
 
 
 class ArtifactError(RuntimeError):
-    """What was built must not be deployed; the message says what to do."""
+    """The artifact must not be deployed. The message states the remedy."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One folder that is deployed as it stands: how `sam build` names it, its sources, and its bound in megabytes."""
+    """A folder that `sam build` creates: its name, its source folder and its size limit in megabytes."""
 
     name: str
     source: str
@@ -43,7 +43,7 @@ class Artifact:
 
 
 ARTIFACTS: Final = (
-    # A consumer's own code and other layers share Lambda's 250 MB with it, and every cold start unpacks it.
+    # Consumers share Lambda's 250 MB between code and layers, and every cold start unpacks the layer.
     Artifact("ServiceKeysLayer", "layers/service_keys", 40),
     Artifact("Authorizer", "functions/authorizer", 25),
 )
@@ -51,7 +51,7 @@ ARTIFACTS: Final = (
 
 @dataclass(frozen=True)
 class Inspection:
-    """What an artifact holds: bytes in all, its native modules, and whether its Python modules are compiled."""
+    """Contents of an artifact: total bytes, native modules and presence of bytecode."""
 
     artifact: Artifact
     size: int
@@ -66,21 +66,21 @@ class Inspection:
 
 
 def inspect(build: Path, artifact: Artifact, architecture: str) -> Inspection:
-    """Look at one artifact in the folder `build`.
+    """Inspect one artifact in the folder `build`.
 
     Args:
-        build: Where `sam build` put the artifacts.
-        artifact: Which of them.
-        architecture: What it is to run on, `arm64` or `x86_64`.
+        build: The output folder of `sam build`.
+        artifact: The artifact.
+        architecture: The architecture of the Lambda function, `arm64` or `x86_64`.
 
     Raises:
-        ArtifactError: It is not there, too large, or holds a native module that Lambda's Python there cannot load.
+        ArtifactError: The artifact is missing, is too large, or has a native module that Lambda's Python cannot load.
     """
     folder = build / artifact.name
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     native = [path for path in files if ".so" in path.suffixes]
     if not native:
-        # Both bring some: without them, pip installed nothing, or the sources of another interpreter.
+        # Both artifacts have native dependencies; none means that pip did not install them.
         message = f"{folder} holds no native module. Build it anew: rm -r .aws-sam && make build"
         raise ArtifactError(message)
     for path in native:
@@ -101,7 +101,7 @@ def inspect(build: Path, artifact: Artifact, architecture: str) -> Inspection:
 
 
 def _load_error(path: Path, architecture: str) -> str | None:
-    """Return why Lambda's Python on `architecture` could not load a native module."""
+    """Return the reason that Lambda's Python on `architecture` cannot load a native module, or None."""
     with path.open("rb") as file:
         header = file.read(_MACHINE_AT + 2)
     if not header.startswith(_ELF):

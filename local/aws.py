@@ -1,7 +1,7 @@
-"""What stands for AWS: moto's server for DynamoDB, KMS and SSM, and in them the table and the key of the template.
+"""AWS emulator: moto's server for DynamoDB, KMS and SSM, with the template's table and key.
 
-moto runs in a process of its own. Its state belongs to the process it runs in, so that tests which use `mock_aws`
-would otherwise empty the table under a running stack; and it starts while this process does something else.
+moto runs in its own process. Its state is global to a process, so `mock_aws` in a test would otherwise empty the
+table of a running stack; and it starts in parallel with this process.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from local.template import Template
 
 DYNAMODB_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
-# Not secrets: moto and DynamoDB Local take any.
+# Dummy values: moto and DynamoDB Local accept any credentials.
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
 }
-# What is configured on this machine must not be found where the environment has nothing.
+# Ignore AWS config files and instance metadata.
 _NO_CONFIGURATION = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -43,51 +43,51 @@ _NO_CONFIGURATION = {
 
 
 class EmulatorError(RuntimeError):
-    """What should stand for AWS did not start, or refused the table or the key."""
+    """The AWS emulator did not start, or rejected a request."""
 
 
 def sandboxed_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `environment` with nothing left in it that leads to a real AWS account, and dummy credentials."""
+    """Return `environment` with dummy credentials and without any setting that leads to a real AWS account."""
     kept = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-    # A proxy cannot reach this machine's loopback.
+    # A proxy cannot reach the loopback interface of this machine.
     direct = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost"]))
     return {**kept, **CREDENTIALS, **_NO_CONFIGURATION, "NO_PROXY": direct, "no_proxy": direct}
 
 
 class MotoServer:
-    """moto's server in a process of its own; it ends when `close` is called or this process ends, however it ends."""
+    """moto's server in its own process, which ends with `close` or with this process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local.moto_server"],
             cwd=Path(__file__).parents[1],
-            # Otherwise moto names whichever web page asks as one that may read the answer.
+            # moto's default CORS headers would let any web page read the responses.
             env={**sandboxed_environment(os.environ), "MOTO_DISABLE_GLOBAL_CORS": "true"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Ctrl-C is for this process, which then ends that one.
+            # Only this process handles Ctrl-C; it then ends the server.
             start_new_session=True,
         )
         self._url: str | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens; waits until it does.
+        """The server's URL; waits until the server listens.
 
         Raises:
-            EmulatorError: It ended instead; its reason stands on stderr.
+            EmulatorError: The server ended. The reason is on stderr.
         """
         if self._url is None:
-            assert self._process.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+            assert self._process.stdout is not None  # noqa: S101 - narrows the type: it is a pipe
             self._url = self._process.stdout.readline().decode().strip()
             if not self._url:
                 raise EmulatorError("moto's server did not start; the lines above say why")
         return self._url
 
     def close(self) -> None:
-        """End it, and wait until it has ended."""
+        """Kill the server and wait until it has ended."""
         self._process.kill()
-        # Closes both pipes as well.
+        # communicate() also closes both pipes.
         self._process.communicate()
 
     def __enter__(self) -> Self:
@@ -100,13 +100,13 @@ class MotoServer:
 
 
 def create_resources(template: Template, *, table_name: str, kms_url: str, dynamodb_url: str) -> Template:
-    """Create the template's table, where it is not there already, and its KMS key.
+    """Create the template's KMS key, and its table unless it exists.
 
     Returns:
-        The template, in which both are known: the table under `table_name`, the key under its id and ARN.
+        The template with references to both: the table by `table_name`, the key by its id and ARN.
 
     Raises:
-        EmulatorError: One of the endpoints cannot be reached, or refused.
+        EmulatorError: An endpoint is unreachable or rejected a request.
     """
     key, table = template.single_resource("AWS::KMS::Key"), template.single_resource("AWS::DynamoDB::Table")
     try:
@@ -131,7 +131,7 @@ def _create_table(template: Template, dynamodb: Any) -> None:
     try:
         dynamodb.create_table(**table.create)
     except dynamodb.exceptions.ResourceInUseException:
-        # From an earlier run, in an endpoint that outlives this process.
+        # Created by an earlier run, in an endpoint that outlives this process.
         return
     name = table.create["TableName"]
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
@@ -140,10 +140,10 @@ def _create_table(template: Template, dynamodb: Any) -> None:
 
 
 def create_secret(url: str, name: str, value: str) -> None:
-    """Store a SecureString in SSM's Parameter Store, as a deployer does before the stack is there.
+    """Store a SecureString in SSM's Parameter Store, as a deployer does before the deployment.
 
     Raises:
-        EmulatorError: The endpoint cannot be reached, or refused.
+        EmulatorError: The endpoint is unreachable or rejected the request.
     """
     try:
         with closing(client("ssm", url)) as ssm:
@@ -154,8 +154,8 @@ def create_secret(url: str, name: str, value: str) -> None:
 
 
 def client(service: str, url: str) -> Any:
-    """Make a client for an endpoint that stands for AWS. `Any`, because botocore makes its classes when it runs."""
-    # A profile or a file with settings of the developer's could send the call elsewhere, or not exist.
+    """Create a client for an emulator. The type is `Any` because botocore creates client classes at run time."""
+    # Ignore the developer's AWS profile and config files: they may change the endpoint, or be missing.
     nothing, nowhere = (None, None, None, None), (None, None, os.devnull, None)
     session = botocore.session.Session({"profile": nothing, "config_file": nowhere, "credentials_file": nowhere})
     return session.create_client(

@@ -1,7 +1,7 @@
-"""The parameters of a deployment, checked before anything is uploaded.
+"""Check the parameters of a deployment before the upload.
 
-`sam deploy --guided` takes Enter as the answer for a parameter that has no default, uploads the code, and only then
-lets CloudFormation refuse the empty value.
+`sam deploy --guided` accepts an empty value for a parameter without a default; CloudFormation rejects it only after
+the upload.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ SAMCONFIG = Path(__file__).parents[1] / "samconfig.toml"
 
 
 def check(stage: str, path: Path = SAMCONFIG) -> None:
-    """Check the parameters that the file gives for a stage.
+    """Check the parameters of a stage in the file.
 
     Raises:
-        TemplateError: A parameter is missing, unknown or not allowed; or the file has no such stage.
+        TemplateError: A parameter is missing, unknown or not allowed, or the file lacks the stage.
     """
     Template.load(parameters(stage, path))
 
 
 def parameters(stage: str, path: Path = SAMCONFIG) -> dict[str, str]:
-    """Return the parameters that the file gives for a stage, read as `sam deploy` reads them.
+    """Return the parameters of a stage in the file, parsed as `sam deploy` parses them.
 
     Raises:
-        TemplateError: The file cannot be read, or has no such stage.
+        TemplateError: The file is unreadable or lacks the stage.
     """
     from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
 

@@ -1,6 +1,6 @@
-"""What API Gateway's REST API hands to a Lambda function: the proxy event, and the paths that lead to one.
+"""Build the Lambda proxy events of API Gateway's REST API, and match paths with resources.
 
-Its fields: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+Fields: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ STAGE = "live"
 
 
 def path_parameters(resource: str, path: str) -> dict[str, str] | None:
-    """Match a path, percent-encoded, with a resource such as `/keys/{id}`.
+    """Match a percent-encoded path with a resource such as `/keys/{id}`.
 
     Returns:
-        The parameters, percent-encoded as they were sent, which is how REST APIs pass them on; None if it does not
-        match. A slash at the end makes no difference, and an encoded one does not part segments.
+        The parameters, still percent-encoded, as REST APIs pass them; None without a match. A trailing slash is
+        ignored, and an encoded slash does not separate segments.
     """
     names, segments = resource.strip("/").split("/"), path.removeprefix("/").removesuffix("/").split("/")
     if len(names) != len(segments):
@@ -55,13 +55,13 @@ def rest_event(
 
     Args:
         method: GET, POST, …
-        path: As the client sent it, percent-encoded, without stage and query.
-        resource: The path as the template has it, `/keys/{id}`; without it, `path` has no parameters.
-        body: Bytes that are not UTF-8 are replaced, as API Gateway replaces them where no binary type is declared.
-        headers: Pairs where one stands more than once; the function sees the last one, and all of them.
-        query: Decoded; pairs where one stands more than once.
-        authorizer: What the authorizer's context becomes, `principalId` in it; None for a route without one.
-        request_id: Made up where none is given. On AWS a client may choose it, but not the extended one.
+        path: The client's path, percent-encoded, without stage and query.
+        resource: The path in the template, such as `/keys/{id}`. Default: `path`, without parameters.
+        body: The body. Invalid UTF-8 is replaced, as API Gateway does for APIs without binary types.
+        headers: A mapping, or pairs for repeated headers. The function gets the last value and the list of all.
+        query: Decoded parameters: a mapping, or pairs for repeated ones.
+        authorizer: The authorizer's context with `principalId`; None for a route without an authorizer.
+        request_id: The request id, which a client may choose on AWS, unlike the extended one. Default: a random id.
     """
     resource = resource or path
     now = datetime.now(UTC)
@@ -79,7 +79,7 @@ def rest_event(
         "requestId": request_id or str(uuid.uuid4()),
         "requestTime": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
         "requestTimeEpoch": int(now.timestamp() * 1000),
-        # API Gateway makes one up for each resource; it stays the same.
+        # API Gateway assigns each resource a stable id.
         "resourceId": hashlib.sha256(resource.encode()).hexdigest()[:6],
         "resourcePath": resource,
         "stage": STAGE,
@@ -103,7 +103,7 @@ def rest_event(
 
 
 def new_extended_request_id() -> str:
-    """Return an id of the form that API Gateway gives to each request: 15 base64 characters and `=`."""
+    """Return a random extended request id in API Gateway's format: 15 base64 characters and `=`."""
     return secrets.token_urlsafe(12)[:15] + "="
 
 

@@ -1,6 +1,6 @@
-"""What stands for the external services, so that keys can be checked without an account: answers on demand.
+"""Fake services: local HTTP servers in place of the external services, to verify keys without an account.
 
-The answers are those that the services document; which one a service gives is chosen with a PUT of its name:
+They return the documented responses of each service. A PUT of a response's name selects it:
 
     curl -X PUT http://127.0.0.1:PORT/openai -d rate-limited
 """
@@ -23,7 +23,7 @@ _HUGE: Final = 1024 * 1024
 
 # Sources: https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow (errors as in RFC 6749,
 # section 5.2); https://platform.openai.com/docs/api-reference/models/list and /docs/guides/error-codes;
-# https://docs.anthropic.com/en/api/errors. Where a service repeats what was sent, so does its stand-in.
+# https://docs.anthropic.com/en/api/errors. A fake echoes request data if the service does.
 _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
     "spotify": {
         "valid": (200, {"access_token": "made-up", "token_type": "Bearer", "expires_in": 3600}),
@@ -59,15 +59,15 @@ _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
 
 
 class FakeServices(ThreadingHTTPServer):
-    """The stand-ins, on one port of the loopback interface; they run until `close`.
+    """The fake services, on one port of the loopback interface, until `close`.
 
     Attributes:
-        chosen: The answer that each service gives; ``valid`` at first.
-        requests: What was asked, as method, path and headers.
+        chosen: The selected response of each service; initially ``valid``.
+        requests: Received requests, as method, path and headers.
     """
 
     daemon_threads = True
-    # What hangs or drips is not waited for.
+    # Do not wait for responses that hang or send slowly.
     block_on_close = False
 
     def __init__(self) -> None:
@@ -81,11 +81,11 @@ class FakeServices(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where they listen."""
+        """The URL of the fake services."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def close(self) -> None:
-        """End them."""
+        """Stop the server."""
         self.ended.set()
         self.shutdown()
         self._thread.join()
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeServices
 
     def parse_request(self) -> bool:
-        """Read a request's head; refuse a web page's."""
+        """Parse the request head; reject requests from web pages."""
         if not super().parse_request():
             return False
         host, origin, fetch_site = (self.headers.get(name) for name in ("Host", "Origin", "Sec-Fetch-Site"))
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _answer_reset(self) -> None:
-        # No linger: the peer sees a reset, not an end.
+        # Linger of 0 seconds: close() sends a reset instead of a normal end.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
@@ -197,14 +197,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle(self) -> None:
-        """Answer; a client that has given up meanwhile is no error."""
+        """Handle the connection; ignore a client that disconnects."""
         try:
             super().handle()
         except ConnectionError:
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet: headers hold keys."""
+        """Log nothing, because headers contain keys."""
 
 
 def _misbehaviours() -> list[str]:

@@ -1,8 +1,7 @@
-"""The deployed handlers, called as Lambda calls them, but in this process.
+"""Load the deployed handlers and call them in this process as Lambda would.
 
-What differs from Lambda: one process and one thread for each request instead of one process for each function, so
-modules beside `app.py` and those of a layer are shared between functions; time and memory are not limited; policies
-are not enforced, except by the tests' wire.
+Differences from Lambda: all functions share one process, with one thread per request, so they also share modules
+beside `app.py` and in layers; time and memory are unlimited; only the tests' fault proxy enforces IAM policies.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ _environment_lock = threading.Lock()
 
 
 MAX_PAYLOAD = 6 * 1024 * 1024
-"""Bytes of a response; a quota of Lambda that cannot be raised."""
+"""Maximum bytes of a response; a fixed quota of Lambda."""
 
 
 class ResponseTooLargeError(RuntimeError):
-    """A function returned more than Lambda passes on, which on Lambda fails the call."""
+    """A function's result exceeds Lambda's response quota."""
 
 
 class FunctionLoadError(RuntimeError):
-    """A function's module cannot be imported, or has no such handler."""
+    """A function's module cannot be imported or lacks the handler."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What Lambda tells a handler about the function and this call of it."""
+    """The Lambda context object of one call."""
 
     function_name: str
     invoked_function_arn: str
@@ -56,22 +55,22 @@ class Context:
     _started: float = field(default_factory=time.monotonic)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how many milliseconds Lambda would still let this call run."""
+        """Return the milliseconds until the timeout of this call."""
         return max(0, int((self._started + self.timeout - time.monotonic()) * 1000))
 
 
 class LoadedFunction:
-    """A function that can be called, from any thread."""
+    """A loaded function; thread-safe."""
 
     def __init__(self, definition: Function, handler: Callable[[Any, Context], Any]) -> None:
         self.definition = definition
         self._handler = handler
 
     def invoke(self, event: Mapping[str, Any]) -> Any:
-        """Call the handler and return what it returns.
+        """Call the handler and return its result. Exceptions of the handler propagate.
 
-        Both pass through JSON, as they do on Lambda: the handler owns its event, and a result that JSON cannot hold
-        fails here too. Whatever the handler raises is raised.
+        Event and result are serialized to JSON, as on Lambda: the handler gets its own copy of the event, and a
+        result that is not serializable fails.
 
         Raises:
             ResponseTooLargeError: The result is larger than `MAX_PAYLOAD`.
@@ -96,12 +95,12 @@ def load_functions(
     """Import the handlers; yield them by logical id, ready to be called.
 
     Args:
-        functions: What to load.
-        environment: What every function finds in its environment beside its own variables: as Lambda's runtime does,
-            the region and the credentials. Nothing else of this process's environment reaches a function.
+        functions: The functions to load.
+        environment: Variables that every function gets in addition to its own, such as region and credentials.
+            Functions do not inherit other variables of this process.
 
     Raises:
-        FunctionLoadError: Names the function and its module; the cause is attached.
+        FunctionLoadError: A function cannot be imported. Names the function and its module.
     """
     with ExitStack() as stack:
         yield {
@@ -112,7 +111,7 @@ def load_functions(
 def _load(function: Function, environment: Mapping[str, str], stack: ExitStack) -> Callable[[Any, Context], Any]:
     module_path, _, handler_name = function.handler.rpartition(".")
     path = function.code / f"{module_path}.py"
-    # All are called app.py: each needs a name of its own.
+    # Every module file is app.py; give each module a unique name.
     name = f"local_function_{next(_numbers)}_{function.logical_id}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -126,7 +125,7 @@ def _load(function: Function, environment: Mapping[str, str], stack: ExitStack) 
     own = {
         "AWS_LAMBDA_FUNCTION_NAME": function.logical_id,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
-        # By which whoever stands for AWS tells functions apart, which on AWS have a role each.
+        # The fault proxy identifies the caller by this user-agent app id (on AWS: by its role).
         "AWS_SDK_UA_APP_ID": function.logical_id,
     }
     with _environment({**environment, **own, **function.environment}):
@@ -147,7 +146,7 @@ def _handler(module: ModuleType, name: str, function: Function) -> Callable[[Any
 
 
 def _on_path(folder: str, stack: ExitStack) -> None:
-    """Let modules be imported from `folder` until `stack` is closed: handlers may import when they are called."""
+    """Keep `folder` on the import path until `stack` closes, because handlers may import during a call."""
     if folder not in sys.path:
         sys.path.insert(0, folder)
         stack.callback(sys.path.remove, folder)
@@ -155,7 +154,7 @@ def _on_path(folder: str, stack: ExitStack) -> None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Let `os.environ` hold exactly `variables`. Functions read theirs while they are imported, and only then."""
+    """Set `os.environ` to exactly `variables` in the block. Functions read variables only during import."""
     with _environment_lock:
         before = dict(os.environ)
         os.environ.clear()

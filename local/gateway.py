@@ -1,7 +1,7 @@
-"""API Gateway's REST API, as far as the template uses it: routes, authorizer, gateway responses, CORS.
+"""Emulate the features of API Gateway's REST API that the template uses: routes, authorizer, gateway responses, CORS.
 
-What it does comes from the OpenAPI document that SAM makes of the template. Differences from AWS: the stage is not part
-of the path; nothing is throttled, cached or timed out; headers may have any size; of the headers that API Gateway adds,
+The configuration is the OpenAPI document that SAM generates from the template. Differences from AWS: the path excludes
+the stage; there are no throttling, caching, timeouts or header size limits; of the headers that API Gateway adds,
 responses have `x-amzn-RequestId`, `x-amz-apigw-id` and `x-amzn-ErrorType`, and requests have none.
 """
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from local.template import Authorizer, Route, Template
 
 MAX_BODY = 10 * 1024 * 1024
-"""Bytes; a quota of API Gateway that cannot be raised."""
+"""Maximum bytes of a request body; a fixed quota of API Gateway."""
 
 _log = logging.getLogger(__name__)
 
-# Status and message where the API has no response of its own for the type; and `x-amzn-ErrorType`, which always stays:
+# Default status and message of each gateway response type, and its `x-amzn-ErrorType`, which APIs cannot change:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 _GATEWAY_RESPONSES = {
     "ACCESS_DENIED": (
@@ -44,9 +44,9 @@ _GATEWAY_RESPONSES = {
         "Internal server error",
         "AuthorizerConfigurationException",
     ),
-    # A request that is no HTTP of API Gateway's, such as one with a broken percent-encoding, has no type of its own.
+    # Malformed requests, such as an invalid percent-encoding, have no type of their own.
     "DEFAULT_4XX": (HTTPStatus.BAD_REQUEST, "Bad Request", "BadRequestException"),
-    # A proxy integration's function that fails, or answers what cannot be made a response, has none either.
+    # Neither have functions that fail or return an invalid proxy response.
     "DEFAULT_5XX": (HTTPStatus.BAD_GATEWAY, "Internal server error", "InternalServerErrorException"),
     "MISSING_AUTHENTICATION_TOKEN": (
         HTTPStatus.FORBIDDEN,
@@ -60,7 +60,7 @@ _GATEWAY_RESPONSES = {
     ),
     "UNAUTHORIZED": (HTTPStatus.UNAUTHORIZED, "Unauthorized", "UnauthorizedException"),
 }
-# API Gateway renames these where a function sets them, for they are its own:
+# API Gateway remaps these headers in a function's response:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
 _REMAPPED = {
     "authorization",
@@ -73,7 +73,7 @@ _REMAPPED = {
     "www-authenticate",
 }
 _PROXY_RESPONSE = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
-# A client may choose the request's id, as a token of RFC 9110 of this length; the extended one it may not.
+# A client may choose the request id (a token of RFC 9110 of this length), but not the extended request id.
 _CHOSEN_REQUEST_ID = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _BROKEN_ENCODING = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _VARIABLE = re.compile(r"\$context(?:\.[A-Za-z]+)+")
@@ -81,7 +81,7 @@ _VARIABLE = re.compile(r"\$context(?:\.[A-Za-z]+)+")
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent: path and query still percent-encoded, headers in their order and spelling."""
+    """A client's request: path and query percent-encoded, headers in original order and spelling."""
 
     method: str
     path: str
@@ -90,13 +90,13 @@ class Request:
     body: bytes = b""
 
     def header(self, name: str) -> str | None:
-        """Return a header's last value, whatever case its name is in."""
+        """Return the last value of a header; names are case-insensitive."""
         return next((value for header, value in reversed(self.headers) if header.lower() == name.lower()), None)
 
 
 @dataclass(frozen=True)
 class Response:
-    """What the client gets."""
+    """The response to a client."""
 
     status: int
     body: str = ""
@@ -104,7 +104,7 @@ class Response:
 
 
 class _GatewayResponseError(Exception):
-    """API Gateway answers by itself, with the response of this type."""
+    """API Gateway responds itself, with the gateway response of this type."""
 
     def __init__(self, response_type: str, message: str | None = None) -> None:
         super().__init__(response_type)
@@ -113,14 +113,14 @@ class _GatewayResponseError(Exception):
 
 
 class Gateway:
-    """Answers requests as API Gateway would, by calling functions. May be used from many threads.
+    """Emulates API Gateway by calling functions. Thread-safe.
 
     Raises:
-        TemplateError: The API uses something that is not emulated.
+        TemplateError: The API uses a feature that is not emulated.
     """
 
     def __init__(self, template: Template, functions: Mapping[str, LoadedFunction]) -> None:
-        # A path's own segment goes before a parameter.
+        # Literal segments take precedence over parameters.
         self._routes = sorted(template.routes(), key=lambda route: route.path.count("{"))
         if greedy := [route.path for route in self._routes if "+}" in route.path]:
             message = f"A local run knows parameters of one segment only, not {greedy[0]}"
@@ -130,7 +130,7 @@ class Gateway:
         self._responses: Mapping[str, Any] = template.api().get("x-amazon-apigateway-gateway-responses", {})
 
     def handle(self, request: Request) -> Response:
-        """Answer a request. Every error becomes a response."""
+        """Return the response to a request. Errors become error responses."""
         chosen = request.header("x-amzn-RequestId") or ""
         request_id = chosen if _CHOSEN_REQUEST_ID.fullmatch(chosen) else str(uuid.uuid4())
         extended_request_id = new_extended_request_id()
@@ -174,7 +174,7 @@ class Gateway:
         raise _GatewayResponseError("MISSING_AUTHENTICATION_TOKEN")
 
     def _authorize(self, request: Request, authorizer: Authorizer) -> dict[str, str]:
-        """Return what the authorizer tells the function about the caller."""
+        """Return the authorizer's context for the function."""
         token = request.header(authorizer.header)
         if not token or not re.fullmatch(authorizer.validation or ".*", token):
             raise _GatewayResponseError("UNAUTHORIZED")
@@ -183,7 +183,7 @@ class Gateway:
         try:
             result = self._functions[authorizer.function].invoke(event)
         except Exception as exc:
-            # The message decides: that is API Gateway's contract.
+            # API Gateway returns 401 for exactly this message.
             if str(exc) == "Unauthorized":
                 raise _GatewayResponseError("UNAUTHORIZED") from exc
             _log.exception("%s failed, which on AWS is a 500", authorizer.function)
@@ -227,7 +227,7 @@ class Gateway:
 
 
 def _static_headers(response: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
-    """Yield the headers of a response that API Gateway makes. Their values stand in quotes of their own."""
+    """Yield the static headers of a gateway response. Their values are in single quotes."""
     for parameter, value in response.get("responseParameters", {}).items():
         if not parameter.startswith(prefix) or not re.fullmatch("'.*'", value):
             message = f"A local run knows headers with fixed values only, not {parameter}: {value}"
@@ -246,17 +246,17 @@ def _mock_response(integration: Mapping[str, Any]) -> Response:
 
 
 def _proxy_response(result: Any) -> Response:
-    """Make a response of what a function returned.
+    """Convert a function's result to a response.
 
     Raises:
-        ValueError: It is not what a proxy integration must return.
+        ValueError: The result is not a valid proxy response.
     """
     if not isinstance(result, dict) or "statusCode" not in result or result.keys() - _PROXY_RESPONSE:
         message = f"a proxy integration returns an object of {', '.join(sorted(_PROXY_RESPONSE))}"
         raise ValueError(message)
     body = result.get("body")
     if not isinstance(body, str | None):
-        raise ValueError("the body of a response must be a string")  # noqa: TRY004 - one kind of error for all of it
+        raise ValueError("the body of a response must be a string")  # noqa: TRY004 - one error type for all defects
     multiple = {name: list(values) for name, values in (result.get("multiValueHeaders") or {}).items()}
     single = {name: [value] for name, value in (result.get("headers") or {}).items()}
     headers = [
@@ -283,7 +283,7 @@ def _text(value: object) -> str:
 
 
 def _policy_effects(statements: Any, arn: str) -> set[str]:
-    """Return the effects of a policy's statements that are about calling `arn`."""
+    """Return the effects of the policy statements that apply to invoking `arn`."""
     return {
         statement["Effect"]
         for statement in _as_list(statements)

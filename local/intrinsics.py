@@ -1,4 +1,4 @@
-"""CloudFormation's intrinsic functions, as far as a template of this size needs them."""
+"""Resolve the CloudFormation intrinsic functions that the template uses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _PLACEHOLDER = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
 class TemplateError(ValueError):
-    """The template, or what was given for its parameters, cannot be used; the message says what to change."""
+    """The template or a parameter value is invalid. The message states the remedy."""
 
 
 class Resolver:
-    """Replaces every intrinsic function in a part of a template by its value.
+    """Replaces the intrinsic functions in a part of a template with their values.
 
     Args:
         parameters: Values of the template's parameters and of the pseudo parameters (`AWS::Region`, …).
         conditions: The template's `Conditions`.
-        references: What resources answer: `{"Table": …}` to `Ref`, `{"Key.Arn": …}` to `Fn::GetAtt`; and
-            what other stacks give, under its name: exports to `Fn::ImportValue`, SSM parameters to `{{resolve:ssm:…}}`.
+        references: Values for references: `{"Table": …}` for `Ref`, `{"Key.Arn": …}` for `Fn::GetAtt`, export names
+            for `Fn::ImportValue` and SSM parameter names for `{{resolve:ssm:…}}`.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class Resolver:
         }
 
     def resolve(self, value: Any) -> Any:
-        """Return `value` as CloudFormation would hand it to a service.
+        """Return `value` as CloudFormation would pass it to a service.
 
         Raises:
-            TemplateError: It names something that has no value here, or uses a function that is not known here.
+            TemplateError: A reference has no value, or a function is not supported.
         """
         if isinstance(value, list):
             return [item for item in map(self.resolve, value) if item is not _NO_VALUE]
@@ -62,7 +62,7 @@ class Resolver:
             return value
         if len(value) == 1:
             name, argument = next(iter(value.items()))
-            # An IAM statement has a key `Condition` too; a reference to a condition holds its name alone.
+            # `Condition` is also a key of IAM statements; a reference to a condition holds only a name.
             if name in self._functions and not (name == "Condition" and isinstance(argument, dict)):
                 return self._functions[name](argument)
             if name.startswith("Fn::"):
@@ -72,10 +72,10 @@ class Resolver:
         return {key: item for key, item in resolved.items() if item is not _NO_VALUE}
 
     def condition(self, name: str) -> bool:
-        """Tell whether the condition called `name` holds.
+        """Return True if the condition `name` holds.
 
         Raises:
-            TemplateError: The template has no such condition.
+            TemplateError: The template lacks the condition.
         """
         if name not in self._conditions:
             message = f"The template has no condition {name}"

@@ -1,4 +1,4 @@
-"""Who signs the tokens of a local run: RS256, under a key that only this machine has."""
+"""The issuer of tokens for local runs; signs with RS256 and a key that exists only on this machine."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from jwt.algorithms import RSAAlgorithm
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-# Whatever the port: a token made before the port was chosen stays good.
+# Independent of the server's port, so that tokens remain valid for any port.
 ISSUER = "http://127.0.0.1:8000/"
 AUDIENCE = "service-keys"
 JWKS_PATH = "/.well-known/jwks.json"
 
 
 class Issuer:
-    """Signs tokens, and publishes the key by which they are checked."""
+    """Signs tokens and publishes the JWKS."""
 
     def __init__(self, key: RSAPrivateKey) -> None:
         self._key = key
@@ -44,12 +44,12 @@ class Issuer:
 
     @classmethod
     def generate(cls) -> Issuer:
-        """Make one with a new key, which is kept nowhere."""
+        """Create an issuer with a new key that is not stored."""
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
     @classmethod
     def load(cls, path: Path) -> Issuer:
-        """Return the one whose key lies at `path`, and make that key first where there is none."""
+        """Return the issuer with the key in `path`; create the key if the file does not exist."""
         if not path.exists():
             _create(path)
         key = load_pem_private_key(path.read_bytes(), password=None)
@@ -59,7 +59,7 @@ class Issuer:
         return cls(key)
 
     def jwks(self) -> dict[str, Any]:
-        """Return the JSON Web Key Set that holds the public key."""
+        """Return the JWKS with the public key."""
         return {"keys": [{**self._jwk, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
 
     def token(
@@ -68,10 +68,10 @@ class Issuer:
         """Sign a token.
 
         Args:
-            sub: Who it is for.
-            role: `admin` for an administrator's.
-            hours: How long it is valid; negative for one that has expired.
-            claims: Others, or others instead of these: `iss`, `aud`, `iat`, `exp`. A claim that is None is left out.
+            sub: The subject.
+            role: The role; `admin` for an administrator.
+            hours: The lifetime; negative for an expired token.
+            claims: Additional claims, or overrides of `iss`, `aud`, `iat` and `exp`. None omits a claim.
         """
         now = int(time.time())
         standard: dict[str, object] = {
@@ -87,11 +87,11 @@ class Issuer:
 
 
 def _create(path: Path) -> None:
-    """Write a new key, for its owner's eyes. `make run` and `make token` may both try: the first one's stays."""
+    """Write a new key, readable only by its owner. If `make run` and `make token` race, the first key remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    # mkstemp makes it 0600. A link fails where there is something already, which a rename would replace.
+    # mkstemp creates the file with mode 0600. Use link, which fails if the target exists; rename would replace it.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

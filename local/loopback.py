@@ -1,8 +1,7 @@
-"""Refuse web pages at servers that are meant for programs on this machine.
+"""Reject requests from web pages to servers for programs on this machine.
 
-Every page that a browser on this machine shows can send requests to the loopback interface. Two things tell them apart:
-the `Host` of a page that reaches it under a name of its own (DNS rebinding), and the headers by which browsers name the
-page that sends a request (`Origin`, `Sec-Fetch-Site`).
+Any page in a browser on this machine can send requests to the loopback interface. Such requests have another `Host`
+(DNS rebinding), or headers that name the sending page (`Origin`, `Sec-Fetch-Site`).
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?", re.IGNORECASE)
-# `none`: typed by the user, or opened from a bookmark. `same-origin`: a page of this server, as `Host` has shown.
+# `none`: typed URL or bookmark. `same-origin`: a page of this server, because `Host` was checked first.
 _OWN_FETCHES = (None, "none", "same-origin")
 
 
 def refusal(host: str | None, origin: str | None, fetch_site: str | None, *, pages: bool) -> str | None:
-    """Return the reason to refuse a request with these headers, or None.
+    """Return the reason to reject a request with these headers, or None.
 
     Args:
-        host: `Host`.
-        origin: `Origin`.
-        fetch_site: `Sec-Fetch-Site`.
-        pages: Let pages of other origins send requests, whose tokens then decide.
+        host: The `Host` header.
+        origin: The `Origin` header.
+        fetch_site: The `Sec-Fetch-Site` header.
+        pages: True to allow requests from pages of other origins; the server then relies on tokens.
     """
     if host is None or not _LOOPBACK.fullmatch(host):
         return "This server answers under 127.0.0.1 and localhost only. Use one of them in the URL.\n"
@@ -37,14 +36,14 @@ def refusal(host: str | None, origin: str | None, fetch_site: str | None, *, pag
 
 
 class LoopbackOnly:
-    """A WSGI application that answers what `refusal` lets through, by another application."""
+    """WSGI middleware that passes on the requests for which `refusal` returns None."""
 
     def __init__(self, application: WSGIApplication, *, pages: bool) -> None:
         self._application = application
         self._pages = pages
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         headers = (environ.get(f"HTTP_{name}") for name in ("HOST", "ORIGIN", "SEC_FETCH_SITE"))
         reason = refusal(*headers, pages=self._pages)
         if reason is None:

@@ -1,6 +1,6 @@
-"""moto's server as a program: prints where it listens, and serves until its standard input ends.
+"""Run moto's server as a program: print its URL and serve until standard input ends.
 
-Its parent holds the other end of that pipe, so that it never outlives its parent, whatever ends that.
+The parent process holds the other end of that pipe, so the server never outlives its parent.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class SerializingMiddleware:
-    """A WSGI application that answers one request after the other.
+    """WSGI middleware that handles one request at a time.
 
-    A failing TransactWriteItems puts back the copy of the table that moto made when it began, and with that undoes
-    whatever another request wrote in between.
+    When a TransactWriteItems fails, moto restores its copy of the table from the start of the transaction, which would
+    undo concurrent writes.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -33,9 +33,9 @@ class SerializingMiddleware:
         self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         with self._lock:
-            # The work may go on until the last byte is taken.
+            # An application may still work while its response is iterated.
             response = self._app(environ, start_response)
             try:
                 return list(response)
@@ -51,12 +51,12 @@ class _Quiet(MotoRequestHandler):
 
 
 def main() -> None:
-    """Serve DynamoDB, KMS and whatever else moto knows on a free port of the loopback interface."""
-    # moto asks for no token, and holds the KMS key beside what is encrypted under it.
+    """Serve all AWS services that moto supports on a free port of the loopback interface."""
+    # moto requires no credentials, and holds both the KMS key and the ciphertexts.
     app = LoopbackOnly(SerializingMiddleware(DomainDispatcherApplication(create_backend_app)), pages=False)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
-    # Nobody reads on: anything else that is printed belongs with the errors.
+    # The parent reads only the first line; redirect further output to stderr.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.buffer.read()

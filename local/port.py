@@ -1,4 +1,4 @@
-"""The port, taken before anything slow is loaded: who must choose another learns it at once."""
+"""Bind the port before slow imports, so that a port in use is reported immediately."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ HOST = "127.0.0.1"
 
 
 class PortError(RuntimeError):
-    """The port cannot be had; the message says what to do."""
+    """The port is not available. The message states the remedy."""
 
 
 def bind(port: int) -> socket.socket:
-    """Take a port of the loopback interface, 0 for any free one. Connections wait until a server answers them.
+    """Bind a port of the loopback interface; 0 selects a free one. Connections queue until a server accepts them.
 
     Raises:
-        PortError: It is taken, or not allowed.
+        PortError: The port is in use or not allowed.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        # Otherwise the port is not to be had for a minute after a run that ended with connections open.
+        # Without SO_REUSEADDR, open connections of an earlier run block the port for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         listener.listen(128)

@@ -1,8 +1,8 @@
-"""The way from a container to what listens on this machine's loopback.
+"""Relay connections from containers to the loopback interface of this machine.
 
-Containers know this machine by the address that Docker calls `host-gateway`. With Docker Desktop that leads to the
-loopback already. On Linux it is the address of Docker's bridge, where nothing of ours listens: there a relay takes the
-same ports, so that no server has to listen where others could reach it.
+Containers reach this machine at the address that Docker calls `host-gateway`. With Docker Desktop it leads to the
+loopback interface. On Linux it is the address of Docker's network bridge; a relay listens there on the same ports, so
+that the servers listen on the loopback interface only.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def tcp_relay(address: str, ports: Iterable[int]) -> Iterator[bool]:
-    """Pass on what comes to `address` to the same ports of the loopback, until the block ends.
+    """Relay connections from ports of `address` to the same ports of the loopback interface until the block ends.
 
     Yields:
-        Whether there is something to relay: False where `address` is not this machine's.
+        True if the relay runs; False if `address` does not belong to this machine.
 
     Raises:
-        OSError: A port is taken there.
+        OSError: A port is in use at `address`.
     """
     with ExitStack() as exits:
         try:
@@ -46,7 +46,7 @@ def tcp_relay(address: str, ports: Iterable[int]) -> Iterator[bool]:
 
 class _Relay(socketserver.ThreadingTCPServer):
     daemon_threads = True
-    # Connections of containers that were kept end with them.
+    # Do not wait for keep-alive connections of containers.
     block_on_close = False
     allow_reuse_address = True
 
@@ -62,7 +62,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """Pass on one direction until it ends. A connection that breaks is an end: the other side is told the same way."""
+    """Forward one direction until it ends or the connection breaks, then shut down the other side."""
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)

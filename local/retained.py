@@ -1,4 +1,4 @@
-"""What outlives the stack, as a template of its own, which CloudFormation imports into a new stack."""
+"""Generate the template that imports the retained resources into a new stack."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _RETAINED = ("Retain", "RetainExceptOnCreate")
 
 
 def retained_resources_template(cloudformation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the template of the resources that are retained, with the conditions and parameters that they need.
+    """Return the template of the retained resources with their conditions and parameters.
 
-    Those of its resources that it could make again, such as the key's alias, are left out; so are outputs, and
-    transforms, which an import may not have. All have the DeletionPolicy Retain: RetainExceptOnCreate could take an
-    imported key along when the import is rolled back.
+    Omits resources that a deployment can recreate, such as the key's alias, and outputs and transforms, which imports
+    do not allow. Every DeletionPolicy is Retain: with RetainExceptOnCreate, the rollback of an import could delete the
+    key.
     """
     resources = {
         name: {**resource, "DeletionPolicy": "Retain"}

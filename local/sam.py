@@ -1,7 +1,7 @@
-"""`sam local`, on what `make build` built for this machine and against a running local stack.
+"""Run `sam local` on the output of `make sam-build`, with a running local stack.
 
-The stack stands for AWS (moto) and for the tokens' issuer; the functions run in containers, on Lambda's own Python and
-with the layer as it is deployed. What differs from API Gateway is the list in docs/decisions/16-sam-local.md.
+The stack provides AWS (moto) and the issuer; the functions run in containers, on Lambda's Python image and with the
+deployed layer. docs/decisions/16-sam-local.md lists the differences from API Gateway.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 BUILD: Final = ROOT / ".aws-sam" / "local"
-"""Apart from `.aws-sam/build`, which is built for the cloud and may be for another machine."""
+"""Separate from `.aws-sam/build`, whose architecture may differ from this machine's."""
 EVENTS: Final = ROOT / "tests" / "events"
 
-# What stands in the event files for what only a running stack knows.
+# Placeholders in the event files.
 ID: Final = "spotify.0123456789ab"
 TOKEN: Final = "<token>"  # noqa: S105 - a placeholder
 
@@ -42,14 +42,14 @@ _CREATE: Final = "CreateApiKey"
 
 
 class SamError(RuntimeError):
-    """`sam local` cannot run here, or not that; the message says what to do."""
+    """`sam local` or the given function cannot run. The message states the remedy."""
 
 
 def architecture(machine: str | None = None) -> str:
-    """Return what Lambda calls the instruction set of this machine, or of the one called `machine`.
+    """Return Lambda's name for the architecture `machine`; default: this machine's.
 
     Raises:
-        SamError: Lambda has no such machines.
+        SamError: Lambda does not support the architecture.
     """
     name = (machine or platform.machine()).lower()
     if name not in _ARCHITECTURES:
@@ -59,10 +59,10 @@ def architecture(machine: str | None = None) -> str:
 
 
 def check_docker() -> None:
-    """Return if there is a Docker engine.
+    """Check that a Docker engine is available.
 
     Raises:
-        SamError: There is none, or it does not answer within a few seconds.
+        SamError: Docker is missing or does not respond within 10 seconds.
     """
     if not shutil.which("docker"):
         raise SamError("sam local runs functions in Docker, and there is no docker here. Install it, or use make run")
@@ -80,19 +80,19 @@ def check_docker() -> None:
 
 
 def image(architecture: str) -> str:
-    """Return the name of the image that sam runs Python functions on."""
+    """Return the name of sam's image for Python functions."""
     return f"public.ecr.aws/lambda/python:3.13-{architecture}"
 
 
 def load_event(function: str, stack: LocalStack) -> dict[str, Any]:
-    """Return the event that tests/events holds for a function, good for this stack: a fresh token, a key that exists.
+    """Return a function's event from tests/events with a new token and the id of a stored key.
 
     Args:
-        function: Its logical id.
-        stack: Where the key is then stored that the event is about.
+        function: The logical id.
+        stack: The stack in which to store the key.
 
     Raises:
-        SamError: There is no such function, or no event for it.
+        SamError: The function or its event does not exist.
     """
     text = _event_text(function, stack)
     if function != _CREATE and "httpMethod" in json.loads(text):
@@ -119,10 +119,10 @@ def _event_text(function: str, stack: LocalStack) -> str:
 
 
 def _gateway() -> str:
-    """Return the address by which containers know this machine. Fetches the image, where it is not there."""
+    """Return the address at which containers reach this machine. Pulls the image if it is missing."""
     entry = "gateway.internal"
     command = ["docker", "run", "--rm", "--add-host", f"{entry}:host-gateway", "--entrypoint", "cat"]
-    # What Docker says while it fetches the image, and where it cannot, is for the terminal.
+    # Leave stderr on the terminal: it shows the progress and the errors of the pull.
     command.extend([image(architecture()), "/etc/hosts"])
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - literals
     for line in ran.stdout.splitlines():
@@ -135,7 +135,7 @@ def _gateway() -> str:
 
 @contextmanager
 def reachable(urls: Iterable[str]) -> Iterator[None]:
-    """Let containers reach what listens at these addresses of this machine's loopback, until the block ends.
+    """Make these loopback URLs reachable from containers until the block ends.
 
     Raises:
         SamError: Docker is missing, or cannot run Lambda's image.
@@ -146,10 +146,10 @@ def reachable(urls: Iterable[str]) -> Iterator[None]:
 
 
 def rewrite_loopback_urls(text: str, urls: Iterable[str]) -> str:
-    """Return `text`, in which these addresses of this machine's loopback are as a container reaches them.
+    """Replace these loopback URLs in `text` with the URLs for containers.
 
-    `localhost`, and not a name of our own: from elsewhere the authorizer takes no key set over plain http. In a
-    container it stands for this machine too (`--add-host`), after the container itself, where these ports are free.
+    The host is `localhost` because the authorizer accepts plain http for a JWKS only from there. In containers it
+    resolves to the container, where these ports are closed, and then to this machine (`--add-host`).
     """
     for url in urls:
         text = text.replace(url, f"http://localhost:{_port(url)}")
@@ -173,21 +173,21 @@ def sam_local(
     """Run `sam local <subcommand>` until the block ends; yield the process.
 
     Args:
-        subcommand: `invoke` or `start-api`.
-        arguments: More of its arguments.
-        variables: Environment of each function, by logical id; sam passes on what the template declares.
+        subcommand: The subcommand, `invoke` or `start-api`.
+        arguments: Additional arguments of the subcommand.
+        variables: Environment of each function, by logical id; sam passes only variables that the template declares.
         parameters: Values of the template's parameters.
-        urls: What is `reachable` of those that stand there.
-        template: What was built.
-        options: More of `subprocess.Popen`.
+        urls: The `reachable` URLs, to rewrite in `variables`.
+        template: The built template.
+        options: Additional arguments of `subprocess.Popen`.
 
     Raises:
-        SamError: Nothing was built for this machine.
+        SamError: The built template is missing.
     """
     if not template.exists():
         message = f"There is no {template}. Build it: make sam-build"
         raise SamError(message)
-    # A name that containers of this run know, and no others: sam (1.170) forgets some when it ends.
+    # Label the containers of this run, because sam (1.170) leaves some behind when it ends.
     run_label = f"run-{uuid.uuid4().hex}.internal"
     with tempfile.TemporaryDirectory() as folder:
         variables_file = Path(folder) / "variables.json"
@@ -195,14 +195,14 @@ def sam_local(
         command = [
             *(sys.executable, "-m", "samcli", "local", subcommand, *arguments),
             *("--template", str(template), "--env-vars", str(variables_file)),
-            # It is there by now, and may not be to be had.
+            # The image was pulled above; do not contact the registry.
             *("--skip-pull-image", "--add-host", "localhost:host-gateway", "--add-host", f"{run_label}:{HOST}"),
             *("--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())),
         ]
         environment = {**sandboxed_environment(os.environ), "SAM_CLI_TELEMETRY": "0"}
-        # A session of its own: Ctrl-C is for this process, which then ends that one.
+        # Start a new session: only this process handles Ctrl-C, and then ends sam.
         settings = {"cwd": ROOT, "env": environment, "text": True, "start_new_session": True, **options}
-        with subprocess.Popen(command, **settings) as process:  # noqa: S603 - no shell, and the developer's own words
+        with subprocess.Popen(command, **settings) as process:  # noqa: S603 - no shell; the developer's own arguments
             try:
                 yield process
             finally:
@@ -211,7 +211,7 @@ def sam_local(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Let sam remove its containers, and wait until it has ended."""
+    """Terminate sam, which removes its containers, and wait until it has ended."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -221,7 +221,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _remove_containers(run_label: str) -> None:
-    """Remove the containers of one run that are still there."""
+    """Remove the remaining containers of one run."""
     docker = functools.partial(subprocess.run, capture_output=True, text=True, check=False)
     found = docker(["docker", "ps", "--quiet", "--filter", "label=sam.cli.container.type=lambda"]).stdout.split()
     for container in found:
@@ -231,14 +231,14 @@ def _remove_containers(run_label: str) -> None:
 
 
 def invoke(function: str, stack: LocalStack) -> int:
-    """Call a function with its event; sam prints its log and its answer. Return sam's exit code.
+    """Call a function with its event; sam prints the log and the response. Return sam's exit code.
 
     Args:
-        function: Its logical id, or the name of its folder.
-        stack: What stands for AWS and for the issuer.
+        function: The logical id, or the name of the function's folder.
+        stack: The running stack.
 
     Raises:
-        SamError: It cannot be called; the message says why.
+        SamError: The function cannot be called. The message states the reason.
     """
     folders = {found.code.name: name for name, found in stack.template.functions().items()}
     name = folders.get(function, function)
@@ -253,24 +253,24 @@ def invoke(function: str, stack: LocalStack) -> int:
 
 @contextmanager
 def api(stack: LocalStack, port: int, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Serve the API on a port of the loopback interface until the block ends; yield the process of sam.
+    """Serve the API on a port of the loopback interface until the block ends; yield the sam process.
 
     Args:
-        stack: What stands for AWS and for the issuer.
-        port: Where.
-        options: More of `subprocess.Popen`.
+        stack: The running stack.
+        port: The port.
+        options: Additional arguments of `subprocess.Popen`.
 
     Raises:
-        SamError: As `sam_local`.
+        SamError: See `sam_local`.
     """
-    # EAGER: every container is there before the first call, which would otherwise wait for its own.
+    # EAGER starts every container before the first call.
     arguments = ["--port", str(port), "--warm-containers", "EAGER"]
     with reachable(urls_of(stack)), sam_local("start-api", *arguments, **_sam_arguments(stack), **options) as process:
         yield process
 
 
 def urls_of(stack: LocalStack) -> list[str]:
-    """Return what its functions call: what stands for AWS, and for the issuer."""
+    """Return the URLs that the stack's functions call: the AWS emulator and the issuer."""
     return [stack.endpoint_url, stack.url]
 
 

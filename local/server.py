@@ -1,4 +1,4 @@
-"""HTTP on the loopback interface: the API, and beside it the issuer's public keys."""
+"""HTTP server on the loopback interface for the API and the issuer's JWKS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HEADERS = "local.headers"
 
 
 class Application:
-    """The WSGI application: the key set at its path, which is no part of the API; everything else is the gateway's."""
+    """WSGI application: serves the JWKS at its path and passes all other requests to the gateway."""
 
     def __init__(self, gateway: Gateway, issuer: Issuer, *, log_requests: bool) -> None:
         self._gateway = gateway
@@ -40,9 +40,9 @@ class Application:
         self._log_requests = log_requests
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, and write a line about it: neither headers nor bodies, for they hold secrets."""
+        """Handle one request and log a line without headers and bodies, because those contain secrets."""
         started = time.monotonic()
-        # As the client sent it: PATH_INFO is decoded already, where %2F is a slash like any other.
+        # Use the raw path: in the decoded PATH_INFO, %2F is indistinguishable from a slash.
         path, _, query = environ["RAW_URI"].partition("?")
         request = Request(environ["REQUEST_METHOD"], path, query, environ[_HEADERS], _body(environ))
         response = self._respond(request)
@@ -62,7 +62,7 @@ class Application:
 
 
 class Server:
-    """Serves an application on a socket from `listener.bind`, in threads, until it is closed."""
+    """Serves an application on a socket from `port.bind`, in threads, until `close`."""
 
     def __init__(self, listener: socket.socket, application: WSGIApplication) -> None:
         self._server = make_server(
@@ -72,7 +72,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering. A request that is being answered is not waited for."""
+        """Stop the server without waiting for requests in progress."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -88,15 +88,15 @@ class Server:
 
 class _RequestHandler(WSGIRequestHandler):
     def make_environ(self) -> WSGIEnvironment:
-        # WSGI changes the spelling of headers and joins those that stand more than once.
+        # WSGI changes the spelling of headers and joins repeated ones.
         return {**super().make_environ(), _HEADERS: list(self.headers.items())}
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
-        """Write nothing: the application does."""
+        """Log nothing, because the application logs requests."""
 
 
 def _body(environ: WSGIEnvironment) -> bytes:
-    """Return a request's body; of one that is too large, enough to tell."""
+    """Return the body of a request, truncated to one byte above `MAX_BODY`."""
     stream, body = get_input_stream(environ), b""
     while len(body) <= MAX_BODY and (chunk := stream.read(MAX_BODY + 1 - len(body))):
         body += chunk

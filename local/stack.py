@@ -1,4 +1,4 @@
-"""The whole stack, running in this process: what `make run` serves and what the functional tests talk to."""
+"""Run the whole stack in this process, for `make run` and the functional tests."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class LocalStack:
     """A running stack.
 
     Attributes:
-        url: Where the API listens, without a slash at the end.
-        endpoint_url: Stands for KMS, and for DynamoDB where `dynamodb_url` is not another.
-        dynamodb_url: Stands for DynamoDB.
-        table_name: The table.
-        kms_key_arn: The key.
-        functions: The loaded functions by logical id, the authorizer among them.
-        issuer: Signs tokens that the authorizer takes.
+        url: The URL of the API, without a trailing slash.
+        endpoint_url: The endpoint of the AWS emulator.
+        dynamodb_url: The endpoint of DynamoDB; equal to `endpoint_url` unless DynamoDB runs elsewhere.
+        table_name: The name of the table.
+        kms_key_arn: The ARN of the KMS key.
+        functions: The loaded functions by logical id, including the authorizer.
+        issuer: The issuer whose tokens the authorizer accepts.
         template: The template, resolved for this run.
     """
 
@@ -52,7 +52,7 @@ class LocalStack:
     template: Template
 
     def consumer_environment(self) -> dict[str, str]:
-        """Return the environment in which a process on this machine reads keys through the layer."""
+        """Return the environment variables of a consumer on this machine."""
         environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint_url, "SERVICE_KEYS_TABLE": self.table_name}
         if self.dynamodb_url != self.endpoint_url:
             environment[DYNAMODB_ENDPOINT] = self.dynamodb_url
@@ -60,7 +60,7 @@ class LocalStack:
 
 
 @contextmanager
-def local_stack(  # noqa: PLR0913 - each has a default, and there is no other place to choose them
+def local_stack(  # noqa: PLR0913 - all are optional and independent
     overrides: Mapping[str, object] | None = None,
     *,
     path: Path = TEMPLATE,
@@ -74,25 +74,24 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
 ) -> Iterator[LocalStack]:
     """Run the stack until the block ends.
 
-    Where the environment has `AWS_ENDPOINT_URL_DYNAMODB`, the table is there; otherwise it, and KMS in any case, are in
-    a moto server that lives as long as the stack. The environment is not changed, but for the moments in which
-    functions are imported.
+    A moto server with the stack's lifetime provides AWS; `AWS_ENDPOINT_URL_DYNAMODB` moves the table to another
+    server. The environment of this process changes only while functions are imported.
 
     Args:
-        overrides: Template parameters, instead of the ones that a local run gives.
+        overrides: Template parameters that replace those of a local run.
         path: The template.
-        table_name: What to call the table; made where there is none of this name.
-        listener: A socket from `listener.bind`; without it, a free port is taken.
-        issuer: Signs the tokens; without it, one with a key of its own.
-        jwt_secret: What the template's JwtSecretParameter, which `parameters` must name then, is to hold; the issuer's
-            tokens are refused.
-        fake_services_url: Stands for the external services; without it, keys are checked with the real ones.
-        log_requests: Whether to write a line on stderr for every request.
-        progress: Called with a line of text before each step that takes a while.
+        table_name: The name of the table, which is created if it does not exist.
+        listener: A socket from `port.bind`. Default: a free port.
+        issuer: The issuer of the tokens. Default: an issuer with a new key.
+        jwt_secret: The value of the SSM parameter that `overrides` must name as JwtSecretParameter. The authorizer then
+            rejects the issuer's tokens.
+        fake_services_url: The URL of the fake services. Default: verify keys with the real services.
+        log_requests: True to log a line on stderr for every request.
+        progress: A callback that gets a line of text before each slow step.
 
     Raises:
-        TemplateError: The template or a parameter cannot be used.
-        EmulatorError: moto did not start, or DynamoDB cannot be reached.
+        TemplateError: The template or a parameter is invalid.
+        EmulatorError: moto did not start, or DynamoDB is unreachable.
         FunctionLoadError: A function cannot be imported.
     """
     with ExitStack() as exits:
@@ -101,7 +100,7 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
         progress("Starting moto, which stands for AWS ...")
         moto = exits.enter_context(MotoServer())
         progress("Translating template.yaml ...")
-        # Before moto is waited for: both take a second.
+        # Translate while moto starts: each takes a second.
         Template.load(parameters(url, "", overrides), path=path)
         dynamodb_url = os.environ.get(DYNAMODB_ENDPOINT) or moto.url
         template = create_resources(
@@ -135,7 +134,7 @@ def local_stack(  # noqa: PLR0913 - each has a default, and there is no other pl
 
 
 def parameters(url: str, endpoint_url: str = "", overrides: Mapping[str, object] | None = None) -> dict[str, object]:
-    """Return the template's parameters for an API that listens at ``url``."""
+    """Return the template parameters of a local run with the API at ``url``."""
     return {
         "JwtIssuer": ISSUER,
         "JwtAudience": AUDIENCE,
@@ -143,7 +142,7 @@ def parameters(url: str, endpoint_url: str = "", overrides: Mapping[str, object]
         "AdminClaimRule": "role=admin",
         "AllowedOrigin": "http://localhost:3000",
         "AwsEndpointUrl": endpoint_url,
-        # Lines that nobody counts here.
+        # No program reads the metric log lines of a local run.
         "CustomMetrics": "false",
         **(overrides or {}),
     }

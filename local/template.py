@@ -1,7 +1,7 @@
-"""template.yaml as CloudFormation would see it: translated by SAM, parameters checked, intrinsics resolved.
+"""Load template.yaml as CloudFormation would: translate it with SAM, check parameters, resolve intrinsic functions.
 
-Nothing here asks AWS, and nothing but the template is read. The translation (a tenth of a second, after half a second
-of imports) is kept for the life of the process.
+Reads only the template and makes no AWS calls. Translations (0.1 s each, after 0.5 s of imports) are cached for the
+life of the process.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ PSEUDO_PARAMETERS = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 
-# SAM translates packaged templates only, whose code lies in S3. The key then is the folder.
+# SAM translates only packaged templates, with code in S3. Use the folder as the S3 key.
 _BUCKET = "local"
 _CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
-# What the definition of a table has in CloudFormation, but not in the request that creates it.
+# CloudFormation properties of a table that are not arguments of CreateTable.
 _NOT_CREATE_TABLE = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
 _FUNCTION_OF_URI = re.compile(r":function:(?P<function>[^:/]+)/invocations$")
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
@@ -44,7 +44,7 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 
 @dataclass(frozen=True)
 class Table:
-    """The DynamoDB table: `create` holds CreateTable's arguments, `time_to_live` UpdateTimeToLive's specification."""
+    """The DynamoDB table: `create` has CreateTable's arguments, `time_to_live` UpdateTimeToLive's specification."""
 
     logical_id: str
     create: dict[str, Any]
@@ -53,7 +53,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Function:
-    """One Lambda function; `code` and `layers` are folders, `timeout` is in seconds, `memory` in megabytes."""
+    """A Lambda function; `code` and `layers` are folders, `timeout` is in seconds, `memory` in megabytes."""
 
     logical_id: str
     arn: str
@@ -67,7 +67,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Authorizer:
-    """A TOKEN authorizer: `function` decides on what stands in `header`, if that matches `validation` (a regex)."""
+    """A TOKEN authorizer: calls `function` if the value of `header` matches the regex `validation`."""
 
     function: str
     header: str
@@ -76,9 +76,9 @@ class Authorizer:
 
 @dataclass(frozen=True)
 class Route:
-    """One method of one path of the API: answered by `function`, or by API Gateway itself where that is None.
+    """One method of an API path, handled by `function`, or by API Gateway itself if that is None.
 
-    `operation` is the route's part of the OpenAPI document.
+    `operation` is the route's operation object in the OpenAPI document.
     """
 
     method: str
@@ -90,16 +90,16 @@ class Route:
 
 @dataclass(frozen=True)
 class Template:
-    """A translated template with values for its parameters and for what its resources answer.
+    """A translated template with values for its parameters and references.
 
-    Functions answer `Ref` with their logical id and `Arn` with an ARN made of it; everything else that is referred to
-    must be in `references`, under `Name` for `Ref` and `Name.Attribute` for `Fn::GetAtt`.
+    For functions, `Ref` is the logical id and `Arn` an ARN that contains it. All other references must be in
+    `references`: `Name` for `Ref`, `Name.Attribute` for `Fn::GetAtt`.
 
     Attributes:
-        folder: Where the template lies; its code folders are relative to it.
-        cloudformation: The translated template, its intrinsics unresolved. Shared: not to be changed.
-        parameters: The value of every parameter, defaults included.
-        references: What the caller gave.
+        folder: The template's folder; code folders are relative to it.
+        cloudformation: The translated template with unresolved intrinsic functions. Shared: do not modify.
+        parameters: The value of every parameter, including defaults.
+        references: The caller's values of references.
     """
 
     folder: Path
@@ -118,7 +118,7 @@ class Template:
         """Read, translate and check the template at `path`.
 
         Raises:
-            TemplateError: The template cannot be translated; or a parameter is missing, unknown or not allowed.
+            TemplateError: SAM rejects the template, or a parameter is missing, unknown or not allowed.
         """
         path = path.resolve()
         modified = path.stat().st_mtime_ns
@@ -127,24 +127,24 @@ class Template:
         return cls(path.parent, cloudformation, checked, dict(references or {}))
 
     def with_parameters(self, parameters: Mapping[str, object]) -> Template:
-        """Return the same template with other values for some parameters.
+        """Return a copy of the template with other values for some parameters.
 
         Raises:
-            TemplateError: One of them is unknown or not allowed.
+            TemplateError: A parameter is unknown or not allowed.
         """
         checked = _check_parameters(self.cloudformation, {**self.parameters, **parameters})
         return Template(self.folder, self.cloudformation, checked, self.references)
 
     def with_references(self, references: Mapping[str, str]) -> Template:
-        """Return the same template, its resources answering `references` too."""
+        """Return a copy of the template with additional `references`."""
         return Template(self.folder, self.cloudformation, self.parameters, {**self.references, **references})
 
     def resolve(self, value: Any) -> Any:
-        """Return a part of the translated template with its intrinsic functions replaced by their values."""
+        """Return a part of the translated template with resolved intrinsic functions."""
         return self._resolver.resolve(value)
 
     def resources(self, resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield logical id and unresolved properties of the resources of a type whose condition holds."""
+        """Yield the logical id and unresolved properties of each resource of a type whose condition holds."""
         for logical_id, resource in self.cloudformation["Resources"].items():
             condition = resource.get("Condition")
             if resource["Type"] == resource_type and (condition is None or self._resolver.condition(condition)):
@@ -163,23 +163,23 @@ class Template:
         return found[0]
 
     def property(self, logical_id: str, name: str, default: Any = None) -> Any:
-        """Return one property of a resource, resolved. The others may refer to what nothing was given for."""
+        """Return one property of a resource, resolved. References in other properties need no value."""
         properties = self.cloudformation["Resources"][logical_id].get("Properties", {})
-        # As a part of something, for there AWS::NoValue takes the property away.
+        # Resolve inside a dict, so that AWS::NoValue removes the property.
         given = self.resolve({name: properties[name]}) if name in properties else {}
         return given.get(name, default)
 
     def properties(self, logical_id: str) -> dict[str, Any]:
-        """Return all properties of a resource, resolved."""
+        """Return the resolved properties of a resource."""
         resolved: dict[str, Any] = self.resolve(self.cloudformation["Resources"][logical_id].get("Properties", {}))
         return resolved
 
     def table(self) -> Table:
-        """Return the DynamoDB table. Its name is what its logical id refers to."""
+        """Return the DynamoDB table. The reference to its logical id is its name."""
         logical_id = self.single_resource("AWS::DynamoDB::Table")
         properties: dict[str, Any] = self.resolve(dict(self.resources("AWS::DynamoDB::Table"))[logical_id])
         create = {name: value for name, value in properties.items() if name not in _NOT_CREATE_TABLE}
-        # CloudFormation names a switch differently from the request it makes of it.
+        # CloudFormation and CreateTable use different names for this switch.
         if "SSESpecification" in create:
             create["SSESpecification"] = {"Enabled": create["SSESpecification"]["SSEEnabled"]}
         create["TableName"] = self.resolve({"Ref": logical_id})
@@ -191,12 +191,12 @@ class Template:
         return {function.logical_id: function for function in sorted(found, key=lambda found: found.logical_id)}
 
     def api(self) -> dict[str, Any]:
-        """Return the OpenAPI document that API Gateway is given: routes, authorizer, gateway responses, CORS."""
+        """Return the API's OpenAPI document: routes, authorizer, gateway responses, CORS."""
         body: dict[str, Any] = self.property(self.single_resource("AWS::ApiGateway::RestApi"), "Body")
         return body
 
     def stage(self) -> str:
-        """Return the name of the API's one stage."""
+        """Return the name of the API's stage."""
         return str(self.property(self.single_resource("AWS::ApiGateway::Stage"), "StageName"))
 
     def routes(self) -> list[Route]:
@@ -211,7 +211,7 @@ class Template:
                 if method not in _METHODS:
                     message = f"{method} of {path}: name the methods of a path, a local run knows no others"
                     raise TemplateError(message)
-                # NONE is how SAM marks a route that its default authorizer does not guard.
+                # SAM marks a route without the default authorizer as NONE.
                 schemes = {name for requirement in operation.get("security", []) for name in requirement} - {"NONE"}
                 routes.append(
                     Route(
@@ -234,7 +234,7 @@ class Template:
             layers=tuple(self.folder / key for key in value("Layers", [])),
             handler=value("Handler"),
             environment={name: str(setting) for name, setting in variables.items()},
-            # The defaults are Lambda's own.
+            # Use Lambda's defaults.
             timeout=int(value("Timeout", 3)),
             memory=int(value("MemorySize", 128)),
         )
@@ -275,8 +275,8 @@ def _authorizer(scheme: Mapping[str, Any]) -> Authorizer:
 
 
 @functools.lru_cache(maxsize=8)
-def _source(path: Path, modified: int) -> str:  # noqa: ARG001 - a changed file is another template
-    """Return the template as JSON, so that what YAML anchors share is not changed twice."""
+def _source(path: Path, modified: int) -> str:  # noqa: ARG001 - part of the cache key
+    """Return the template as JSON, so that nodes shared through YAML anchors become copies."""
     from samtranslator.yaml_helper import yaml_parse
     from yaml import YAMLError
 
@@ -288,22 +288,22 @@ def _source(path: Path, modified: int) -> str:  # noqa: ARG001 - a changed file 
 
 
 def _translation_parameters(path: Path, modified: int, given: Mapping[str, object]) -> frozenset[tuple[str, str]]:
-    """Return those of the given parameters on which the translation may depend: what is chosen from a list."""
+    """Return the given parameters that may affect the translation: those with AllowedValues."""
     declared = (json.loads(_source(path, modified)) or {}).get("Parameters", {})
     return frozenset((name, str(value)) for name, value in given.items() if "AllowedValues" in declared.get(name, {}))
 
 
 @functools.lru_cache(maxsize=8)
 def _translate(path: Path, modified: int, choices: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
-    # Half a second: paid by those who ask for a template.
+    # Import here: it takes half a second.
     from samtranslator.model.exceptions import InvalidDocumentException
     from samtranslator.parser.parser import Parser
     from samtranslator.translator.translator import Translator
 
-    # It warns of a feature switch and of metrics that only AWS's own copy of the translator has.
+    # Hide warnings about features that only AWS's own deployment of the translator has.
     for module in ("feature_toggle.feature_toggle", "metrics.metrics"):
         logging.getLogger(f"samtranslator.{module}").setLevel(logging.ERROR)
-    # All that it asks a boto3 session for is the region. A real one would read the developer's AWS configuration.
+    # The translator needs only a region; a real session would read the developer's AWS configuration.
     translator = Translator({}, Parser(), boto_session=SimpleNamespace(region_name=REGION))
     try:
         template = json.loads(_source(path, modified))
@@ -339,7 +339,7 @@ def _check_parameters(cloudformation: Mapping[str, Any], given: Mapping[str, obj
 
 
 def _check_rules(rules: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
-    """Check what CloudFormation asserts of several parameters at once."""
+    """Check the template's `Rules`, which constrain combinations of parameters."""
     resolver = Resolver({**PSEUDO_PARAMETERS, **parameters}, {}, {})
     for name, rule in rules.items():
         if not resolver.resolve(rule.get("RuleCondition", True)):
@@ -351,7 +351,7 @@ def _check_rules(rules: Mapping[str, Any], parameters: Mapping[str, str]) -> Non
 
 
 def _constraint_violation(declaration: Mapping[str, Any], value: str) -> str | None:
-    """Return what CloudFormation would hold against a parameter's value."""
+    """Return the constraint that a parameter's value violates, or None."""
     allowed = [str(item) for item in declaration.get("AllowedValues", [])]
     pattern = declaration.get("AllowedPattern")
     if allowed and value not in allowed:

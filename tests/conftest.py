@@ -1,4 +1,4 @@
-"""What tests of every kind use."""
+"""Fixtures and hooks for all tests."""
 
 import io
 import json
@@ -19,7 +19,7 @@ Counted = Callable[[], list[tuple[str, dict[str, str]]]]
 
 @pytest.fixture
 def logged() -> Iterator[Logged]:
-    """What the functions have logged so far, line by line, as they would write it."""
+    """Return the parsed log lines of the functions so far, as written by their own log handler."""
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     written = io.StringIO()
@@ -31,7 +31,7 @@ def logged() -> Iterator[Logged]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail every test by which a secret was printed or logged, by this process or by one that it started."""
+    """Fail every test during which this process or one of its children printed or logged a secret."""
     report = yield
     if report.passed and (leaks := [title for title, shown in report.sections if contains_canary(shown)]):
         report.outcome = "failed"
@@ -41,14 +41,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(autouse=True)
 def assert_no_secret_leaked() -> Iterator[None]:
-    """Every test is one of the promise that no secret comes out."""
+    """Fail every test during which the canary secret leaked."""
     LEAKS.drain()
     yield
     assert LEAKS.drain() == []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many requests were generated, in whichever process."""
+    """Report the number of generated requests of all worker processes."""
     reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
     made = sorted(value for report in reports for name, value in report.user_properties if name == "generated calls")
     if made:
@@ -61,9 +61,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> Counted:
-    """What the functions have counted so far: each metric's name and its dimensions, but for the stack's.
+    """Return the metrics counted so far: each name with its dimensions, except the one of the stack.
 
-    Read as CloudWatch reads it: by the specification of the embedded metric format.
+    Parsed by the specification of CloudWatch's embedded metric format.
     """
     monkeypatch.setattr(observability, "metrics_namespace", "ServiceKeys/test")
 

@@ -1,1 +1,1 @@
-"""Scripts that write documents from the code."""
+"""Development scripts: generators of documents, and mutation tests."""

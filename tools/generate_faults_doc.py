@@ -1,4 +1,4 @@
-"""Writes docs/faults.md: ``python -m tools.generate_faults_doc``, or ``make docs``."""
+"""Generate docs/faults.md: ``python -m tools.generate_faults_doc``, or ``make docs``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ An answer is lost where the call took effect, but the connection broke before it
 
 _WARM: Final = """
 One that holds a key serves it for 15 minutes while the first column lasts, and not at all once it is denied:
-`test_an_outage_is_bridged_for_a_quarter_of_an_hour` and `test_who_is_denied_gets_nothing_from_then_on` in
+`test_a_key_is_served_stale_for_15_minutes` and `test_access_denied_drops_the_cached_keys` in
 [test_reader.py](../tests/functional/test_reader.py)."""
 
 
 def document() -> str:
-    """Return the page."""
+    """Return the Markdown text."""
     lines = [f"| function | call | {' | '.join(FAULTS)} |", "| --- " * (len(FAULTS) + 2) + "|"]
     for call in CALLS:
         cells = [_cell(call, fault) for fault in FAULTS]

@@ -1,6 +1,6 @@
-"""openapi.yaml, made of the template (routes, the errors that API Gateway makes) and of the models (everything else).
+"""Generate openapi.yaml from the template (routes, API Gateway's errors) and the models (schemas).
 
-What is written here is only what neither of them knows: words for people, and which route answers what.
+This module adds only descriptions, and the request and responses of each route.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ _TIMESTAMP_FIELDS: Final = (
 
 _DESCRIPTIONS: Final = {
     400: "The request is not valid; `details` say what to correct, field by field.",
-    401: "There is no valid token. Nothing was done.",
-    403: "The token is valid, but not an administrator's. Nothing was done.",
+    401: "There is no valid token. Nothing was changed.",
+    403: "The token is valid, but not an administrator's. Nothing was changed.",
     404: "There is no such key.",
     409: "An API key with this name already exists. Nothing was changed.",
     412: "`If-Match` does not name the key's version. Nothing was changed.",
     413: "The body is larger than 16 KiB.",
     415: "The body is not declared as `application/json`. Parameters of the media type are ignored.",
     429: "Too many requests. Try again after `Retry-After` seconds.",
-    500: "A mistake on our side. Report the `requestId` if it stays.",
-    502: "A function failed before it could answer. Report the `requestId` if it stays.",
+    500: "An internal error. Report the `requestId` if it persists.",
+    502: "A function failed before it could respond. Report the `requestId` if it persists.",
     503: "DynamoDB, KMS or the issuer of tokens is busy or out of reach. Try again after `Retry-After` seconds.",
     504: "A function did not answer in time. Read the key to see whether a change took effect, then try again.",
 }
 _ALWAYS: Final = (401, 403, 429, 500, 502, 503, 504)
-# Of API Gateway itself, for the gateway responses to which the template gives no status.
+# API Gateway's defaults for gateway responses without a status in the template.
 _DEFAULT_STATUS: Final = {"INTEGRATION_FAILURE": 504, "INTEGRATION_TIMEOUT": 504}
 _WITH_BODY: Final = (400, 413, 415)
 
@@ -79,7 +79,7 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True)
 class _Operation:
-    """What one route does, in words, and what it takes and answers beside what all do."""
+    """Description, request and responses of one route, except for the responses that all routes share."""
 
     id: str
     summary: str
@@ -148,7 +148,7 @@ _OPERATIONS: Final = {
 
 @dataclass
 class _Schemas:
-    """The schemas of the document, made of the models."""
+    """The document's schemas, generated from the models."""
 
     known: dict[str, Any] = field(default_factory=dict)
 
@@ -227,7 +227,7 @@ def build() -> dict[str, Any]:
         if route.function is None:
             continue
         operation = _OPERATIONS[route.function]
-        # Two methods of one function are two operations, each with an id of its own.
+        # Operation ids must be unique, and one function handles two methods.
         suffix = "ByPut" if route.method == "PUT" else ""
         path = paths.setdefault(route.path, {})
         path[route.method.lower()] = _operation(operation, suffix, codes)
@@ -271,7 +271,7 @@ def build() -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the document as it stands in openapi.yaml."""
+    """Return the text of openapi.yaml."""
     head = "# Made by `make openapi` from the models and template.yaml. Change those, then make it again.\n"
     return head + yaml.dump(build(), sort_keys=False, allow_unicode=True, width=120, Dumper=_Dumper)
 
@@ -282,7 +282,7 @@ def main() -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what stands in two places twice, instead of as an anchor."""
+    """YAML dumper without anchors and aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
         return True
@@ -358,7 +358,7 @@ def _parameters() -> dict[str, Any]:
 
 
 def _codes(template: Template) -> dict[int, set[str]]:
-    """Return the codes of errors by status: our functions', and those that API Gateway's own responses carry."""
+    """Return the error codes of functions and gateway responses by status."""
     codes: dict[int, set[str]] = {}
     for status, code in (*STATUS_BY_ERROR.values(), INTERNAL_ERROR):
         codes.setdefault(status, set()).add(code)
@@ -393,7 +393,7 @@ def _time(schema: dict[str, Any]) -> None:
 
 
 def _without_titles(schema: Any) -> Any:
-    """Drop the titles that pydantic makes of names."""
+    """Remove the titles that pydantic generates from names."""
     if isinstance(schema, dict):
         return {
             name: _without_titles(value)

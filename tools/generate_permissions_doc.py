@@ -1,4 +1,4 @@
-"""Writes docs/permissions.md: ``python -m tools.generate_permissions_doc``, or ``make docs``."""
+"""Generate docs/permissions.md: ``python -m tools.generate_permissions_doc``, or ``make docs``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ the tests judge both alike, and only remembered requests, which hold no secret, 
 
 
 def document() -> str:
-    """Return the page."""
+    """Return the Markdown text."""
     template = Template.load(DEPLOYMENT, _NAMES)
     policies = Policies.of(template)
     parts = [_HEAD]
@@ -88,7 +88,7 @@ def _conditions(grant: Grant) -> str:
     return "<br>".join(
         f"`{key}` {_words(operator)}{' one of' * (operator == 'StringEquals' and len(values) > 1)} {_listed(values)}"
         for operator, key, values in grant.conditions
-        # On every statement about the table alike: the page says so once.
+        # Omit the condition that all statements about the table share; the head of the page states it.
         if operator != "Null"
     )
 

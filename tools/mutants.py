@@ -35,7 +35,7 @@ distributor.name = "local"
 [cosmic-ray.filters.operators-filter]
 exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*"]
 """
-# Lines that state a type, a version or a data class: a change there is no mistake that a test could notice.
+# Lines about types, versions or data classes, whose mutants no test can detect.
 NO_MUTATE = re.compile(r"^(@dataclass\(.*|if TYPE_CHECKING:|if sys\.version_info .*)$", re.MULTILINE)
 PENDING = "SELECT count(*) FROM work_items WHERE job_id NOT IN (SELECT job_id FROM work_results)"
 RESULTS = """
@@ -60,7 +60,7 @@ def tests_named_after(module: Path) -> list[str]:
 
 
 def query(session: Path, statement: str) -> list[tuple[str, ...]]:
-    """Read from cosmic-ray's database, while cosmic-ray may be writing to it."""
+    """Query cosmic-ray's database, to which cosmic-ray may be writing."""
     connection = sqlite3.connect(f"{session.as_uri()}?mode=ro", uri=True, timeout=30)
     try:
         return connection.execute(statement).fetchall()
@@ -69,7 +69,7 @@ def query(session: Path, statement: str) -> list[tuple[str, ...]]:
 
 
 def run_with_progress(command: list[str | Path], tree: Path, session: Path) -> None:
-    """Run a command of cosmic-ray, and print the number of tested mutants until it ends."""
+    """Run a cosmic-ray command and print the number of tested mutants until it ends."""
     total = int(query(session, PENDING)[0][0])
     terminal, began = sys.stderr.isatty(), time.monotonic()
     with subprocess.Popen(command, cwd=tree) as process:
@@ -85,7 +85,7 @@ def run_with_progress(command: list[str | Path], tree: Path, session: Path) -> N
 
 
 def report(session: Path) -> None:
-    """Print the diffs of the survivors, and the score."""
+    """Print the diffs of surviving mutants and the score."""
     results = query(session, RESULTS)
     if untested := sum(outcome not in {"KILLED", "SURVIVED"} for outcome, _ in results):
         raise SystemExit(f"{untested} mutants could not be tested: see `cosmic-ray dump {session}`.")
@@ -97,7 +97,7 @@ def report(session: Path) -> None:
 
 
 def main() -> None:
-    """Parse the command line, copy the tree, and test the mutants."""
+    """Parse the command line, copy the tree and test the mutants."""
     parser = argparse.ArgumentParser(
         prog="make mutants",
         description=__doc__,

@@ -1,14 +1,14 @@
-"""Copy keys from a table that was restored from a backup into the stack's table. See docs/operations.md.
+"""Copy keys from a table restored from a backup into the stack's table. See docs/operations.md.
 
-    python restore_keys.py RESTORED TABLE                 what would change; nothing does
-    python restore_keys.py RESTORED TABLE --write         everything, as it was, but for versions
-    python restore_keys.py RESTORED TABLE --write --key spotify.0123456789ab    that key, and the claim on its name
+    python restore_keys.py RESTORED TABLE                 print the changes without writing
+    python restore_keys.py RESTORED TABLE --write         restore all items, with new versions
+    python restore_keys.py RESTORED TABLE --write --key spotify.0123456789ab    restore this key and its reservation
 
-A key that is written gets a version above the one that it had and the one that it has, so that no `ETag` of before
-matches it. Its last use stays the one that is known now.
+A restored key gets a version above both its old and its current one, so that earlier `ETag`s do not match. It keeps
+the current `lastUsed`.
 
-Items are written first and the others deleted afterwards, so that readers always find their keys. Whatever was
-disabled, replaced or deleted since the backup is active again as it was: see to that in RESTORED first.
+The script writes items before it deletes others, so that consumers always find their keys. It also restores keys that
+were disabled, replaced or deleted since the backup: correct those in RESTORED first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAMES = "#name"
 
 
 def main(arguments: list[str] | None = None, *, clock: Callable[[], float] = time.time) -> None:
-    """Copy what the command line says."""
+    """Copy the items that the command line selects."""
     options = _parser().parse_args(arguments)
     resource: Any = boto3.resource("dynamodb")
     restored, table = resource.Table(options.restored), resource.Table(options.table)
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None, *, clock: Callable[[], float] = tim
         ]
         if taken:
             raise SystemExit(f"Another key has the name {taken[0][1]!r} by now. Rename it first, or restore by hand.")
-        # Of this key alone, such as the claim on a name that it has got since.
+        # Only items of this key, such as the reservation of a name that it got after the backup.
         is_now = {place: item for place, item in is_now.items() if options.key in {item["id"], item.get("key")}}
     copies = {place: _restored(item, is_now.get(place), at=int(clock())) for place, item in was.items()}
     put = [item for place, item in copies.items() if is_now.get(place) != item]
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None, *, clock: Callable[[], float] = tim
     if not options.write:
         print(f"{len(put)} to write, {len(delete)} to delete. Nothing was changed; --write does it.")
         return
-    # boto3 sends again what DynamoDB leaves unprocessed.
+    # boto3 retries unprocessed items.
     with table.batch_writer() as batch:
         for item in put:
             batch.put_item(Item=item)
@@ -64,10 +64,10 @@ def main(arguments: list[str] | None = None, *, clock: Callable[[], float] = tim
 
 
 def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int) -> dict[str, Any]:
-    """Return the item to write in the place of ``there``; ``there`` itself if they differ in the last use only.
+    """Return the item to write in place of ``there``; ``there`` itself if only `lastUsed` differs.
 
-    A key that is gone may have had more versions than the backup knows. The seconds since 1970 are above all of them,
-    if the key changed less than once a second.
+    A deleted key may have had later versions than the backup. Its new version is at least the seconds since 1970, which
+    is above all of them if the key changed less than once a second.
     """
     if "version" not in item:
         return item
@@ -80,7 +80,7 @@ def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int) ->
 
 
 def _items(table: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return all items by their primary key: ciphertexts, and no plaintext."""
+    """Return all items by primary key. Items contain ciphertexts, never plaintext."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     request: dict[str, Any] = {"ConsistentRead": True}
     while True:

@@ -1,11 +1,11 @@
-"""Decides, for API Gateway, whether a request's token is an administrator's."""
+"""Lambda authorizer of the admin API: allow requests with an administrator's token, deny all others."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
 
-from authorizer import cold_start  # noqa: F401 - before whatever else imports PyJWT
+from authorizer import cold_start  # noqa: F401 - before all other imports of PyJWT
 from authorizer.config import Configuration
 from authorizer.errors import ConfigurationError, KeyUnavailableError, TokenRefusedError, UnauthorizedError
 from authorizer.telemetry import Telemetry
@@ -27,7 +27,7 @@ def _key_source(configuration: Configuration) -> KeySource:
     try:
         secret.prefetch()
     except ConfigurationError as error:
-        # Told here as well: it may have been right when the stack was deployed.
+        # Log it too: an operator can break the parameter after the deployment, when only the log reports it.
         telemetry.verifier_unavailable(error)
         raise
     return secret
@@ -45,11 +45,11 @@ verifier = TokenVerifier(
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Answer a TOKEN authorizer's event with a policy for the stage that it asks about.
+    """Return the policy for a TOKEN authorizer event: allow or deny its stage.
 
     Raises:
-        UnauthorizedError: no valid token; the client gets 401.
-        KeyUnavailableError: the token could not be checked; the client gets 503.
+        UnauthorizedError: The token is not valid; the client gets 401.
+        KeyUnavailableError: The key to verify the token is unavailable; the client gets 503.
     """
     try:
         claims = verifier.verify(event.get("authorizationToken"))
@@ -67,8 +67,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def _policy(effect: str, subject: str, method_arn: str) -> dict[str, Any]:
-    # For the whole stage: the path is the client's, and could hold what a policy takes for a variable or a wildcard.
-    # It is asked for again with every request, so it decides this one alone.
+    # Cover the whole stage: the client chooses the path, which can contain policy variables and wildcards.
+    # API Gateway does not cache the policy, so it applies to this request only.
     api, stage, *_ = method_arn.split("/")
     statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": f"{api}/{stage}/*"}
     return {

@@ -20,7 +20,7 @@ kms_key = settings.kms_key()
 
 @api_handler
 def handler(request: Request) -> Response:
-    """Encrypt the key and write it, unless the same request did so before."""
+    """Encrypt and write the key, or replay the response of an idempotent request."""
     body, context = request.parse_body(), request.context
     new = parse_create(body)
     fingerprint = request.idempotency_fingerprint(body)

@@ -1,4 +1,4 @@
-"""DELETE /api/v1/admin/api-keys/{id}: delete a key and free its name."""
+"""DELETE /api/v1/admin/api-keys/{id}: delete a key and release its name."""
 
 from service_keys.admin.audit import audited
 from service_keys.admin.endpoint import api_handler
@@ -13,7 +13,7 @@ repository = KeyRepository(aws_clients.client("dynamodb"), settings.table_name()
 
 @api_handler
 def handler(request: Request) -> Response:
-    """Delete the key, if it is in the version that the request expects."""
+    """Delete the key if it has a version in If-Match."""
     key_id, if_match = request.key_id, request.parse_if_match()
     with audited("delete", key_id=key_id, fields=(), context=request.context):
         key = repository.delete(key_id, request.context, if_match=if_match)

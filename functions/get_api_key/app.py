@@ -1,4 +1,4 @@
-"""GET /api/v1/admin/api-keys/{id}: show one key."""
+"""GET /api/v1/admin/api-keys/{id}: return one key."""
 
 from service_keys.admin.endpoint import api_handler
 from service_keys.admin.request import Request

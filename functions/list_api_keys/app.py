@@ -12,6 +12,6 @@ repository = KeyRepository(aws_clients.client("dynamodb"), settings.table_name()
 
 @api_handler
 def handler(request: Request) -> Response:
-    """Read one page."""
+    """Return one page."""
     query = request.parse_query()
     return list_response(repository.list_page(query), query)

@@ -1,4 +1,4 @@
-"""PUT and PATCH /api/v1/admin/api-keys/{id}: change what the request names."""
+"""PUT and PATCH /api/v1/admin/api-keys/{id}: change fields of a key."""
 
 from service_keys.admin.audit import audited
 from service_keys.admin.endpoint import api_handler
@@ -18,7 +18,7 @@ kms_key = settings.kms_key()
 
 @api_handler
 def handler(request: Request) -> Response:
-    """Encrypt a new secret if there is one, and write the changes."""
+    """Encrypt the new secret value, if any, and write the changes."""
     key_id, context, if_match = request.key_id, request.context, request.parse_if_match()
     fields = parse_update(request.parse_body(), service=service_of(key_id))
     secret_value = fields.get("key")

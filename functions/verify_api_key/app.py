@@ -1,4 +1,4 @@
-"""POST /api/v1/admin/api-keys/{id}/verify: ask the key's service whether it takes the key."""
+"""POST /api/v1/admin/api-keys/{id}/verify: verify a key with its service."""
 
 from service_keys.admin.audit import audited
 from service_keys.admin.endpoint import api_handler
@@ -12,7 +12,7 @@ from service_keys.store import aws_clients
 from service_keys.store.encryption import decrypt
 from service_keys.store.repository import KeyRepository
 
-# The patience of readers: what asks somebody else as well has less time for AWS.
+# Use the shorter timeouts: the probe needs up to 6 s as well.
 dynamodb, kms = aws_clients.clients("dynamodb", "kms", timeouts=aws_clients.CONSUMER_TIMEOUTS)
 repository = KeyRepository(dynamodb, settings.table_name())
 fake_services_url = settings.fake_services_url()
@@ -20,9 +20,9 @@ fake_services_url = settings.fake_services_url()
 
 @api_handler
 def handler(request: Request) -> Response:
-    """Decrypt the key, ask its service, and note the answer beside the key it was about."""
+    """Decrypt the key, probe its service, and store the result."""
     key_id = request.key_id
-    # Without the ciphertext, which the role may read of services that can be asked, and of no other.
+    # Get the service before the ciphertext: the role can read ciphertexts of known services only.
     service = get_service(repository.get(key_id).service)
     secret = repository.get_ciphertext(key_id)
     secret_value = decrypt(kms, secret.ciphertext, key_id=key_id)

@@ -1,4 +1,4 @@
-"""The API in containers, on what `make sam-build` built, and an administrator who calls it over HTTP."""
+"""The API in containers, from the output of `make sam-build`, and an administrator's HTTP client."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/e2e" in item.path.as_posix():
             item.add_marker(pytest.mark.e2e)
-            # The first one waits for seven containers.
+            # The first test waits for seven containers.
             item.add_marker(pytest.mark.timeout(300))
 
 
@@ -59,7 +59,7 @@ def fake_services() -> Iterator[FakeServices]:
 
 @pytest.fixture(scope="session")
 def stack(docker: None) -> Iterator[LocalStack]:
-    """What stands for AWS and for the issuer. Its own API, in this process, is not called."""
+    """Emulated AWS and issuer. Tests do not call the stack's own API, which runs in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(DYNAMODB_ENDPOINT, raising=False)
         with local_stack() as stack:
@@ -79,7 +79,7 @@ def admin(stack: LocalStack) -> Iterator[HttpAdmin]:
                 break
         else:
             pytest.fail("sam local start-api ended:\n" + "".join(said))
-        # What it says later must not fill the pipe.
+        # Drain the output, so that the pipe never fills.
         rest = threading.Thread(target=process.stdout.read, daemon=True)
         rest.start()
         yield HttpAdmin(replace(stack, url=f"http://127.0.0.1:{port}"))
@@ -88,7 +88,7 @@ def admin(stack: LocalStack) -> Iterator[HttpAdmin]:
 
 @pytest.fixture(scope="session")
 def invoke_built(stack: LocalStack, admin: HttpAdmin) -> Invoke:
-    """Call a function of the stack, as built; while the API runs, containers reach what it reaches."""
+    """Invoke a built function of the stack. Its containers use the relays of the running API."""
     variables = {name: function.environment for name, function in stack.template.functions().items()}
     return _invoker(BUILD / "template.yaml", variables, stack.template.parameters, urls_of(stack))
 
@@ -97,14 +97,14 @@ def invoke_built(stack: LocalStack, admin: HttpAdmin) -> Invoke:
 def invoke_consumer(
     stack: LocalStack, admin: HttpAdmin, fake_services: FakeServices, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Invoke]:
-    """Call the example under docs/, or the function that tells its interpreter, with the layer as built."""
+    """Invoke the example under docs/, or the function that reports its interpreter, with the built layer."""
     template = yaml_parse((EXAMPLE / "template.yaml").read_text(encoding="utf-8"))
     consumer = template["Resources"]["SpotifyToken"]["Properties"]
     consumer["CodeUri"] = str(EXAMPLE / consumer["CodeUri"])
     consumer["Architectures"] = [architecture()]
-    # A deployed one takes it from the parameter of the deployed stack.
+    # A deployed consumer reads the layer's ARN from the stack's SSM parameter.
     consumer["Layers"] = [{"Ref": "ServiceKeysLayer"}]
-    # sam sets no variables but those that stand here.
+    # sam sets only variables that the template declares.
     consumer["Environment"]["Variables"] |= {"SERVICE_KEYS_TABLE": "", "AWS_ENDPOINT_URL": ""}
     layer = {"LayerName": "service-keys", "ContentUri": str(BUILD / "ServiceKeysLayer")}
     template["Resources"] |= {

@@ -1,4 +1,4 @@
-"""What was built, in containers with Lambda's Python, under `sam local`."""
+"""Built artifacts in containers with Lambda's Python, under `sam local`."""
 
 from __future__ import annotations
 
@@ -53,9 +53,8 @@ def test_an_administrator_stores_changes_and_deletes_a_key(admin: HttpAdmin) -> 
     assert admin.get(key_id).code == "API_KEY_NOT_FOUND"
 
 
-def test_the_example_reads_through_the_layer_what_an_administrator_stored(
-    admin: HttpAdmin, invoke_consumer: Invoke, fake_services: FakeServices
-) -> None:
+def test_example_reads_the_stored_key(admin: HttpAdmin, invoke_consumer: Invoke, fake_services: FakeServices) -> None:
+    """The example reads a key through the layer, stamps its usage, and fails once it is disabled."""
     key = admin.create("Spotify", key=SPOTIFY_KEY)
     assert key["service"] == "spotify"
     fake_services.requests.clear()
@@ -74,14 +73,13 @@ def test_the_example_reads_through_the_layer_what_an_administrator_stored(
 
 
 @pytest.mark.parametrize("token", ["expired", "foreign"])
-def test_a_token_that_is_not_good_is_refused(
-    stack: LocalStack, admin: HttpAdmin, invoke_built: Invoke, token: str
-) -> None:
+def test_invalid_token_rejected(stack: LocalStack, admin: HttpAdmin, invoke_built: Invoke, token: str) -> None:
+    """An expired token and a token of another issuer are unauthorized."""
     tokens = {"expired": stack.issuer.token(hours=-1), "foreign": type(stack.issuer).generate().token()}
     headers = {"Authorization": f"Bearer {tokens[token]}"}
 
     answer = requests.get(admin.stack.url + COLLECTION, headers=headers, timeout=30)
-    # The word that API Gateway turns into a 401; start-api turns whatever an authorizer raises into a 502.
+    # API Gateway turns this message into a 401; start-api returns 502 for every authorizer error.
     event = load_event("Authorizer", stack) | {"authorizationToken": headers["Authorization"]}
 
     assert answer.status_code == 502
@@ -89,11 +87,13 @@ def test_a_token_that_is_not_good_is_refused(
     assert invoke_built("Authorizer", event)["errorMessage"] == "Unauthorized"
 
 
-def test_who_is_no_administrator_is_refused(stack: LocalStack, admin: HttpAdmin) -> None:
+def test_non_administrator_returns_403(stack: LocalStack, admin: HttpAdmin) -> None:
+    """A valid token without the admin claim is denied."""
     headers = {"Authorization": f"Bearer {stack.issuer.token(role='listener')}"}
 
     assert requests.get(admin.stack.url + COLLECTION, headers=headers, timeout=30).status_code == 403
 
 
-def test_a_request_without_a_token_is_refused(admin: HttpAdmin) -> None:
+def test_missing_token_returns_401(admin: HttpAdmin) -> None:
+    """API Gateway rejects a request without a token."""
     assert requests.get(admin.stack.url + COLLECTION, timeout=30).status_code == 401

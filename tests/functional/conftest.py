@@ -1,7 +1,7 @@
-"""The local stack, with a wire that counts and breaks its calls to AWS, and an administrator who uses it.
+"""The local stack behind a fault proxy, and an administrator who calls it.
 
-The same tests run against moto and, where AWS_ENDPOINT_URL_DYNAMODB names one, against another DynamoDB: each process
-of the run in a table of its own, which is gone afterwards.
+The tests run against moto, or against another DynamoDB if AWS_ENDPOINT_URL_DYNAMODB names one. Each process creates a
+table of its own and deletes it afterwards.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SECRET = f"made-up-{CANARY}-0123456789"
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """An HTTP response. Headers are looked up whatever their case."""
+    """An HTTP response with case-insensitive headers."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,14 +68,14 @@ class ApiResponse:
 
     @property
     def code(self) -> str:
-        """The code of the error that this is."""
+        """The code of the error in the body."""
         assert self.body["success"] is False, self.text
         code: str = self.body["error"]["code"]
         return code
 
 
 class Admin:
-    """An administrator, who calls the deployed handlers with API Gateway's events."""
+    """An administrator who calls the deployed handlers with API Gateway events."""
 
     def __init__(self, stack: LocalStack, sub: str = "ada") -> None:
         self.stack = stack
@@ -141,7 +141,7 @@ class Admin:
 
 
 class HttpAdmin(Admin):
-    """An administrator, who calls the API over HTTP with a token."""
+    """An administrator who calls the API over HTTP with a token."""
 
     def __init__(self, stack: LocalStack, sub: str = "ada") -> None:
         super().__init__(stack, sub)
@@ -168,7 +168,7 @@ class HttpAdmin(Admin):
 
 @dataclass
 class Store:
-    """What an operator with full access sees: the table and the KMS key."""
+    """Full access to the table and the KMS key, as an operator has."""
 
     dynamodb: DynamoDBClient
     kms: KMSClient
@@ -187,7 +187,7 @@ class Store:
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
     def put_all(self, items: list[dict[str, Any]]) -> None:
-        """Write many items with few calls."""
+        """Write many items in batches."""
         self._write([{"PutRequest": {"Item": item}} for item in items])
 
     def empty(self) -> None:
@@ -226,7 +226,7 @@ def stack(
         with local_stack(parameters, fake_services_url=fake_services.url, table_name=table_name) as stack:
             fault_proxy.upstreams = {"DynamoDB": stack.endpoint_url, "KMS": stack.endpoint_url} | fault_proxy.upstreams
             fault_proxy.policies = policies_of(stack)
-            # Other stacks, which tests start by themselves, are not on this wire.
+            # Stacks that tests start themselves do not use this proxy.
             patch.undo()
             yield stack
             with closing(_client("dynamodb", fault_proxy.upstreams["DynamoDB"])) as dynamodb:
@@ -234,7 +234,7 @@ def stack(
 
 
 def policies_of(stack: LocalStack) -> Policies:
-    """Read a stack's policies, in which its table has the ARN that calls give it."""
+    """Read a stack's policies, with the table's ARN resolved to the one that calls contain."""
     region, account = (stack.template.resolve({"Ref": name}) for name in ("AWS::Region", "AWS::AccountId"))
     table = f"arn:aws:dynamodb:{region}:{account}:table/{stack.table_name}"
     return Policies.of(stack.template.with_references({"ApiKeysTable.Arn": table}))
@@ -242,7 +242,7 @@ def policies_of(stack: LocalStack) -> Policies:
 
 @pytest.fixture(scope="session", autouse=True)
 def retry_at_once() -> Iterator[None]:
-    """Let botocore repeat a throttled call without its pause of up to a second; the number of attempts stays."""
+    """Let botocore retry without its backoff of up to 1 s; the number of attempts stays."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
         yield
@@ -250,7 +250,7 @@ def retry_at_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def inspect_errors_for_leaks() -> Iterator[None]:
-    """Look at every error that a handler answers for, and at every one that a reader raises."""
+    """Inspect every error that a handler converts or that `ServiceKeys.get` raises."""
     failure, get = _error_response, ServiceKeys.get
 
     def watched_failure(error: Exception, log_fields: Mapping[str, object]) -> Response:
@@ -272,7 +272,7 @@ def inspect_errors_for_leaks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def enforce_iam_policies(fault_proxy: FaultProxy) -> Iterator[None]:
-    """Every test is one of the policies too: each call of each function is within what its role grants."""
+    """Fail every test in which a call exceeded its caller's IAM policy."""
     yield
     refused, fault_proxy.denials = fault_proxy.denials, []
     assert refused == []
@@ -280,7 +280,7 @@ def enforce_iam_policies(fault_proxy: FaultProxy) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def clients(fault_proxy: FaultProxy, stack: LocalStack) -> Iterator[tuple[DynamoDBClient, KMSClient]]:
-    """Clients past the wire: what they do is not counted and does not fail."""
+    """Clients that bypass the fault proxy: their calls are neither counted nor failed."""
     dynamodb = _client("dynamodb", fault_proxy.upstreams["DynamoDB"])
     kms = _client("kms", fault_proxy.upstreams["KMS"])
     yield dynamodb, kms
@@ -290,7 +290,7 @@ def clients(fault_proxy: FaultProxy, stack: LocalStack) -> Iterator[tuple[Dynamo
 
 @pytest.fixture(scope="session")
 def clients_of(stack: LocalStack, fault_proxy: FaultProxy) -> Iterator[ClientsOf]:
-    """The clients that the package makes itself, on the wire, with the permissions of one principal."""
+    """Create the package's own clients, connected to the fault proxy with the permissions of one principal."""
 
     @functools.cache
     def clients_of(
@@ -326,7 +326,7 @@ def _client(service: str, url: str) -> Any:
 def store(
     stack: LocalStack, fault_proxy: FaultProxy, clients: tuple[DynamoDBClient, KMSClient], fake_services: FakeServices
 ) -> Iterator[Store]:
-    """An empty table, and services that take every key, whatever the test before left."""
+    """An empty table, and fake services that accept every key."""
     fake_services.chosen = dict.fromkeys(fake_services.chosen, "valid")
     store = Store(*clients, table=stack.table_name, kms_key=stack.kms_key_arn)
     store.empty()
@@ -337,6 +337,6 @@ def store(
 
 @pytest.fixture(params=[Admin, HttpAdmin], ids=["event", "http"])
 def admin(request: pytest.FixtureRequest, stack: LocalStack, store: Store) -> Admin:
-    """An administrator of an empty table; every test with one runs on events and over HTTP."""
+    """An administrator of an empty table; each test with one runs with events and over HTTP."""
     kind: type[Admin] = request.param
     return kind(stack)

@@ -1,7 +1,7 @@
-"""One marked secret on every path, with everything logged that any library would log: it comes out nowhere.
+"""Confidentiality: the canary secret takes every path with all logging enabled, and appears in no output.
 
-The assertion stands in tests/conftest.py, for every test of the suite: see tests/support/canary.py for where it looks.
-Here are the paths that the other files take without a secret, and proof that it would be found.
+tests/conftest.py asserts this for every test; tests/support/canary.py lists the inspected outputs. The tests here take
+the paths that other tests take without a secret, and prove that a leak is found.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ def admin(stack: LocalStack, store: Store) -> Admin:
     return Admin(stack)
 
 
-def test_a_life_of_a_key(admin: Admin, store: Store, clients_of: ClientsOf, fake_services: FakeServices) -> None:
+def test_the_life_of_a_key_leaks_no_secret(
+    admin: Admin, store: Store, clients_of: ClientsOf, fake_services: FakeServices
+) -> None:
+    """Create, verify, read, update and delete keys with the canary as secret value."""
     for service, key in (("openai", OPENAI_KEY), ("spotify", SPOTIFY_KEY)):
         body = {"name": f"Key of {service}", "service": service, "key": key}
         for _ in range(2):
@@ -95,16 +98,18 @@ REFUSED: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("why", REFUSED)
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_what_is_refused_is_not_repeated(admin: Admin, store: Store, method: str, why: str) -> None:
+def test_a_rejected_body_is_not_echoed(admin: Admin, store: Store, method: str, why: str) -> None:
+    """Return an error without the secret for each kind of invalid body."""
     path = COLLECTION if method == "POST" else f"{COLLECTION}/{admin.create(key=OPENAI_KEY)['id']}"
     body, status = REFUSED[why]
 
-    # API Gateway hands bytes that are no text over in base64 where a binary type is declared; ours has none.
+    # API Gateway sends bytes that are no text in base64 if a binary type is declared; this API declares none.
     assert admin.call(method, path, body=body, headers=JSON).status == status
 
 
 @pytest.mark.parametrize("where", ["headers", "query", "path"])
-def test_what_stands_in_the_wrong_place_is_not_repeated(admin: Admin, where: str) -> None:
+def test_a_misplaced_secret_is_not_echoed(admin: Admin, where: str) -> None:
+    """Return an error without a secret that was sent in a header, the query or the path."""
     header = {"If-Match": OPENAI_KEY, "Idempotency-Key": f"{OPENAI_KEY} and a blank"}
     if where == "headers":
         answers = [
@@ -131,9 +136,10 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(map(str, fault.values())))
-def test_no_fault_of_aws_brings_it_out(
+def test_a_fault_of_aws_leaks_no_secret(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, fault: dict[str, Any]
 ) -> None:
+    """Fail every AWS call of the functions and of a consumer."""
     ids = [admin.create(f"Key {number}", key=OPENAI_KEY, service="openai")["id"] for number in range(4)]
     body = {"name": "New", "service": "openai", "key": OPENAI_KEY}
     acts: dict[str, tuple[Callable[[], ApiResponse], ...]] = {
@@ -164,9 +170,11 @@ def test_no_fault_of_aws_brings_it_out(
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, ServiceKeysError, KeyError])
-def test_a_crash_inside_a_handler_tells_nobody_its_text(
+def test_an_exception_text_is_neither_returned_nor_printed(
     admin: Admin, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Return 500 without the text of an unexpected exception."""
+
     def crash(*_: object, **given: Any) -> None:
         raise kind(f"cannot take {OPENAI_KEY}") if kind is not ServiceKeysError else RuntimeError(OPENAI_KEY, given)
 
@@ -174,12 +182,12 @@ def test_a_crash_inside_a_handler_tells_nobody_its_text(
     answer = admin.send("POST", COLLECTION, {"name": "New", "key": OPENAI_KEY})
 
     assert answer.status == 500
-    # The error itself holds it: that is what this test is about. Nothing else does.
+    # Only the exception itself contains the secret.
     LEAKS.expect("an error in a handler")
     assert not contains_canary(*capfd.readouterr())
 
 
-# --- that it would be found -----------------------------------------------------------------------------------------
+# --- detection ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -194,11 +202,13 @@ def test_a_crash_inside_a_handler_tells_nobody_its_text(
         base64.urlsafe_b64encode(json.dumps({"key": OPENAI_KEY}).encode()).decode(),
     ],
 )
-def test_it_is_found_in_whatever_form(shown: object) -> None:
+def test_the_canary_is_found_in_every_encoding(shown: object) -> None:
+    """Find it in text, bytes, objects, hex and base64."""
     assert contains_canary(shown)
 
 
-def test_it_is_found_in_an_error_that_another_one_hides() -> None:
+def test_the_canary_is_found_in_a_suppressed_exception() -> None:
+    """Inspect the context that `from None` hides."""
     try:
         try:
             json.loads(f'{{"key": "{SECRET}"')
@@ -210,7 +220,8 @@ def test_it_is_found_in_an_error_that_another_one_hides() -> None:
     LEAKS.expect("here: JSONDecodeError shows a secret")
 
 
-def test_it_is_found_in_a_log_line_of_any_level() -> None:
+def test_the_canary_is_found_in_a_log_record() -> None:
+    """Inspect the arguments of a record of another library."""
     LeakDetectingHandler().emit(
         logging.makeLogRecord({"name": "some.library", "msg": "sending %s", "args": ({"key": SECRET},)})
     )
@@ -218,7 +229,8 @@ def test_it_is_found_in_a_log_line_of_any_level() -> None:
     LEAKS.expect("logger some.library")
 
 
-def test_a_test_that_prints_it_fails(tmp_path: Path) -> None:
+def test_a_test_that_prints_the_canary_fails(tmp_path: Path) -> None:
+    """Fail tests that print or log it, in their process or in a child."""
     (tmp_path / "conftest.py").write_text("from tests.conftest import *")
     (tmp_path / "test_example.py").write_text(
         f"""
@@ -237,14 +249,15 @@ def test_well(): print("well")
     )
 
     assert "a secret stands in: Captured stdout call" in ran.stdout
-    # Each fails once more when it ends, by its output up to then.
+    # The teardown of each fails as well, because its report contains the output of the call.
     assert "3 failed, 1 passed, 3 errors" in ran.stdout
 
 
 # --- traces ----------------------------------------------------------------------------------------------------------
 
 
-def test_no_function_loads_anything_that_traces() -> None:
+def test_no_function_loads_a_tracing_library() -> None:
+    """Import every function, and find neither the X-Ray SDK nor OpenTelemetry."""
     code = """
 import sys
 from local.aws import sandboxed_environment

@@ -1,4 +1,4 @@
-"""The example under docs/, run for real; and other programs on this machine."""
+"""Consumers in processes of their own: the example under docs/, and a local program."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ NEW_KEY = SPOTIFY_KEY | {"clientSecret": "0f" * 16}
 
 
 class FakeSpotify(ThreadingHTTPServer):
-    """Gives a token for one key, and counts the others.
+    """A fake Spotify that issues a token for one key and counts the requests with any other.
 
     Attributes:
-        redirect: The status of a redirect that it answers with, and where that leads.
-        stray: Requests for another path than the token's, with their Authorization header.
+        redirect: Status and location of a redirect that it returns.
+        stray: Authorization headers of GET requests, which only a followed redirect causes.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class _FakeSpotifyHandler(BaseHTTPRequestHandler):
         self.wfile.write(b'{"access_token": "made-up", "expires_in": 1}')
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet."""
+        """Suppress the log."""
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def admin(stack: LocalStack, store: Store) -> Admin:
 
 
 def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Popen[str]:
-    """Run `code` with the example's handler, in the environment and with the layer that its template gives it."""
+    """Run `code` with the example's handler, with the environment and the layer of its template."""
     exports = {
         "/service-keys/layer-arn": str(ROOT / "layers" / "service_keys"),
         "service-keys-ReadSpotifyKeysPolicyArn": "arn:policy",
@@ -104,7 +104,7 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
     function = template.functions()["SpotifyToken"]
     assert template.property("SpotifyTokenRole", "ManagedPolicyArns")[-1] == "arn:policy"
     path = os.pathsep.join(str(folder) for folder in (*function.layers, function.code))
-    # On the wire, which lets it do what the policy that it attaches grants.
+    # Call through the fault proxy, with the permissions of the attached policy.
     attached = {"AWS_ENDPOINT_URL": stack.template.parameters["AwsEndpointUrl"], "AWS_SDK_UA_APP_ID": "ReadSpotifyKeys"}
     own = function.environment | {"PYTHONPATH": path}
     environment = sandboxed_environment(os.environ) | stack.consumer_environment() | attached | own
@@ -124,19 +124,19 @@ def run_example(stack: LocalStack, spotify: FakeSpotify, code: str) -> tuple[str
         return process.communicate(timeout=60)
 
 
-def test_the_example_reads_what_an_administrator_stored(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
+def test_the_example_reads_a_stored_key(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
+    """Return the token's lifetime, print nothing, and stamp the key."""
     key = admin.create("Spotify", key=SPOTIFY_KEY)
 
     assert run_example(stack, spotify, "print(handler({}, None))") == ("{'expiresIn': 3600}\n", "")
     assert admin.get(key["id"]).data["lastUsed"] is not None
 
 
-def test_the_example_looks_again_when_spotify_refuses_the_key(
-    stack: LocalStack, admin: Admin, spotify: FakeSpotify
-) -> None:
+def test_the_example_refreshes_a_rejected_key(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
+    """Read the replaced key after one rejected request."""
     key = admin.create("Spotify", key=SPOTIFY_KEY)
     spotify.key = NEW_KEY
-    # The clock of the function's reader stands still until an administrator has replaced the key.
+    # Stop the clock until the key is replaced, then advance it by more than the minimum refresh interval.
     code = """
 import sys, service_keys.reader.default_client as reader, time
 now = time.time()
@@ -159,9 +159,9 @@ print(handler({}, None))
 
 @pytest.mark.timeout(120)
 def test_the_example_follows_no_redirect(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
-    """The credentials go to no other address, whichever the kind of redirect; the function fails with its status."""
+    """Send the credentials to no other address for any redirect status, and fail with that status."""
     admin.create("Spotify", key=SPOTIFY_KEY)
-    # Each status is one kind for urllib; 300 has no handler there, 308 has one since Python 3.11.
+    # urllib treats these statuses differently: it has no handler for 300, and one for 308 since Python 3.11.
     code = """
 import urllib.error
 for line in iter(sys.stdin.readline, ""):
@@ -193,9 +193,10 @@ for line in iter(sys.stdin.readline, ""):
 
 
 @pytest.mark.parametrize("end", ["disabled", "deleted", "never stored"])
-def test_the_example_fails_by_name_where_there_is_no_key(
+def test_the_example_raises_the_error_of_a_missing_key(
     stack: LocalStack, admin: Admin, spotify: FakeSpotify, end: str
 ) -> None:
+    """Send no request to Spotify without an active key."""
     if end != "never stored":
         key = admin.create("Spotify", key=SPOTIFY_KEY)
         if end == "disabled":
@@ -212,11 +213,12 @@ def test_the_example_fails_by_name_where_there_is_no_key(
 
 
 @pytest.mark.timeout(240)
-def test_a_program_that_sources_the_env_file_reads_keys(tmp_path: Path, testrun_uid: str) -> None:
+def test_a_program_reads_keys_with_the_sourced_env_file(tmp_path: Path, testrun_uid: str) -> None:
+    """Call `get_api_key` in a process that sourced the file of `make run`."""
     with local_run(tmp_path) as (run, url):
         token = [sys.executable, "-m", "local", "token", "--state", str(tmp_path)]
         bearer = subprocess.run(token, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-        # Of its own: a DynamoDB that outlives this run keeps what others stored there.
+        # A unique name, because a DynamoDB that outlives this run keeps the keys of other runs.
         body = {"name": f"Spotify {testrun_uid}", "service": "spotify", "key": SPOTIFY_KEY}
         headers = {"Authorization": f"Bearer {bearer}"}
         assert requests.post(url + COLLECTION, json=body, headers=headers, timeout=60).status_code == 201

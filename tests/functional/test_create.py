@@ -1,4 +1,4 @@
-"""Storing a key."""
+"""Creating a key."""
 
 import json
 import re
@@ -17,7 +17,8 @@ FIELDS = {
 }  # fmt: skip
 
 
-def test_a_key_is_stored_and_shown_masked(admin: Admin) -> None:
+def test_a_created_key_is_returned_masked(admin: Admin) -> None:
+    """Return every field with its initial value, and the headers of a created resource."""
     body = {"name": " Spotify production ", "service": "spotify", "description": "Player", "key": SPOTIFY_KEY}
     before = datetime.now(UTC)
 
@@ -43,7 +44,8 @@ def test_a_key_is_stored_and_shown_masked(admin: Admin) -> None:
     assert format_timestamp(timestamp_ms_of(key["id"])) == key["createdAt"]
 
 
-def test_what_was_created_is_found_at_its_location(admin: Admin) -> None:
+def test_location_leads_to_the_created_key(admin: Admin) -> None:
+    """Get the key at the path in the Location header."""
     answer = admin.send("POST", COLLECTION, {"name": "OpenAI", "key": f"sk-{SECRET}"})
 
     found = admin.send("GET", answer.headers["Location"])
@@ -51,7 +53,8 @@ def test_what_was_created_is_found_at_its_location(admin: Admin) -> None:
     assert (found.status, found.data) == (200, answer.data)
 
 
-def test_storing_a_key_takes_one_encryption_and_one_transaction(admin: Admin, fault_proxy: FaultProxy) -> None:
+def test_a_create_takes_one_encryption_and_one_transaction(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Make no other call to AWS."""
     admin.create()
 
     assert fault_proxy.counts() == {"KMS.Encrypt": 1, "DynamoDB.TransactWriteItems": 1}
@@ -61,7 +64,8 @@ def test_a_key_can_be_stored_inactive(admin: Admin) -> None:
     assert admin.create(active=False)["active"] is False
 
 
-def test_unicode_survives(admin: Admin) -> None:
+def test_unicode_text_is_returned_unchanged(admin: Admin) -> None:
+    """Keep letters of other scripts, emoji and line breaks of name and description."""
     key = admin.create("Café 音楽 🎵", service="music", description="für\n\tdich")
 
     assert admin.get(key["id"]).data["name"] == "Café 音楽 🎵"
@@ -71,7 +75,8 @@ def test_unicode_survives(admin: Admin) -> None:
 @pytest.mark.parametrize(
     "name", ["Spotify production", "SPOTIFY  production", " spotify production ", "Ｓpotify production"]
 )
-def test_a_name_is_taken_once(admin: Admin, store: Store, name: str) -> None:
+def test_a_reserved_name_is_a_conflict(admin: Admin, store: Store, name: str) -> None:
+    """Return 409 for any spelling with the same normalized name."""
     first = admin.create("Spotify production")
     before = store.items()
 
@@ -83,7 +88,8 @@ def test_a_name_is_taken_once(admin: Admin, store: Store, name: str) -> None:
     assert admin.get(first["id"]).data == first
 
 
-def test_keys_of_one_service_differ_in_name_alone(admin: Admin) -> None:
+def test_equal_keys_have_different_ids(admin: Admin) -> None:
+    """Create two keys with the same service and secret value."""
     one, other = (
         admin.create("S1", service="spotify", key=SPOTIFY_KEY),
         admin.create("S2", service="spotify", key=SPOTIFY_KEY),
@@ -98,7 +104,8 @@ def test_keys_of_one_service_differ_in_name_alone(admin: Admin) -> None:
 RETRY = "a-retry-key-0123456789"
 
 
-def test_a_retry_answers_the_same_and_creates_nothing(admin: Admin, store: Store) -> None:
+def test_a_retry_returns_the_created_key(admin: Admin, store: Store) -> None:
+    """Replay the response for the same Idempotency-Key and body."""
     body = {"name": "Spotify", "key": SPOTIFY_KEY}
     first = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
     before = store.items()
@@ -117,7 +124,8 @@ def test_a_retry_answers_the_same_and_creates_nothing(admin: Admin, store: Store
 
 
 @pytest.mark.parametrize("since", ["renamed", "deleted"])
-def test_a_retry_creates_nothing_whatever_became_of_the_key(admin: Admin, store: Store, since: str) -> None:
+def test_a_retry_creates_nothing_after_a_change(admin: Admin, store: Store, since: str) -> None:
+    """Replay the response although the key was renamed or deleted."""
     body = {"name": "Spotify", "key": SPOTIFY_KEY}
     first = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
     if since == "renamed":
@@ -132,7 +140,8 @@ def test_a_retry_creates_nothing_whatever_became_of_the_key(admin: Admin, store:
     assert store.items() == before
 
 
-def test_another_request_with_the_same_retry_key_is_another_request(admin: Admin) -> None:
+def test_an_idempotency_key_belongs_to_one_body(admin: Admin) -> None:
+    """Treat another body with the same Idempotency-Key as a new request."""
     admin.send("POST", COLLECTION, {"name": "One", "key": SECRET}, Idempotency_Key=RETRY)
 
     other = admin.send("POST", COLLECTION, {"name": "Two", "key": SECRET}, Idempotency_Key=RETRY)
@@ -143,7 +152,8 @@ def test_another_request_with_the_same_retry_key_is_another_request(admin: Admin
     assert taken.code == "DUPLICATE_API_KEY_NAME"
 
 
-def test_nobody_replays_what_somebody_else_created(admin: Admin) -> None:
+def test_a_retry_by_another_administrator_is_no_replay(admin: Admin) -> None:
+    """Return 409 for the same Idempotency-Key and body of another administrator."""
     body = {"name": "One", "key": SECRET}
     admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
 
@@ -152,13 +162,14 @@ def test_nobody_replays_what_somebody_else_created(admin: Admin) -> None:
     assert answer.code == "DUPLICATE_API_KEY_NAME"
 
 
-def test_a_retry_key_is_forgotten_after_a_day(admin: Admin, store: Store) -> None:
+def test_an_idempotency_record_expires_after_a_day(admin: Admin, store: Store) -> None:
+    """Create a new key after 24 hours, although the record still exists."""
     body = {"name": "One", "key": SECRET}
     first = admin.send("POST", COLLECTION, body, Idempotency_Key=RETRY)
     (memory,) = (item for item in store.items() if item["service"]["S"] == "#idempotency")
     lifetime = int(memory["expiresAt"]["N"]) - datetime.fromisoformat(first.data["createdAt"]).timestamp()
     assert 86_398 < lifetime <= 86_400
-    # DynamoDB removes what has expired within days, not at once.
+    # DynamoDB deletes expired items within days, not at once.
     store.put(memory | {"expiresAt": {"N": str(int(memory["expiresAt"]["N"]) - 86_402)}})
     admin.delete(first.data["id"])
 
@@ -168,7 +179,8 @@ def test_a_retry_key_is_forgotten_after_a_day(admin: Admin, store: Store) -> Non
     assert again.data["id"] != first.data["id"]
 
 
-def test_what_is_stored_for_a_retry_tells_nothing(admin: Admin, store: Store) -> None:
+def test_an_idempotency_record_contains_no_request_data(admin: Admin, store: Store) -> None:
+    """Store an HMAC, without the Idempotency-Key and the body."""
     admin.send("POST", COLLECTION, {"name": "One", "key": SECRET}, Idempotency_Key=RETRY)
 
     (memory,) = (item for item in store.items() if item["service"]["S"] == "#idempotency")

@@ -1,4 +1,4 @@
-"""Credentials as services issue them: stored through the API, and read by a consumer byte for byte."""
+"""Credentials in the formats of their services: created through the API, and read by a consumer byte for byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OLD_SPOTIFY = {"clientId": "0" * 32, "clientSecret": "1" * 32}
 
 @pytest.fixture
 def consumer(clients_of: ClientsOf, store: Store) -> ServiceKeys:
-    """A consumer without a cache from another test."""
+    """A consumer with an empty cache."""
     dynamodb, kms = clients_of("ReadAllKeys")
     return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms)
 
@@ -29,8 +29,8 @@ def read(consumer: ServiceKeys, service: str) -> str | dict[str, str]:
     return dict(key) if len(key) else key.value
 
 
-def test_the_formats_of_at_least_twenty_services_are_known() -> None:
-    """Shorter lists would not be those that small teams use."""
+def test_the_credentials_cover_at_least_30_services() -> None:
+    """Cover the services that small teams use."""
     assert len({service for service, _ in CREDENTIALS.values()}) >= 30
     assert len(GOOGLE_SERVICE_ACCOUNT) == 11
 
@@ -39,7 +39,7 @@ def test_the_formats_of_at_least_twenty_services_are_known() -> None:
 def test_a_credential_reads_back_byte_for_byte(
     stack: LocalStack, store: Store, consumer: ServiceKeys, title: str
 ) -> None:
-    """Created over HTTP, read by a consumer."""
+    """Create a key over HTTP; read it as a consumer."""
     admin = HttpAdmin(stack)
     service, key = CREDENTIALS[title]
 
@@ -53,7 +53,7 @@ def test_a_credential_reads_back_byte_for_byte(
 def test_a_replacement_reads_back_byte_for_byte(
     stack: LocalStack, store: Store, consumer: ServiceKeys, title: str
 ) -> None:
-    """An update accepts the formats that a create accepts."""
+    """Accept in an update the formats that a create accepts."""
     admin = Admin(stack)
     service, key = CREDENTIALS[title]
     before = OLD_SPOTIFY if service == "spotify" else OLD.get(service, "made-up-before")

@@ -7,7 +7,8 @@ import pytest
 from tests.functional.conftest import COLLECTION, Admin, Store
 
 
-def test_a_deleted_key_is_gone_at_once_and_its_name_free(admin: Admin, store: Store) -> None:
+def test_deleting_a_key_releases_its_name(admin: Admin, store: Store) -> None:
+    """Return 404 for the key at once, and let a new key have its name."""
     key = admin.create("First")
 
     answer = admin.delete(key["id"])
@@ -25,7 +26,8 @@ def test_a_deleted_key_is_gone_at_once_and_its_name_free(admin: Admin, store: St
     assert admin.create("First")["id"] != key["id"]
 
 
-def test_a_renamed_key_is_deleted_with_its_new_name(admin: Admin, store: Store) -> None:
+def test_deleting_a_renamed_key_leaves_no_item(admin: Admin, store: Store) -> None:
+    """Delete the key together with the reservation of its new name."""
     key = admin.create("First")
     admin.update(key["id"], {"name": "Second"})
 
@@ -35,7 +37,8 @@ def test_a_renamed_key_is_deleted_with_its_new_name(admin: Admin, store: Store) 
 
 
 @pytest.mark.parametrize(("if_match", "status"), [('"2"', 200), ("*", 200), ('"1"', 412), ('W/"2"', 412), ("2", 400)])
-def test_a_delete_may_expect_a_version(admin: Admin, if_match: str, status: int) -> None:
+def test_a_delete_honors_if_match(admin: Admin, if_match: str, status: int) -> None:
+    """Return 412 for another version, 400 for an invalid header."""
     key = admin.create()
     admin.update(key["id"], {"active": False})
 
@@ -51,7 +54,8 @@ def test_deleting_one_key_leaves_the_others(admin: Admin) -> None:
     assert admin.listing().data == [two]
 
 
-def test_a_key_whose_claim_is_lost_can_still_be_deleted(admin: Admin, store: Store) -> None:
+def test_a_key_without_name_reservation_can_be_deleted(admin: Admin, store: Store) -> None:
+    """Delete a key whose name reservation is missing."""
     key = admin.create("First")
     store.dynamodb.delete_item(TableName=store.table, Key={"service": {"S": "#name"}, "id": {"S": "first"}})
 
@@ -59,7 +63,8 @@ def test_a_key_whose_claim_is_lost_can_still_be_deleted(admin: Admin, store: Sto
     assert store.items() == []
 
 
-def test_a_key_whose_name_another_claims_can_still_be_deleted_and_renamed(admin: Admin, store: Store) -> None:
+def test_a_key_with_a_foreign_name_reservation_can_be_changed(admin: Admin, store: Store) -> None:
+    """Delete or rename a key whose name is reserved for another key, and keep that reservation."""
     one, two = admin.create("One"), admin.create("Two")
     for name in ("one", "two"):
         store.put({"service": {"S": "#name"}, "id": {"S": name}, "key": {"S": "other.0123456789ab"}})
@@ -70,7 +75,8 @@ def test_a_key_whose_name_another_claims_can_still_be_deleted_and_renamed(admin:
     assert {item["id"]["S"] for item in store.items()} == {"one", "two", "three", two["id"]}
 
 
-def test_a_body_sent_along_is_ignored(admin: Admin) -> None:
+def test_the_body_of_a_delete_is_ignored(admin: Admin) -> None:
+    """Return 200 for a DELETE with a body."""
     key = admin.create()
 
     assert admin.send("DELETE", f"{COLLECTION}/{key['id']}", {"any": "thing"}).status == 200

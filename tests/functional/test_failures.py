@@ -1,4 +1,4 @@
-"""DynamoDB and KMS in bad moments of kinds that the table of test_faults.py does not have."""
+"""Faults of DynamoDB and KMS that are not in the table of test_faults.py."""
 
 import socket
 from typing import Any
@@ -19,16 +19,17 @@ CREATE = {"name": "New", "key": SECRET}
 
 @pytest.fixture
 def admin(stack: Any, store: Store) -> Admin:
-    """Faults lie behind the handlers, so events suffice."""
+    """An administrator without HTTP, because faults occur behind the handlers."""
     return Admin(stack)
 
 
 @pytest.mark.parametrize(
     ("operation", "code"), [("KMS.Encrypt", "DisabledException"), ("KMS.Encrypt", "KMSInvalidStateException")]
 )
-def test_a_kms_key_that_is_switched_off_is_ours_to_mend(
+def test_an_unusable_kms_key_is_an_internal_error(
     admin: Admin, store: Store, fault_proxy: FaultProxy, logged: Logged, operation: str, code: str
 ) -> None:
+    """Return 500, write nothing, and log the cause."""
     with fault_proxy.failing(Fault(operation, status=400, code=code)):
         answer = admin.send("POST", COLLECTION, CREATE)
 
@@ -39,9 +40,10 @@ def test_a_kms_key_that_is_switched_off_is_ours_to_mend(
 
 @pytest.mark.parametrize("changes", [{"active": False}, {"name": "Renamed"}, {"key": SECRET}])
 @pytest.mark.parametrize("if_match", ['"1"', "*"])
-def test_a_change_whose_answer_is_lost_is_made_once(
+def test_a_change_with_a_lost_response_is_applied_once(
     admin: Admin, store: Store, fault_proxy: FaultProxy, changes: dict[str, Any], if_match: str
 ) -> None:
+    """Return the result of the first attempt."""
     key = admin.create()
 
     with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", reset=True, after=True, times=1)):
@@ -53,12 +55,14 @@ def test_a_change_whose_answer_is_lost_is_made_once(
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "RequestTimeout"])
-def test_what_passes_by_itself_is_unavailable(admin: Admin, fault_proxy: FaultProxy, code: str) -> None:
+def test_a_transient_error_is_unavailable(admin: Admin, fault_proxy: FaultProxy, code: str) -> None:
+    """Return 503 for expired credentials and a request timeout."""
     with fault_proxy.failing(Fault("DynamoDB.Query", status=400, code=code)):
         assert admin.listing().status == 503
 
 
-def test_an_address_where_nobody_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch, stack: LocalStack) -> None:
+def test_an_unreachable_endpoint_is_unavailable(monkeypatch: pytest.MonkeyPatch, stack: LocalStack) -> None:
+    """Return 503 if the connection is refused."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
     monkeypatch.delenv(DYNAMODB_ENDPOINT, raising=False)
@@ -83,7 +87,8 @@ def cancelled(*codes: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("act", ["create", "update", "delete"])
-def test_a_conflict_with_another_transaction_is_tried_again(admin: Admin, fault_proxy: FaultProxy, act: str) -> None:
+def test_a_transaction_conflict_is_retried(admin: Admin, fault_proxy: FaultProxy, act: str) -> None:
+    """Apply the change after three conflicts."""
     key_id = admin.create("There", f"sk-{SECRET}", service="openai")["id"]
     fault = Fault("DynamoDB.TransactWriteItems", times=3, **cancelled("TransactionConflict", "None"))
 
@@ -103,9 +108,8 @@ def test_a_throttled_transaction_is_unavailable(admin: Admin, store: Store, faul
     assert store.items() == []
 
 
-def test_a_transaction_that_is_refused_as_wrong_is_our_mistake(
-    admin: Admin, fault_proxy: FaultProxy, logged: Logged
-) -> None:
+def test_an_invalid_transaction_is_an_internal_error(admin: Admin, fault_proxy: FaultProxy, logged: Logged) -> None:
+    """Return 500, and log the error and an audit line with an unknown outcome."""
     with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", **cancelled("ValidationError", "None"))):
         answer = admin.send("POST", COLLECTION, CREATE)
 
@@ -114,7 +118,8 @@ def test_a_transaction_that_is_refused_as_wrong_is_our_mistake(
     assert [line["audit"]["outcome"] for line in logged() if "audit" in line] == ["unknown"]
 
 
-def test_two_keys_with_one_id_cannot_be(admin: Admin, store: Store, fault_proxy: FaultProxy) -> None:
+def test_an_existing_id_is_not_overwritten(admin: Admin, store: Store, fault_proxy: FaultProxy) -> None:
+    """Return 503 and write nothing if the new id exists."""
     with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", **cancelled("ConditionalCheckFailed", "None"))):
         answer = admin.send("POST", COLLECTION, CREATE)
 

@@ -1,6 +1,6 @@
-"""Every call that a function makes, in every kind of trouble: the right answer, and nothing half written.
+"""Every fault of every AWS call of a function: the response, the audit line, and no partial write.
 
-The cells are those of tests/support/faults.py, from which docs/faults.md is made.
+The cases are those of tests/support/faults.py, from which docs/faults.md is generated.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ Items = list[dict[str, Any]]
 
 @pytest.fixture
 def admin(stack: LocalStack, store: Store) -> Admin:
-    """Faults lie behind the handlers, so events suffice."""
+    """An administrator without HTTP, because faults occur behind the handlers."""
     return Admin(stack)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that an administrator does to the key ``openai.…``, named ``There``.
+    """A request of an administrator for the key ``openai.…``, named ``There``.
 
     Attributes:
-        status_when_repeated: Status of the same request afterwards, where the change was made and where it was not.
+        status_when_repeated: Status of the same request sent again: if the change was stored, and if it was not.
     """
 
     do: Callable[[Admin, str], ApiResponse]
@@ -77,7 +77,7 @@ OPERATIONS = {
 
 
 def assert_made(act: str, before: Items, after: Items, key_id: str) -> None:
-    """Fail unless the change is made, wholly."""
+    """Fail unless the whole change is stored."""
     keys, names, memories = (by_sort_key(after, part) for part in ("openai", NAME_PARTITION, IDEMPOTENCY_PARTITION))
     was = by_sort_key(before, "openai")[key_id]
     match act:
@@ -100,9 +100,10 @@ def assert_made(act: str, before: Items, after: Items, key_id: str) -> None:
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 @pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
-def test_a_fault_has_the_outcome_that_the_table_says(
+def test_a_fault_has_the_outcome_of_the_table(
     stack: LocalStack, admin: Admin, store: Store, fault_proxy: FaultProxy, logged: Logged, call: Call, fault: str
 ) -> None:
+    """Compare the response, the items, the audit line and a repeated request."""
     key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
     before, lines = store.items(), len(logged())
     act, expected = OPERATIONS[call.act], call.outcome(fault)
@@ -140,14 +141,15 @@ def test_a_fault_has_the_outcome_that_the_table_says(
         assert_made(call.act, before, store.items(), key_id)
 
 
-# --- a reader -------------------------------------------------------------------------------------------------------
+# --- a consumer -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operation", READER)
 @pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
-def test_a_cold_reader_in_trouble(
+def test_a_fault_of_a_cold_read_has_the_outcome_of_the_table(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, operation: str, fault: str
 ) -> None:
+    """Return the key or raise the error; change no attribute but lastUsed."""
     key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
     before = store.item(key_id)
     dynamodb, kms = clients_of("ReadAllKeys")
@@ -173,7 +175,7 @@ def test_a_cold_reader_in_trouble(
 
 
 class Issuer(ThreadingHTTPServer):
-    """Answers as it is told."""
+    """A JWKS endpoint with one fault."""
 
     daemon_threads = True
     block_on_close = False
@@ -199,7 +201,7 @@ class _IssuerHandler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet."""
+        """Suppress the log."""
 
 
 @pytest.fixture
@@ -214,9 +216,10 @@ def issuer(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("issuer", with_slow(JWKS_FAULTS, "no answer"), indirect=True)
-def test_an_issuer_in_trouble_lets_nobody_in_and_blames_nobody(
+def test_a_fault_of_the_issuer_returns_503(
     stack: LocalStack, store: Store, fault_proxy: FaultProxy, issuer: str
 ) -> None:
+    """Return 503 with Retry-After, and call no other function."""
     template = stack.template.with_parameters({"JwksUrl": issuer})
     headers = [("Authorization", f"Bearer {stack.issuer.token()}")]
     with load_functions([template.functions()["Authorizer"]], sandboxed_environment({})) as fresh:

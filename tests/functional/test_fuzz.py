@@ -1,7 +1,6 @@
-"""Requests that nobody thought of, made from openapi.yaml: every answer is one that it describes, and no error is ours.
+"""Generated requests: every response is one that openapi.yaml describes, and none is a server error.
 
-`make fuzz` makes more than two thousand, `make test` some of them: the same ones each time, unless FUZZ_SEED says
-otherwise.
+`make fuzz` sends more than two thousand, `make test` fewer. They are always the same unless FUZZ_SEED is set.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from local.stack import LocalStack
 
 CALLS = int(os.environ.get("FUZZ_CALLS", "20"))
-"""For each operation: half of them as the document allows, half of them as it does not."""
+"""Requests for each operation: half of them valid by the document, half of them invalid."""
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 OPERATIONS = sorted(
     f"{method.upper()} {path}"
@@ -46,7 +45,7 @@ MUST_ANSWER = {
     "DELETE /api/v1/admin/api-keys/{id}": {200, 404},
     "POST /api/v1/admin/api-keys/{id}/verify": {200, 404},
 }
-"""What a run must have reached, or it tested nothing but refusals."""
+"""Statuses that a run must reach, so that it covers more than errors."""
 
 
 @functools.cache
@@ -59,7 +58,7 @@ def operation_of(label: str) -> Any:
 
 
 class Aim:
-    """Turns some cases to what is there, a key or a page; the rest ask for what was generated."""
+    """Aims a part of the cases at an existing key or page, and leaves the others as generated."""
 
     def __init__(self, admin: Admin) -> None:
         self.admin = admin
@@ -73,10 +72,10 @@ class Aim:
                 self.key_id = self.admin.create(f"Fuzzed {self.made}", OPENAI_KEY, service="openai")["id"]
             case.path_parameters["id"] = self.key_id
         if number % 3 == 0:
-            # What is generated hardly ever is the version at hand.
+            # A generated If-Match hardly ever matches.
             case.headers.pop("If-Match", None)
         if case.operation.label == f"POST {COLLECTION}" and number % 3 == 1 and isinstance(case.body, dict):
-            # The rules of a key are not all in the schema, and a name is taken once.
+            # The schema does not contain every rule of a key, and a name is unique.
             case.body = case.body | {"name": f"Generated {number}", "key": SECRET}
         if "cursor" in case.query and number % 2:
             case.query.clear()
@@ -85,7 +84,7 @@ class Aim:
 
 
 def run(label: str, mode: GenerationMode, calls: int, ask: Callable[[Any, int], None]) -> int:
-    """Generate so many requests of an operation, and ask each; return how many there were."""
+    """Generate requests for an operation, call `ask` with each, and return their number."""
     numbers = iter(range(10**9))
 
     @seed(SEED)
@@ -105,9 +104,10 @@ def run(label: str, mode: GenerationMode, calls: int, ask: Callable[[Any, int], 
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_every_answer_is_one_that_the_document_describes(
+def test_every_response_matches_the_document(
     stack: LocalStack, store: Store, record_property: Callable[[str, object], None], label: str
 ) -> None:
+    """Validate the status, media type, headers and body of each response."""
     admin = HttpAdmin(stack)
     aim = Aim(Admin(stack))
     for number in range(3):
@@ -131,7 +131,8 @@ def test_every_answer_is_one_that_the_document_describes(
     assert max(statuses) < 500
 
 
-def test_an_answer_that_the_document_does_not_describe_is_noticed(stack: LocalStack, store: Store) -> None:
+def test_an_undocumented_response_is_detected(stack: LocalStack, store: Store) -> None:
+    """Raise FailureGroup for a status that the document lacks."""
     case = operation_of(f"GET {COLLECTION}/{{id}}").Case(path_parameters={"id": "openai.0123456789ab"})
     answer = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {HttpAdmin(stack).token}"})
     answer.status_code = 418

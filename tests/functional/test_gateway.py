@@ -1,4 +1,4 @@
-"""What only shows over HTTP: tokens, routes, CORS, and the errors that API Gateway makes itself."""
+"""Behaviour that needs HTTP: tokens, routes, CORS and the errors that API Gateway creates itself."""
 
 import json
 from typing import Any
@@ -49,9 +49,10 @@ def assert_error(answer: requests.Response, status: int, code: str) -> None:
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YWRhOmE=", "expired", "foreign"]
 )
-def test_every_route_refuses_every_bad_token(
+def test_every_route_rejects_invalid_tokens(
     stack: LocalStack, store: Store, method: str, path: str, authorization: str | None
 ) -> None:
+    """Return 401 and change nothing."""
     tokens = {
         "expired": lambda: f"Bearer {stack.issuer.token(hours=-1)}",
         "foreign": lambda: f"Bearer {type(stack.issuer).generate().token()}",
@@ -67,7 +68,8 @@ def test_every_route_refuses_every_bad_token(
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_refuses_who_is_no_administrator(stack: LocalStack, method: str, path: str) -> None:
+def test_every_route_rejects_tokens_without_the_admin_claim(stack: LocalStack, method: str, path: str) -> None:
+    """Return 403 for a valid token of an ordinary user."""
     token = stack.issuer.token(sub="eve", role="listener")
 
     answer = requests.request(method, stack.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=30)
@@ -88,7 +90,8 @@ def test_every_route_refuses_who_is_no_administrator(stack: LocalStack, method: 
         ("POST", f"{COLLECTION}/spotify.0123456789ab"),
     ],
 )
-def test_what_is_no_route_is_said_so(http: HttpAdmin, method: str, path: str) -> None:
+def test_an_unknown_route_returns_404(http: HttpAdmin, method: str, path: str) -> None:
+    """Return ROUTE_NOT_FOUND for an unknown path or method."""
     headers = {"Authorization": f"Bearer {http.token}"}
 
     assert_error(requests.request(method, http.stack.url + path, headers=headers, timeout=30), 404, "ROUTE_NOT_FOUND")
@@ -107,7 +110,8 @@ def test_preflight_needs_no_token(stack: LocalStack, path: str) -> None:
     assert allowed == {"authorization", "content-type", "idempotency-key", "if-match"}
 
 
-def test_answers_of_the_functions_carry_cors_too(http: HttpAdmin) -> None:
+def test_function_responses_have_cors_headers(http: HttpAdmin) -> None:
+    """Return the allowed origin and the exposed headers with success and with errors."""
     answers = [http.send("POST", COLLECTION, {"name": "One", "key": SECRET}), http.get("nothing")]
 
     for answer in answers:
@@ -117,11 +121,13 @@ def test_answers_of_the_functions_carry_cors_too(http: HttpAdmin) -> None:
 
 
 @pytest.mark.parametrize("authorization", ["bearer", "BEARER"])
-def test_the_scheme_may_be_written_in_any_case(http: HttpAdmin, authorization: str) -> None:
+def test_the_authorization_scheme_is_case_insensitive(http: HttpAdmin, authorization: str) -> None:
+    """Accept `bearer` and `BEARER`."""
     assert call(http, "GET", COLLECTION, {"Authorization": f"{authorization} {http.token}"}).status == 200
 
 
-def test_header_names_may_be_written_in_any_case(http: HttpAdmin) -> None:
+def test_header_names_are_case_insensitive(http: HttpAdmin) -> None:
+    """Honor headers sent in upper case."""
     key = http.create()
     headers = {"CONTENT-TYPE": "application/json", "IF-MATCH": '"7"'}
 
@@ -159,9 +165,10 @@ JSON = {"Content-Type": "application/json"}
         (b"{}", {"Content-Type": "application/json", "If-Match": "nonsense"}, 400, "VALIDATION_ERROR"),
     ],
 )
-def test_a_body_that_cannot_be_taken_is_told(
+def test_an_invalid_body_is_rejected(
     http: HttpAdmin, store: Store, method: str, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
+    """Return the status and code of the error, and change nothing."""
     key = http.create("One")
     before = store.items()
     path = COLLECTION if method == "POST" else f"{COLLECTION}/{key['id']}"
@@ -173,7 +180,8 @@ def test_a_body_that_cannot_be_taken_is_told(
     assert store.items() == before
 
 
-def test_what_get_shows_cannot_be_saved_back(http: HttpAdmin, store: Store) -> None:
+def test_a_response_of_get_is_no_valid_update(http: HttpAdmin, store: Store) -> None:
+    """Return 400 with the read-only fields."""
     key = http.create()
     before = store.items()
 
@@ -188,13 +196,15 @@ def test_what_get_shows_cannot_be_saved_back(http: HttpAdmin, store: Store) -> N
 @pytest.mark.parametrize(
     "query", ["limit=5&limit=6", "active=true&active=false", "%00=1", "limit=%F0%9F%94%91", "=", "cursor="]
 )
-def test_a_bad_query_is_told(http: HttpAdmin, query: str) -> None:
+def test_an_invalid_query_string_is_rejected(http: HttpAdmin, query: str) -> None:
+    """Return 400 for repeated, empty and unknown parameters."""
     answer = call(http, "GET", f"{COLLECTION}?{query}", {})
 
     assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
 
 
-def test_an_endless_name_of_a_parameter_is_no_secret_kept(http: HttpAdmin) -> None:
+def test_a_long_parameter_name_is_not_echoed(http: HttpAdmin) -> None:
+    """Name the field "(query)" if the parameter's name is too long for one."""
     answer: Any = json.loads(call(http, "GET", f"{COLLECTION}?{'x' * 3000}=1", {}).text)
 
     assert answer["error"]["details"][0]["field"] == "(query)"

@@ -1,8 +1,7 @@
-"""Each function may do exactly what it does: nothing is missing, nothing is spare, and what it must not do it cannot.
+"""Least privilege: no function lacks a permission, has a spare one, or can make a call that the design forbids.
 
-That nothing is missing, every test beside this file shows: the wire enforces the policies of template.yaml. This drives
-every path that calls AWS, to show that nothing is spare; then it makes, with the permissions of each function, calls
-that the design forbids.
+Every other functional test shows that none is missing, because the fault proxy enforces the policies of template.yaml.
+The tests here use every path that calls AWS, to show that none is spare, and then try the forbidden calls.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def policies(fault_proxy: FaultProxy) -> Policies:
 
 
 def administer(admin: Admin, store: Store) -> None:
-    """Take every path of the admin functions that makes another kind of call."""
+    """Use every path of the admin functions that has a different call to AWS."""
     body = {"name": "Idempotent", "key": SECRET, "description": "Described"}
     for _ in range(2):
         assert admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).status == 201
@@ -68,7 +67,7 @@ def read(clients_of: ClientsOf, store: Store, principal: str, service: str) -> s
 
 
 def spare_values(grant: Grant, fault_proxy: FaultProxy) -> set[str]:
-    """Return the values that a grant's conditions allow one by one, and that no call of the grant had."""
+    """Return the values that a grant's conditions list and that no call of the grant had."""
     listed = {
         (key, value)
         for operator, key, values in grant.conditions
@@ -88,7 +87,7 @@ def test_every_grant_is_used_down_to_each_attribute(
     administer(admin, store)
     for service, principal in READERS.items():
         read(clients_of, store, principal, service)
-        # A key that was just used is not stamped again.
+        # Reads without a usage stamp, which the first read wrote.
         read(clients_of, store, "ReadAllKeys", service)
     other = admin.create("Of no known service", service="lastfm")
     assert read(clients_of, store, "ReadAllKeys", "lastfm") == other["id"]
@@ -102,11 +101,11 @@ def test_every_grant_is_used_down_to_each_attribute(
     } == {}
 
 
-# --- what must not be possible, whatever becomes of a function's code ------------------------------------------------
+# --- forbidden calls, for any code of a function ---------------------------------------------------------------------
 
 
 def refused(fault_proxy: FaultProxy, call: Any, **request: Any) -> bool:
-    """Tell whether IAM refuses a call."""
+    """Return True if IAM denies a call."""
     try:
         call(**request)
     except ClientError as error:
@@ -126,7 +125,7 @@ def key_of(key_id: str) -> dict[str, Any]:
 def test_no_admin_function_but_verify_decrypts(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, function: str, service: str
 ) -> None:
-    """Decrypt keys of services that can be asked, as VerifyApiKey, and no others."""
+    """Decrypt as VerifyApiKey the keys of services with a probe, and no others."""
     key = admin.create(key=KEYS.get(service, SECRET), service=service)
     _, kms = clients_of(function)
     ciphertext = store.item(key["id"])["ciphertext"]["B"]
@@ -135,7 +134,7 @@ def test_no_admin_function_but_verify_decrypts(
     may = not refused(fault_proxy, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=context)
 
     assert may == (function == "VerifyApiKey" and service in KEYS)
-    # Nor under a context that the key was not encrypted under.
+    # A wrong encryption context is denied as well.
     for wrong in ({}, {"id": key["id"]}, {"Service": "openai", "id": key["id"]}):
         assert refused(fault_proxy, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=wrong)
 
@@ -143,7 +142,7 @@ def test_no_admin_function_but_verify_decrypts(
 def test_verify_reads_ciphertexts_of_verifiable_services_only(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf
 ) -> None:
-    """Read everything but the ciphertext of a key whose service cannot be asked."""
+    """Read everything except the ciphertext of a key whose service has no probe."""
     dynamodb, _ = clients_of("VerifyApiKey")
     for service in (*KEYS, "lastfm"):
         key = admin.create(f"Key of {service}", KEYS.get(service, SECRET), service=service)
@@ -164,7 +163,7 @@ def test_verify_reads_ciphertexts_of_verifiable_services_only(
     ],
     ids=["all of it", "by name", "by a placeholder"],
 )
-def test_who_shows_keys_cannot_read_a_ciphertext(
+def test_only_verify_can_read_a_ciphertext(
     admin: Admin,
     store: Store,
     fault_proxy: FaultProxy,
@@ -172,6 +171,7 @@ def test_who_shows_keys_cannot_read_a_ciphertext(
     function: str,
     projection: dict[str, Any],
 ) -> None:
+    """Deny GetItem, Query and Scan of the ciphertext to the other functions."""
     key = admin.create(service="one")
     dynamodb, _ = clients_of(function)
     condition = {
@@ -185,9 +185,10 @@ def test_who_shows_keys_cannot_read_a_ciphertext(
     assert refused(fault_proxy, dynamodb.scan, TableName=store.table, **projection)
 
 
-def test_the_index_that_a_list_reads_holds_no_ciphertext(
+def test_the_index_of_lists_contains_no_ciphertext(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf
 ) -> None:
+    """Project only the attributes of a response."""
     admin.create(service="one")
     dynamodb, _ = clients_of("ListApiKeys")
 
@@ -203,7 +204,7 @@ def test_the_index_that_a_list_reads_holds_no_ciphertext(
     assert item.keys() <= {*RESPONSE_ATTRIBUTES, "entity"}
 
 
-# --- the attributes that a role can write, by attempt ---------------------------------------------------------------
+# --- attributes that a role can write, by attempt -------------------------------------------------------------------
 
 SERVICE, OTHER_SERVICE = "openai", "lastfm"
 PARTITIONS = (*SERVICES, OTHER_SERVICE, NAME_PARTITION, IDEMPOTENCY_PARTITION, "#history", "#x", "#")
@@ -212,10 +213,10 @@ ATTRIBUTES = (
     *("entity", "ciphertext", "previousCiphertext", "deletedCiphertext", "deletedAt", "deletedBy", "expiresAt", "key"),
     *("unheard-of", "Active", "verification2", "keyUpdatedA"),
 )
-"""Of every kind of item, the index and time to live; of later versions; of none."""
+"""Attributes of every kind of item, of the index, of time to live, of later versions, and unknown ones."""
 WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 Reach = dict[tuple[str, str], set[str]]
-"""By partition and action: the attributes that a call of it names, without the primary key."""
+"""Attributes that calls name, without the primary key, by partition and action."""
 
 
 def add_reach(reach: Reach, partition: str, action: str, access: Access) -> None:
@@ -224,7 +225,7 @@ def add_reach(reach: Reach, partition: str, action: str, access: Access) -> None
 
 
 def made(fault_proxy: FaultProxy, policies: Policies, principal: str) -> Reach:
-    """Return the reach that a principal used, with all services as one partition, named ``service``."""
+    """Return the reach that a principal used; all services count as one partition, ``service``."""
     reach: Reach = {}
     for call in fault_proxy.calls:
         if call.caller == principal and call.operation.startswith("DynamoDB."):
@@ -267,7 +268,7 @@ def attempts(table: str, partition: str, attribute: str) -> Iterator[tuple[str, 
 
 
 def possible(fault_proxy: FaultProxy, table: str, principal: str) -> Reach:
-    """Return the reach that a principal has, by attempt."""
+    """Return the reach of a principal, determined by attempts."""
     reach: Reach = {}
     for partition in PARTITIONS:
         for attribute in ATTRIBUTES:
@@ -280,7 +281,7 @@ def possible(fault_proxy: FaultProxy, table: str, principal: str) -> Reach:
 
 
 def services_of(principal: str) -> set[str]:
-    """Return the services of which a principal has keys to write, of those in `PARTITIONS`."""
+    """Return the services of `PARTITIONS` whose keys a principal can write."""
     if principal == "VerifyApiKey":
         return set(SERVICES)
     own = {reader: {service} for service, reader in READERS.items()}
@@ -292,7 +293,7 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
 ) -> None:
     """Compare the attributes that each role can write with those that it writes or evaluates, in every partition.
 
-    Evaluated attributes are among those that can be written, for IAM does not tell them apart.
+    IAM does not distinguish evaluated attributes from written ones.
     """
     fault_proxy.clear()
     administer(admin, store)
@@ -327,10 +328,10 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("principal", ["Authorizer", *ADMIN_FUNCTIONS, *READERS.values(), "ReadAllKeys"])
-def test_a_refused_write_changes_nothing(
+def test_a_denied_write_changes_nothing(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
 ) -> None:
-    """Send one write of each attribute of a key, a reservation and a remembered request; change those allowed."""
+    """Send one write of each attribute of a key, a reservation and an idempotency record; apply the allowed ones."""
     body = {"name": "There", "key": KEYS[SERVICE], "service": SERVICE}
     key = admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).data
     before = {(item["service"]["S"], item["id"]["S"]): item for item in store.items()}
@@ -362,9 +363,10 @@ def test_a_refused_write_changes_nothing(
 
 
 @pytest.mark.parametrize("function", ["ListApiKeys", "GetApiKey"])
-def test_who_shows_keys_cannot_write(
+def test_functions_that_read_cannot_write(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, function: str
 ) -> None:
+    """Deny every write to ListApiKeys and GetApiKey."""
     key = admin.create(service="one")
     dynamodb, _ = clients_of(function)
     item = store.item(key["id"])
@@ -395,7 +397,7 @@ def test_a_consumer_of_one_service_reads_no_other(
         with pytest.raises(KeyAccessDeniedError, match="IAM policy"):
             read(clients_of, store, READERS[service], other)
         assert f"LeadingKeys={other}" in fault_proxy.denials.pop()
-        # Not with a ciphertext that it got elsewhere either.
+        # A ciphertext from elsewhere is denied as well.
         ciphertext = store.item(ids[other])["ciphertext"]["B"]
         for context in ({"service": other, "id": ids[other]}, {"id": ids[other]}, {}):
             assert refused(fault_proxy, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=context)
@@ -403,9 +405,10 @@ def test_a_consumer_of_one_service_reads_no_other(
 
 
 @pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
-def test_a_consumer_writes_nothing_but_the_stamp(
+def test_a_consumer_writes_only_usage_stamps(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
 ) -> None:
+    """Deny every other write, and a stamp that returns the former item."""
     service = next((service for service, reader in READERS.items() if reader == principal), "spotify")
     key = admin.create(f"Key of {service}", KEYS[service], service=service)
     before = store.items()
@@ -427,10 +430,10 @@ def test_a_consumer_writes_nothing_but_the_stamp(
 
 
 @pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
-def test_a_consumer_reads_only_what_the_reader_asks_for(
+def test_a_consumer_reads_only_the_attributes_it_needs(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
 ) -> None:
-    """Refuse every other attribute, and a Query that names none: descriptions and administrators are not for it."""
+    """Deny every other attribute, and a Query that names none."""
     service = next((service for service, reader in READERS.items() if reader == principal), "spotify")
     admin.create(f"Key of {service}", KEYS[service], service=service)
     dynamodb, _ = clients_of(principal)
@@ -457,9 +460,10 @@ def test_a_consumer_reads_only_what_the_reader_asks_for(
 
 @pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
 @pytest.mark.parametrize("partition", [NAME_PARTITION, IDEMPOTENCY_PARTITION])
-def test_a_consumer_reads_neither_names_nor_requests(
+def test_a_consumer_reads_no_reservation_and_no_record(
     store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str, partition: str
 ) -> None:
+    """Deny a Query of name reservations or idempotency records."""
     dynamodb, _ = clients_of(principal)
 
     assert refused(
@@ -473,9 +477,10 @@ def test_a_consumer_reads_neither_names_nor_requests(
 
 
 @pytest.mark.parametrize("principal", ["Authorizer", "nobody"])
-def test_who_was_granted_nothing_can_do_nothing(
+def test_a_principal_without_grants_is_denied(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, policies: Policies, principal: str
 ) -> None:
+    """Deny calls of the authorizer and of an unknown principal."""
     key = admin.create(service="one")
     dynamodb, kms = clients_of(principal)
 

@@ -1,4 +1,4 @@
-"""What operators can count."""
+"""Metrics of the admin functions."""
 
 import pytest
 
@@ -8,7 +8,8 @@ from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin
 from tests.support.fault_proxy import Fault, FaultProxy
 
 
-def test_every_change_is_counted_by_its_kind(admin: Admin, counted: Counted) -> None:
+def test_every_change_is_counted_by_kind(admin: Admin, counted: Counted) -> None:
+    """Count creates, updates and deletes, but no reads."""
     key = admin.create()
     admin.update(key["id"], {"active": False})
     admin.get(key["id"])
@@ -18,7 +19,8 @@ def test_every_change_is_counted_by_its_kind(admin: Admin, counted: Counted) -> 
     assert counted() == [("Changes", {"change": change}) for change in ("create", "update", "delete")]
 
 
-def test_what_changed_nothing_is_not_counted(admin: Admin, counted: Counted) -> None:
+def test_a_request_without_a_change_is_not_counted(admin: Admin, counted: Counted) -> None:
+    """Count neither replays nor conflicts nor missing keys."""
     body = {"name": "One", "key": SECRET}
     admin.send("POST", "/api/v1/admin/api-keys", body, Idempotency_Key="k" * 16)
     before = counted()
@@ -32,7 +34,7 @@ def test_what_changed_nothing_is_not_counted(admin: Admin, counted: Counted) -> 
 
 
 @pytest.mark.parametrize(("answer", "status"), [("valid", "valid"), ("wrong", "rejected"), ("failing", "inconclusive")])
-def test_checks_are_counted_by_their_result(
+def test_verifications_are_counted_by_status(
     admin: Admin,
     fake_services: FakeServices,
     counted: Counted,
@@ -40,6 +42,7 @@ def test_checks_are_counted_by_their_result(
     answer: str,
     status: str,
 ) -> None:
+    """Count each verification as a change, and by its status."""
     key = admin.create("Spotify", SPOTIFY_KEY, service="spotify")
     monkeypatch.setitem(fake_services.chosen, "spotify", answer)
     before = counted()
@@ -50,7 +53,8 @@ def test_checks_are_counted_by_their_result(
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DisabledException", "KMSInvalidStateException"])
-def test_a_refusal_by_kms_is_counted(admin: Admin, fault_proxy: FaultProxy, counted: Counted, code: str) -> None:
+def test_access_denied_by_kms_is_counted(admin: Admin, fault_proxy: FaultProxy, counted: Counted, code: str) -> None:
+    """Count errors that only a change of permissions or of the KMS key ends."""
     with fault_proxy.failing(Fault("KMS.Encrypt", status=400, code=code)):
         answer = admin.send("POST", "/api/v1/admin/api-keys", {"name": "One", "key": SECRET})
 
@@ -58,9 +62,10 @@ def test_a_refusal_by_kms_is_counted(admin: Admin, fault_proxy: FaultProxy, coun
     assert counted() == [("AccessDenied", {})]
 
 
-def test_without_a_namespace_nothing_is_counted(
+def test_without_a_namespace_no_metric_is_written(
     admin: Admin, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Write no metric in a local run."""
     monkeypatch.setattr("service_keys.admin.observability.metrics_namespace", "")
     admin.create()
 

@@ -1,4 +1,4 @@
-"""Mistakes of administrators, over HTTP: every answer says what is wrong and what to do, and none repeats a secret."""
+"""Mistakes of administrators, over HTTP: each response states the error and its remedy, and contains no secret."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def http(stack: LocalStack, store: Store) -> HttpAdmin:
 
 @pytest.fixture(scope="module")
 def kept() -> dict[str, Any]:
-    """The stored keys and their ids, which the first test creates and the others put back."""
+    """The stored keys and their ids: created by the first test, restored by the others."""
     return {}
 
 
@@ -41,15 +41,15 @@ def ids(stack: LocalStack, store: Store, kept: dict[str, Any]) -> dict[str, str]
 
 
 def test_the_table_has_more_than_eighty_mistakes() -> None:
-    """Each with a title of its own."""
+    """Count each mistake once, by title and method."""
     assert len({(mistake.title, mistake.method) for mistake in MISTAKES}) == len(MISTAKES) > 80
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake.method} {mistake.title}")
-def test_a_mistake_is_answered_with_advice(
+def test_a_mistake_returns_an_error_with_advice(
     http: HttpAdmin, store: Store, ids: dict[str, str], mistake: Mistake
 ) -> None:
-    """Status, code, field and text; and nothing is changed."""
+    """Return the status, code, field and text of the table, and change nothing."""
     before = store.items()
     path = mistake.path
     for placeholder, key_id in ids.items():
@@ -75,8 +75,8 @@ def test_a_mistake_is_answered_with_advice(
         *("application/json; charset=iso-8859-1", 'application/json ; charset="UTF-8"', "application/json;;"),
     ],
 )
-def test_a_body_is_read_whatever_the_parameters_of_its_type(http: HttpAdmin, content_type: str) -> None:
-    """JSON is UTF-8, and the parameters say nothing about it."""
+def test_parameters_of_the_media_type_are_ignored(http: HttpAdmin, content_type: str) -> None:
+    """Read JSON as UTF-8 for every charset parameter."""
     body = f'{{"name": "Café", "key": "{SECRET}"}}'.encode()
 
     answer = http.call("POST", COLLECTION, body=body, headers={"Content-Type": content_type})
@@ -84,8 +84,8 @@ def test_a_body_is_read_whatever_the_parameters_of_its_type(http: HttpAdmin, con
     assert (answer.status, answer.data["name"]) == (201, "Café")
 
 
-def test_a_key_of_another_format_is_not_a_retry(http: HttpAdmin) -> None:
-    """The order of fields, white space and the media type make no difference; a value does."""
+def test_a_retry_is_recognized_by_its_values(http: HttpAdmin) -> None:
+    """Ignore the order of fields, white space and the media type, but no value."""
     retry = {"Idempotency-Key": "a-retry-key-0123456789"}
     bodies = [
         f'{{"name": "One", "key": {{"a": "{SECRET}", "b": "c"}}}}',
@@ -106,8 +106,8 @@ def test_a_key_of_another_format_is_not_a_retry(http: HttpAdmin) -> None:
 @pytest.mark.parametrize(
     "fields", [["name", "key"], ["active", "description"], ["tags", "isActive"], ["key", "tags", "service"]]
 )
-def test_all_mistakes_of_a_body_are_told_at_once(http: HttpAdmin, fields: list[str]) -> None:
-    """An administrator corrects a body once."""
+def test_all_mistakes_of_a_body_are_reported_at_once(http: HttpAdmin, fields: list[str]) -> None:
+    """Return one detail for each invalid field."""
     wrong = {"name": 1, "key": "••••", "active": 1, "description": 1, "tags": 1, "isActive": 1, "service": "A"}
     body = {"name": "One", "key": SECRET} | {name: wrong[name] for name in fields}
 

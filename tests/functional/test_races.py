@@ -1,4 +1,4 @@
-"""Twelve administrators at the same moment."""
+"""Twelve concurrent requests of administrators."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +25,8 @@ def statuses(answers: list[ApiResponse]) -> dict[int, int]:
     return dict(Counter(answer.status for answer in answers))
 
 
-def test_of_twelve_creates_of_one_name_one_wins(admin: Admin, store: Store) -> None:
+def test_one_of_twelve_creates_of_one_name_succeeds(admin: Admin, store: Store) -> None:
+    """Return 409 for the others."""
     names = ["Spotify", "SPOTIFY", " spotify ", "Ｓpotify"]
 
     answers = at_once(lambda n: admin.send("POST", COLLECTION, {"name": names[n % 4], "service": "x", "key": SECRET}))
@@ -34,7 +35,8 @@ def test_of_twelve_creates_of_one_name_one_wins(admin: Admin, store: Store) -> N
     assert len(store.items()) == 2
 
 
-def test_of_twelve_retries_of_one_create_one_creates(admin: Admin, store: Store) -> None:
+def test_twelve_retries_create_one_key(admin: Admin, store: Store) -> None:
+    """Return 201 with the same id for each."""
     body = {"name": "Spotify", "service": "x", "key": SECRET}
 
     answers = at_once(lambda _: admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16))
@@ -44,7 +46,8 @@ def test_of_twelve_retries_of_one_create_one_creates(admin: Admin, store: Store)
     assert len(store.items()) == 3
 
 
-def test_of_twelve_updates_of_one_version_one_wins(admin: Admin) -> None:
+def test_one_of_twelve_updates_of_one_version_succeeds(admin: Admin) -> None:
+    """Return 412 for the others."""
     key = admin.create()
 
     answers = at_once(lambda n: admin.update(key["id"], {"description": str(n)}, If_Match='"1"'))
@@ -53,7 +56,8 @@ def test_of_twelve_updates_of_one_version_one_wins(admin: Admin) -> None:
     assert admin.get(key["id"]).data["version"] == 2
 
 
-def test_twelve_updates_of_any_version_all_win(admin: Admin) -> None:
+def test_twelve_updates_without_if_match_all_succeed(admin: Admin) -> None:
+    """Return a different version for each."""
     key = admin.create()
 
     answers = at_once(lambda n: admin.update(key["id"], {"description": str(n)}))
@@ -63,7 +67,8 @@ def test_twelve_updates_of_any_version_all_win(admin: Admin) -> None:
     assert admin.get(key["id"]).data["version"] == 13
 
 
-def test_twelve_renames_of_one_key_all_win_and_leave_one_name(admin: Admin, store: Store) -> None:
+def test_twelve_renames_of_one_key_leave_one_reservation(admin: Admin, store: Store) -> None:
+    """Return 200 for each, and release every name but the last."""
     key = admin.create()
 
     answers = at_once(lambda n: admin.update(key["id"], {"name": f"Name {n}"}))
@@ -75,7 +80,8 @@ def test_twelve_renames_of_one_key_all_win_and_leave_one_name(admin: Admin, stor
     assert store.items()[0]["id"]["S"] in {last["name"].lower(), last["id"]}
 
 
-def test_twelve_keys_that_want_one_name(admin: Admin) -> None:
+def test_one_of_twelve_renames_to_one_name_succeeds(admin: Admin) -> None:
+    """Return 409 for the others."""
     keys = [admin.create(f"Key {number}") for number in range(TWELVE)]
 
     answers = at_once(lambda n: admin.update(keys[n]["id"], {"name": "The one"}))
@@ -84,7 +90,8 @@ def test_twelve_keys_that_want_one_name(admin: Admin) -> None:
     assert [key["name"] for key in admin.listing().data].count("The one") == 1
 
 
-def test_of_twelve_deletes_one_wins(admin: Admin, store: Store) -> None:
+def test_one_of_twelve_deletes_succeeds(admin: Admin, store: Store) -> None:
+    """Return 404 for the others."""
     key = admin.create()
 
     answers = at_once(lambda _: admin.delete(key["id"]))
@@ -93,7 +100,8 @@ def test_of_twelve_deletes_one_wins(admin: Admin, store: Store) -> None:
     assert store.items() == []
 
 
-def test_a_delete_among_updates_and_renames_leaves_nothing_behind(admin: Admin, store: Store) -> None:
+def test_a_delete_among_updates_leaves_no_item(admin: Admin, store: Store) -> None:
+    """Delete the key and its name reservation in any order of the requests."""
     key = admin.create()
 
     def call(number: int) -> ApiResponse:

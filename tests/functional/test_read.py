@@ -1,4 +1,4 @@
-"""Showing and listing keys."""
+"""Getting and listing keys."""
 
 import pytest
 
@@ -8,7 +8,8 @@ from tests.support.fault_proxy import FaultProxy
 UNKNOWN = "spotify.0123456789ab"
 
 
-def test_a_key_is_shown_with_its_version(admin: Admin) -> None:
+def test_a_key_is_returned_with_its_etag(admin: Admin) -> None:
+    """Return the key as it was created."""
     created = admin.create()
 
     answer = admin.get(created["id"])
@@ -23,14 +24,16 @@ def test_a_key_is_shown_with_its_version(admin: Admin) -> None:
     "key_id",
     [UNKNOWN, "x", "spotify", "SPOTIFY.0123456789AB", "%20", "%23name.x", "spotify.%00", "%F0%9F%94%91", "a" * 500],
 )
-def test_what_is_not_there_is_not_found(admin: Admin, store: Store, method: str, key_id: str) -> None:
+def test_an_unknown_id_returns_404(admin: Admin, store: Store, method: str, key_id: str) -> None:
+    """Return API_KEY_NOT_FOUND for unknown and malformed ids."""
     answer = admin.send(method, f"/api/v1/admin/api-keys/{key_id}", {"active": False} if method == "PATCH" else None)
 
     assert (answer.status, answer.code) == (404, "API_KEY_NOT_FOUND")
     assert store.items() == []
 
 
-def test_showing_a_key_takes_one_read_without_the_ciphertext(admin: Admin, fault_proxy: FaultProxy) -> None:
+def test_a_get_takes_one_read_without_the_ciphertext(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Send one consistent GetItem that does not project the ciphertext."""
     key = admin.create()
     fault_proxy.clear()
 
@@ -42,7 +45,8 @@ def test_showing_a_key_takes_one_read_without_the_ciphertext(admin: Admin, fault
     assert "ciphertext" not in call.request["ExpressionAttributeNames"].values()
 
 
-def test_an_empty_list_is_a_list(admin: Admin) -> None:
+def test_an_empty_table_returns_an_empty_list(admin: Admin) -> None:
+    """Return no keys and no cursor."""
     answer = admin.listing()
 
     assert (answer.status, answer.data) == (200, [])
@@ -50,13 +54,15 @@ def test_an_empty_list_is_a_list(admin: Admin) -> None:
     assert answer.body.keys() == {"success", "data", "pagination", "requestId"}
 
 
-def test_a_list_is_newest_first_and_shows_what_get_shows(admin: Admin) -> None:
+def test_a_list_is_sorted_newest_first(admin: Admin) -> None:
+    """Return each key as it was created."""
     keys = [admin.create(f"Key {number}", service=f"service-{number}") for number in range(4)]
 
     assert admin.listing().data == keys[::-1]
 
 
-def test_pages_hold_every_key_once(admin: Admin) -> None:
+def test_pages_contain_every_key_once(admin: Admin) -> None:
+    """Return seven keys in pages of three."""
     keys = [admin.create(f"Key {number}", service="one" if number % 2 else "two") for number in range(7)]
 
     pages = list(admin.pages(limit="3"))
@@ -65,14 +71,16 @@ def test_pages_hold_every_key_once(admin: Admin) -> None:
     assert [key["id"] for page in pages for key in page] == [key["id"] for key in reversed(keys)]
 
 
-def test_a_last_page_that_is_full_has_no_successor(admin: Admin) -> None:
+def test_a_full_last_page_has_no_cursor(admin: Admin) -> None:
+    """Return two full pages, and no empty third one."""
     for number in range(4):
         admin.create(f"Key {number}")
 
     assert [len(page) for page in admin.pages(limit="2")] == [2, 2]
 
 
-def test_filters_narrow_a_list_and_fill_its_pages(admin: Admin) -> None:
+def test_filtered_pages_are_full(admin: Admin) -> None:
+    """Fill each page with matching keys, for one filter and for two."""
     for number in range(12):
         admin.create(f"Key {number}", service="one" if number % 3 else "two", active=number % 2 == 0)
 
@@ -85,7 +93,8 @@ def test_filters_narrow_a_list_and_fill_its_pages(admin: Admin) -> None:
     assert names(service="three") == [[]]
 
 
-def test_a_filtered_page_is_filled_from_as_far_as_it_takes(admin: Admin, store: Store) -> None:
+def test_a_filter_searches_beyond_one_query(admin: Admin, store: Store) -> None:
+    """Find the only match behind 250 other keys."""
     oldest = admin.create("Oldest", active=False)
     template = store.item(oldest["id"])
     for number in range(250):
@@ -101,7 +110,8 @@ def test_a_filtered_page_is_filled_from_as_far_as_it_takes(admin: Admin, store: 
 
 
 @pytest.mark.parametrize("query", [{}, {"service": "one"}])
-def test_a_list_goes_on_after_its_last_key_is_deleted(admin: Admin, query: dict[str, str]) -> None:
+def test_a_cursor_outlives_its_key(admin: Admin, query: dict[str, str]) -> None:
+    """Continue after the last key of a page although it was deleted."""
     keys = [admin.create(f"Key {number}", service="one") for number in range(4)]
     first = admin.listing(limit="2", **query)
     admin.delete(keys[2]["id"])
@@ -112,9 +122,8 @@ def test_a_list_goes_on_after_its_last_key_is_deleted(admin: Admin, query: dict[
 
 
 @pytest.mark.parametrize("query", [{}, {"service": "spotify"}])
-def test_a_page_costs_one_query_however_many_keys_there_are(
-    admin: Admin, fault_proxy: FaultProxy, query: dict[str, str]
-) -> None:
+def test_a_page_takes_one_query(admin: Admin, fault_proxy: FaultProxy, query: dict[str, str]) -> None:
+    """Query one item more than the page contains, without the ciphertext."""
     for number in range(6):
         admin.create(f"Key {number}", service="spotify", key=SPOTIFY_KEY)
     fault_proxy.clear()
@@ -132,14 +141,16 @@ def test_a_page_costs_one_query_however_many_keys_there_are(
 @pytest.mark.parametrize(
     "query", [{"limit": "0"}, {"limit": "x"}, {"active": "maybe"}, {"service": "No!"}, {"cursor": "x"}, {"page": "2"}]
 )
-def test_a_bad_query_is_told(admin: Admin, query: dict[str, str]) -> None:
+def test_an_invalid_parameter_names_the_field(admin: Admin, query: dict[str, str]) -> None:
+    """Return 400 with the name of the parameter."""
     answer = admin.listing(**query)
 
     assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
     assert [detail["field"] for detail in answer.body["error"]["details"]] == list(query)
 
 
-def test_a_cursor_of_another_list_is_told(admin: Admin) -> None:
+def test_a_cursor_with_other_filters_is_rejected(admin: Admin) -> None:
+    """Return 400 unless the filters are those of the page with the cursor."""
     for number in range(2):
         admin.create(f"Key {number}", service="one")
     cursor = admin.listing(limit="1", service="one").body["pagination"]["nextCursor"]
@@ -149,7 +160,8 @@ def test_a_cursor_of_another_list_is_told(admin: Admin) -> None:
     assert admin.listing(cursor=cursor, service="one").status == 200
 
 
-def test_a_damaged_key_is_an_internal_error(admin: Admin, store: Store) -> None:
+def test_a_malformed_key_is_an_internal_error(admin: Admin, store: Store) -> None:
+    """Return 500 for the key, and list the others."""
     key = admin.create(key=SECRET)
     item = store.item(key["id"])
     del item["maskedKey"]
@@ -164,7 +176,8 @@ def test_a_damaged_key_is_an_internal_error(admin: Admin, store: Store) -> None:
 
 
 @pytest.mark.parametrize("lost", ["maskedKey", "name", "version", "createdBy"])
-def test_a_damaged_key_can_be_deleted(admin: Admin, store: Store, lost: str) -> None:
+def test_a_malformed_key_can_be_deleted(admin: Admin, store: Store, lost: str) -> None:
+    """Delete a key without an attribute; its reservation stays only without the name."""
     key = admin.create("Damaged")
     item = store.item(key["id"])
     del item[lost]

@@ -1,4 +1,4 @@
-"""Other functions read keys: fast, right, calm."""
+"""Reading keys as a consumer: caching, selection, transient errors, usage stamps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ QUERY, DECRYPT, STAMP = "DynamoDB.Query", "KMS.Decrypt", "DynamoDB.UpdateItem"
 
 
 class Clock:
-    """Seconds since the Unix epoch, which pass when told to."""
+    """Seconds since the Unix epoch, advanced by the test."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).timestamp()
@@ -60,9 +60,9 @@ def admin(stack: Any, store: Store) -> Admin:
 
 @pytest.fixture
 def reader_clients(request: pytest.FixtureRequest, clients_of: ClientsOf) -> tuple[Any, Any]:
-    """The clients that the package makes, with its timeouts only where a test is about these.
+    """Create clients as the package does, with its timeouts only in tests about a silent endpoint.
 
-    Elsewhere they would make the test depend on how fast a busy machine answers.
+    With these timeouts, other tests would depend on the speed of the machine.
     """
     hangs = any(value == "silent" or "hang" in value for value in _parameters(request))
     return clients_of("ReadAllKeys") if hangs else clients_of("ReadAllKeys", aws_clients.Timeouts(connect=30, read=30))
@@ -79,12 +79,11 @@ def keys(reader_clients: tuple[Any, Any], store: Store, clock: Clock) -> Service
     return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=clock)
 
 
-# --- calls on the wire ----------------------------------------------------------------------------------------------
+# --- calls to AWS ---------------------------------------------------------------------------------------------------
 
 
-def test_a_cold_read_looks_decrypts_and_stamps_and_a_warm_one_does_nothing(
-    admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy
-) -> None:
+def test_only_a_cold_read_calls_aws(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+    """Query, decrypt and stamp once on a cold read; make no call on a warm one."""
     admin.create("OpenAI", key=f"sk-{SECRET}")
     fault_proxy.clear()
 
@@ -97,9 +96,10 @@ def test_a_cold_read_looks_decrypts_and_stamps_and_a_warm_one_does_nothing(
     assert fault_proxy.counts() == {}
 
 
-def test_after_a_minute_one_look_and_no_decryption(
+def test_a_snapshot_is_refreshed_after_a_minute(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Query again after 60 s, without another decryption."""
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(59.9)
@@ -112,9 +112,10 @@ def test_after_a_minute_one_look_and_no_decryption(
     assert fault_proxy.counts() == {QUERY: 1, STAMP: 1}
 
 
-def test_after_an_hour_the_key_is_decrypted_again(
+def test_a_key_is_decrypted_again_after_an_hour(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Decrypt an unchanged ciphertext again once its plaintext is an hour old."""
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(3599)
@@ -127,9 +128,10 @@ def test_after_an_hour_the_key_is_decrypted_again(
     assert fault_proxy.counts()[DECRYPT] == 1
 
 
-def test_a_frozen_process_that_wakes_an_hour_later_looks_first(
+def test_a_process_frozen_for_an_hour_refreshes_first(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Raise KeyDisabledError for a key that was disabled during the freeze."""
     key = admin.create("Key", service="one")
     keys.get("one")
     admin.update(key["id"], {"active": False})
@@ -141,9 +143,10 @@ def test_a_frozen_process_that_wakes_an_hour_later_looks_first(
 
 
 @pytest.mark.parametrize("jump", [-3600, 3600, -0.5])
-def test_a_clock_that_jumps_makes_the_reader_look(
+def test_a_clock_jump_causes_a_refresh(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, jump: float
 ) -> None:
+    """Refresh after the clock jumped forward by an hour, or back."""
     admin.create("Key", service="one")
     keys.get("one")
     fault_proxy.clear()
@@ -154,8 +157,8 @@ def test_a_clock_that_jumps_makes_the_reader_look(
     assert fault_proxy.counts()[QUERY] == 1
 
 
-def test_a_thousand_threads_share_one_look(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
-    """One thread calls AWS, however long its calls take; the others wait for it."""
+def test_refreshes_are_single_flight(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+    """Call AWS from one of a thousand threads; the others wait for its result."""
     admin.create("Key", service="one")
     fault_proxy.clear()
     barrier = threading.Barrier(1000)
@@ -175,9 +178,8 @@ def test_a_thousand_threads_share_one_look(admin: Admin, keys: ServiceKeys, faul
     assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 1, STAMP: 1}
 
 
-def test_a_changed_name_costs_no_decryption(
-    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
-) -> None:
+def test_a_rename_causes_no_decryption(admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy) -> None:
+    """Return the new name with the secret value that is cached."""
     key = admin.create("Before", service="one")
     keys.get("one")
     admin.update(key["id"], {"name": "After"})
@@ -190,7 +192,8 @@ def test_a_changed_name_costs_no_decryption(
     assert fault_proxy.counts()[DECRYPT] == 0
 
 
-def test_names_share_the_look(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+def test_names_share_a_snapshot(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+    """Read three keys of one service with one Query."""
     admin.create("Old", service="one", key=SECRET)
     admin.create("New", service="one", key=NEW_SECRET)
     fault_proxy.clear()
@@ -202,7 +205,8 @@ def test_names_share_the_look(admin: Admin, keys: ServiceKeys, fault_proxy: Faul
     assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 2, STAMP: 2}
 
 
-def test_more_keys_than_a_page_holds_are_all_found(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+def test_a_snapshot_spans_several_query_pages(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+    """Find the only active key behind more than 1 MB of disabled ones."""
     oldest = admin.create("Oldest", service="one")
     item = store.item(oldest["id"]) | {"active": {"BOOL": False}, "description": {"S": "x" * 390_000}}
     for number in range(4):
@@ -211,10 +215,11 @@ def test_more_keys_than_a_page_holds_are_all_found(admin: Admin, keys: ServiceKe
     assert keys.get("one").id == oldest["id"]
 
 
-# --- which key ------------------------------------------------------------------------------------------------------
+# --- key selection --------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_active_key_wins_and_disabling_it_falls_back(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+def test_the_newest_active_key_is_selected(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+    """Fall back to the older key when the newer one is disabled, and report disabled and deleted keys."""
     old = admin.create("Old", service="one", key=SECRET)
     assert keys.get("one").id == old["id"]
     new = admin.create("New", service="one", key=NEW_SECRET)
@@ -239,9 +244,10 @@ def test_the_newest_active_key_wins_and_disabling_it_falls_back(admin: Admin, ke
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["disabled", "deleted"])
-def test_a_key_that_ended_is_never_served_again_not_even_in_an_outage(
+def test_a_disabled_or_deleted_key_is_never_served_stale(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, end: str
 ) -> None:
+    """Raise an error even while AWS has transient errors."""
     key = admin.create("Key", service="one")
     keys.get("one")
     keys.get("one", name="Key")
@@ -263,9 +269,10 @@ def test_a_key_that_ended_is_never_served_again_not_even_in_an_outage(
                 assert isinstance(refused.value, (expected, KeyStoreUnavailableError))
 
 
-def test_what_an_administrator_mends_is_seen_within_five_seconds(
+def test_an_enabled_key_is_served_within_five_seconds(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Cache the KeyDisabledError for 5 s, then refresh."""
     key = admin.create("Key", service="one", active=False)
     fault_proxy.clear()
     for _ in range(50):
@@ -279,7 +286,8 @@ def test_what_an_administrator_mends_is_seen_within_five_seconds(
     assert keys.get("one").value == SECRET
 
 
-def test_a_name_that_was_not_there_is_found_once_it_is(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+def test_a_new_name_is_found_within_five_seconds(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+    """Cache the KeyNotFoundError for 5 s, then refresh."""
     admin.create("Old", service="one")
     keys.get("one")
     with pytest.raises(KeyNotFoundError, match="'New'"):
@@ -291,7 +299,8 @@ def test_a_name_that_was_not_there_is_found_once_it_is(admin: Admin, keys: Servi
 
 
 @pytest.mark.parametrize("service", ["", "Spotify", "#name", "a b", "x" * 41])
-def test_a_service_that_cannot_be_costs_no_call(keys: ServiceKeys, fault_proxy: FaultProxy, service: str) -> None:
+def test_an_invalid_service_name_causes_no_call(keys: ServiceKeys, fault_proxy: FaultProxy, service: str) -> None:
+    """Raise KeyNotFoundError without a call to AWS."""
     fault_proxy.clear()
 
     with pytest.raises(KeyNotFoundError, match="lower-case"):
@@ -303,9 +312,10 @@ def test_a_service_that_cannot_be_costs_no_call(keys: ServiceKeys, fault_proxy: 
 # --- refresh --------------------------------------------------------------------------------------------------------
 
 
-def test_refresh_sees_a_new_secret_at_once_and_at_most_every_five_seconds(
+def test_refresh_is_limited_to_one_query_in_five_seconds(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Return the new secret value with the first refresh after 5 s."""
     key = admin.create("Key", service="one")
     keys.get("one")
     admin.update(key["id"], {"key": NEW_SECRET})
@@ -322,9 +332,10 @@ def test_refresh_sees_a_new_secret_at_once_and_at_most_every_five_seconds(
     assert fault_proxy.counts() == {QUERY: 1, DECRYPT: 1}
 
 
-def test_refresh_in_an_outage_tries_at_most_every_five_seconds(
+def test_failed_refreshes_are_limited_to_one_in_five_seconds(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Serve the cached key for 50 forced refreshes that share one failed Query."""
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(6)
@@ -335,9 +346,10 @@ def test_refresh_in_an_outage_tries_at_most_every_five_seconds(
     assert fault_proxy.counts() == {QUERY: 2}, "one call, which botocore tries twice"
 
 
-def test_what_a_refresh_sees_holds_for_every_name_and_nothing_of_it_is_kept(
+def test_a_refresh_applies_to_every_name(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Drop the plaintext of a key that the refresh found disabled."""
     key = admin.create("Key", service="one")
     keys.get("one")
     keys.get("one", name="Key")
@@ -354,7 +366,7 @@ def test_what_a_refresh_sees_holds_for_every_name_and_nothing_of_it_is_kept(
     assert keys._services["one"].plaintexts == {}
 
 
-# --- bad luck -------------------------------------------------------------------------------------------------------
+# --- errors of AWS --------------------------------------------------------------------------------------------------
 
 OUTAGES: dict[str, dict[str, Any]] = {
     "throttled": {"status": 400, "code": "ThrottlingException"},
@@ -373,7 +385,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
 @pytest.mark.parametrize("outage", with_slow(OUTAGES, "silent"))
-def test_an_outage_is_bridged_for_a_quarter_of_an_hour(
+def test_a_key_is_served_stale_for_15_minutes(
     admin: Admin,
     keys: ServiceKeys,
     clock: Clock,
@@ -382,10 +394,11 @@ def test_an_outage_is_bridged_for_a_quarter_of_an_hour(
     outage: str,
     operation: str,
 ) -> None:
+    """Serve the cached key during a transient error, then raise KeyStoreUnavailableError."""
     key = admin.create("Key", service="one")
     keys.get("one")
     if operation == DECRYPT:
-        # Only what is new has to be decrypted.
+        # Only a new secret value has to be decrypted.
         admin.update(key["id"], {"key": NEW_SECRET})
     clock.passes(60)
     with fault_proxy.failing(Fault(operation, **OUTAGES[outage])):
@@ -409,17 +422,19 @@ def test_an_outage_is_bridged_for_a_quarter_of_an_hour(
     assert keys.get("one").value == (NEW_SECRET if operation == DECRYPT else SECRET)
 
 
-def test_an_outage_on_a_cold_start_is_told(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+def test_a_transient_error_on_a_cold_start_is_raised(admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+    """Raise KeyStoreUnavailableError if no key is cached."""
     admin.create("Key", service="one")
 
     with fault_proxy.failing(Fault(QUERY)), pytest.raises(KeyStoreUnavailableError):
         keys.get("one")
 
 
-def test_an_endpoint_that_does_not_take_connections_is_unavailable(
+def test_a_connect_timeout_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, stack: Any, store: Store, reader_clients: tuple[Any, Any]
 ) -> None:
-    # A full backlog: Linux drops what comes next, and the client runs into its connect timeout.
+    """Raise KeyStoreUnavailableError if the endpoint accepts no connection."""
+    # With a full backlog, Linux drops further connections, so that the client runs into its connect timeout.
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -439,9 +454,10 @@ def test_an_endpoint_that_does_not_take_connections_is_unavailable(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
-def test_who_is_denied_gets_nothing_from_then_on(
+def test_access_denied_drops_the_cached_keys(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, operation: str
 ) -> None:
+    """Serve nothing stale after AccessDeniedException, until a refresh succeeds."""
     admin.create("Key", service="one")
     keys.get("one")
     keys.get("one", name="Key")
@@ -461,9 +477,10 @@ def test_who_is_denied_gets_nothing_from_then_on(
 
 
 @pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "NotFoundException"])
-def test_a_kms_key_that_is_switched_off_denies(
+def test_an_unusable_kms_key_is_access_denied(
     admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy, code: str
 ) -> None:
+    """Raise KeyAccessDeniedError for a disabled, pending or missing KMS key."""
     admin.create("Key", service="one")
 
     with (
@@ -473,16 +490,18 @@ def test_a_kms_key_that_is_switched_off_denies(
         keys.get("one")
 
 
-def test_a_table_that_is_not_there_denies(keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+def test_a_missing_table_is_access_denied(keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+    """Raise KeyAccessDeniedError with the advice to compare the table's name."""
     missing = Fault(QUERY, status=400, code="ResourceNotFoundException")
 
     with fault_proxy.failing(missing), pytest.raises(KeyAccessDeniedError, match="name of the table"):
         keys.get("one")
 
 
-def test_another_table_denies(
+def test_a_table_outside_the_policy_is_access_denied(
     reader_clients: tuple[Any, Any], clock: Clock, store: Store, fault_proxy: FaultProxy
 ) -> None:
+    """Raise KeyAccessDeniedError for a table that the consumer's policy does not name."""
     dynamodb, kms = reader_clients
     keys = ServiceKeys("another-table", dynamodb_client=dynamodb, kms_client=kms, clock=clock)
 
@@ -492,9 +511,10 @@ def test_another_table_denies(
 
 
 @pytest.mark.parametrize("damage", ["another key's", "broken", "missing", "nameless", "neither on nor off"])
-def test_a_damaged_key_is_not_served(
+def test_a_malformed_key_is_not_served(
     admin: Admin, keys: ServiceKeys, store: Store, clock: Clock, fault_proxy: FaultProxy, damage: str
 ) -> None:
+    """Raise KeyCorruptedError, decrypt at most once, and serve other services."""
     key = admin.create("Key", service="one")
     other = admin.create("Other", service="two")
     keys.get("one")
@@ -517,7 +537,8 @@ def test_a_damaged_key_is_not_served(
     assert keys.get("two").value == SECRET
 
 
-def test_a_damaged_key_is_in_nobodys_way(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+def test_an_older_malformed_key_is_ignored(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+    """Serve the newest active key although an older item lacks its ciphertext."""
     old = admin.create("Old", service="one")
     admin.create("New", service="one", key=NEW_SECRET)
     item = store.item(old["id"])
@@ -532,7 +553,7 @@ def test_a_damaged_key_is_in_nobodys_way(admin: Admin, keys: ServiceKeys, store:
 def test_an_unclassified_error_is_unavailable(
     admin: Admin, keys: ServiceKeys, fault_proxy: FaultProxy, operation: str, status: int
 ) -> None:
-    """Consumers see errors of this package only; the message names AWS's code."""
+    """Raise only errors of this package; the message contains the AWS error code."""
     admin.create("Key", service="one")
     unknown = Fault(operation, status=status, code="MadeUpException")
 
@@ -540,12 +561,13 @@ def test_an_unclassified_error_is_unavailable(
         keys.get("one")
 
 
-# --- what must not come back in an outage ---------------------------------------------------------------------------
+# --- keys that must not be served stale -----------------------------------------------------------------------------
 
 
-def test_a_replaced_secret_does_not_come_back_by_another_name(
+def test_a_replaced_secret_is_not_served_by_name(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Serve the new secret value under the name whose cached key had the old one."""
     key = admin.create("Key", service="one")
     assert keys.get("one", name="Key").value == SECRET
     admin.update(key["id"], {"key": NEW_SECRET})
@@ -558,9 +580,10 @@ def test_a_replaced_secret_does_not_come_back_by_another_name(
 
 
 @pytest.mark.parametrize("operation", [QUERY, DECRYPT])
-def test_a_name_that_moved_to_another_key_leads_to_that_key(
+def test_a_moved_name_never_serves_the_former_key(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, operation: str
 ) -> None:
+    """Serve the key that has the name now, or raise KeyStoreUnavailableError if it cannot be decrypted."""
     before, after = admin.create("prod", service="one"), admin.create("next", service="one", key=NEW_SECRET)
     assert keys.get("one", name="prod").value == SECRET
     admin.update(before["id"], {"name": "retired"})
@@ -577,9 +600,10 @@ def test_a_name_that_moved_to_another_key_leads_to_that_key(
             assert keys.get("one", name="prod").value == NEW_SECRET
 
 
-def test_while_kms_is_out_of_reach_the_table_still_decides(
+def test_a_key_disabled_during_a_kms_error_is_not_served(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Serve the old secret value while KMS fails, until the table shows the key as disabled."""
     key = admin.create("Key", service="one")
     keys.get("one")
     admin.update(key["id"], {"key": NEW_SECRET})
@@ -592,9 +616,10 @@ def test_while_kms_is_out_of_reach_the_table_still_decides(
             keys.get("one")
 
 
-def test_while_kms_is_out_of_reach_the_key_before_serves(
+def test_the_previous_key_is_served_during_a_kms_error(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Serve the older key until the newer one can be decrypted."""
     admin.create("Old", service="one")
     keys.get("one")
     admin.create("New", service="one", key=NEW_SECRET)
@@ -606,9 +631,10 @@ def test_while_kms_is_out_of_reach_the_key_before_serves(
     assert keys.get("one").value == NEW_SECRET
 
 
-def test_a_replaced_secret_serves_no_longer_than_the_limit_when_the_table_goes_too(
+def test_errors_of_kms_then_dynamodb_share_one_stale_limit(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Serve a replaced secret value for at most 15 minutes although DynamoDB failed later than KMS."""
     key = admin.create("Key", service="one")
     keys.get("one")
     admin.update(key["id"], {"key": NEW_SECRET})
@@ -623,9 +649,10 @@ def test_a_replaced_secret_serves_no_longer_than_the_limit_when_the_table_goes_t
                 keys.get("one")
 
 
-def test_one_bad_moment_delays_a_look_by_five_seconds(
+def test_one_failed_refresh_delays_the_next_by_five_seconds(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Raise KeyDisabledError 5 s after a failed refresh."""
     key = admin.create("Key", service="one")
     keys.get("one")
     clock.passes(60)
@@ -639,9 +666,10 @@ def test_one_bad_moment_delays_a_look_by_five_seconds(
         keys.get("one")
 
 
-def test_the_pause_between_tries_grows_to_half_a_minute(
+def test_the_backoff_grows_to_30_seconds(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Double the delay after each failed refresh, and reset it after a successful one."""
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(60)
@@ -666,9 +694,10 @@ def test_the_pause_between_tries_grows_to_half_a_minute(
     assert fault_proxy.counts()[QUERY] == 1, "after a look that worked the pause is short again"
 
 
-def test_a_process_that_was_frozen_in_a_look_does_not_serve_what_is_long_past(
+def test_a_process_frozen_in_a_refresh_serves_no_expired_key(
     admin: Admin, store: Store, reader_clients: tuple[Any, Any], clock: Clock, fault_proxy: FaultProxy
 ) -> None:
+    """Raise KeyStoreUnavailableError if the process was frozen for two hours during the Query."""
     dynamodb, kms = reader_clients
     keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=clock)
     admin.create("Key", service="one")
@@ -683,12 +712,11 @@ def test_a_process_that_was_frozen_in_a_look_does_not_serve_what_is_long_past(
         dynamodb.meta.events.unregister("before-send.dynamodb.Query", unique_id="freeze")
 
 
-# --- what must not be in the way ------------------------------------------------------------------------------------
+# --- independence from other items and code -------------------------------------------------------------------------
 
 
-def test_what_a_misused_reader_policy_can_write_is_in_nobodys_way(
-    admin: Admin, keys: ServiceKeys, store: Store
-) -> None:
+def test_a_stub_item_is_ignored(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+    """Ignore an item with only `lastUsed` in reads, lists and changes."""
     key = admin.create("Key", service="one")
     stub = {"service": {"S": "one"}, "id": {"S": "one.zzzzzzzzzzzz"}, "lastUsed": {"S": "2026-01-01T00:00:00.000Z"}}
     store.put(stub)
@@ -700,7 +728,8 @@ def test_what_a_misused_reader_policy_can_write_is_in_nobodys_way(
         assert answer.code == "API_KEY_NOT_FOUND"
 
 
-def test_an_item_moved_in_from_another_service_is_not_served(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+def test_an_item_copied_from_another_service_is_not_served(admin: Admin, keys: ServiceKeys, store: Store) -> None:
+    """Raise KeyCorruptedError if the id of an item belongs to another service."""
     key = admin.create("Other", service="other")
     store.put(store.item(key["id"]) | {"service": {"S": "one"}})
 
@@ -708,9 +737,8 @@ def test_an_item_moved_in_from_another_service_is_not_served(admin: Admin, keys:
         keys.get("one")
 
 
-def test_a_log_handler_that_reads_a_key_does_not_block(
-    admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy
-) -> None:
+def test_a_log_handler_can_read_a_key(admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy) -> None:
+    """Log without holding the lock, so that a handler's own get() does not deadlock."""
     admin.create("Key", service="one")
     keys.get("one")
     read: list[str] = []
@@ -731,7 +759,9 @@ def test_a_log_handler_that_reads_a_key_does_not_block(
     assert read == [SECRET]
 
 
-def test_a_refusal_does_not_keep_what_its_first_caller_held(admin: Admin, keys: ServiceKeys) -> None:
+def test_a_cached_error_keeps_no_frames_alive(admin: Admin, keys: ServiceKeys) -> None:
+    """Release the caller's objects although the error is cached."""
+
     class Event:
         pass
 
@@ -747,9 +777,10 @@ def test_a_refusal_does_not_keep_what_its_first_caller_held(admin: Admin, keys: 
     assert held() is None
 
 
-def test_credentials_that_ran_out_are_an_outage(
+def test_expired_credentials_are_a_transient_error(
     admin: Admin, keys: ServiceKeys, clock: Clock, reader_clients: tuple[Any, Any]
 ) -> None:
+    """Serve stale if botocore cannot refresh its credentials, but raise any other RuntimeError."""
     admin.create("Key", service="one")
     keys.get("one")
     clock.passes(60)
@@ -776,7 +807,7 @@ def test_credentials_that_ran_out_are_an_outage(
         events.unregister("before-sign.dynamodb", unique_id="deep")
 
 
-# --- usage ----------------------------------------------------------------------------------------------------------
+# --- usage stamps ---------------------------------------------------------------------------------------------------
 
 
 def last_used(admin: Admin, key_id: str) -> float | None:
@@ -784,10 +815,11 @@ def last_used(admin: Admin, key_id: str) -> float | None:
     return datetime.fromisoformat(shown).timestamp() if shown else None
 
 
-def test_last_used_trails_the_last_read_by_two_minutes_at_most(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+def test_last_used_is_accurate_to_two_minutes(admin: Admin, keys: ServiceKeys, clock: Clock) -> None:
+    """Compare lastUsed with the last read over intervals from 0.2 s to 300 s; it is never in the future."""
     key = admin.create("Key", service="one")
     assert last_used(admin, key["id"]) is None
-    # Behind the administrator's, who is shown no moment that is to come.
+    # Earlier than the clock of the admin API, which returns no future timestamps.
     clock.passes(-1200)
     trails = []
     for step in (0, 1, 58, 30, 31, 59, 2, 61, 119, 7, 60, 60, 59.9, 0.2, 300, 45, 45, 45):
@@ -801,9 +833,10 @@ def test_last_used_trails_the_last_read_by_two_minutes_at_most(admin: Admin, key
     assert min(trails) >= -0.001, "never in the future"
 
 
-def test_two_readers_never_move_a_stamp_back(
+def test_a_slow_clock_does_not_move_a_stamp_back(
     admin: Admin, keys: ServiceKeys, clock: Clock, store: Store, reader_clients: tuple[Any, Any]
 ) -> None:
+    """Keep the later of the stamps of two consumers, one of whose clocks is 300 s slow."""
     key = admin.create("Key", service="one")
     slow_clock = Clock()
     slow_clock.now = clock.now - 300
@@ -816,7 +849,10 @@ def test_two_readers_never_move_a_stamp_back(
     assert last_used(admin, key["id"]) == stamped
 
 
-def test_a_late_stamp_brings_no_deleted_key_back(admin: Admin, keys: ServiceKeys, store: Store, clock: Clock) -> None:
+def test_a_late_stamp_does_not_recreate_a_deleted_key(
+    admin: Admin, keys: ServiceKeys, store: Store, clock: Clock
+) -> None:
+    """Write nothing for a key that was deleted after it was read."""
     from service_keys.reader import usage
     from service_keys.store.repository import KeyRepository
 
@@ -830,7 +866,8 @@ def test_a_late_stamp_brings_no_deleted_key_back(admin: Admin, keys: ServiceKeys
     assert store.items() == []
 
 
-def test_a_stamp_changes_nothing_else(admin: Admin, keys: ServiceKeys) -> None:
+def test_a_stamp_changes_only_last_used(admin: Admin, keys: ServiceKeys) -> None:
+    """Keep the version, the ETag and every other field."""
     key = admin.create("Key", service="one")
 
     keys.get("one")
@@ -842,9 +879,10 @@ def test_a_stamp_changes_nothing_else(admin: Admin, keys: ServiceKeys) -> None:
     assert admin.update(key["id"], {"active": False}, If_Match='"1"').status == 200
 
 
-def test_a_stamp_and_an_administrators_change_at_once_are_both_kept(
+def test_concurrent_stamps_and_changes_are_both_kept(
     admin: Admin, reader_clients: tuple[Any, Any], store: Store, clock: Clock
 ) -> None:
+    """Apply six changes while six consumers read; none of them fails."""
     key = admin.create("Key", service="one")
     dynamodb, kms = reader_clients
     readers = [ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=clock) for _ in range(6)]
@@ -873,7 +911,7 @@ def test_a_stamp_and_an_administrators_change_at_once_are_both_kept(
     ],
     ids=lambda fault: str(fault.get("code", fault)),
 )
-def test_a_stamp_that_fails_breaks_no_read_and_is_not_tried_again(
+def test_a_failed_stamp_does_not_fail_the_read(
     admin: Admin,
     keys: ServiceKeys,
     clock: Clock,
@@ -881,31 +919,34 @@ def test_a_stamp_that_fails_breaks_no_read_and_is_not_tried_again(
     caplog: pytest.LogCaptureFixture,
     fault: dict[str, Any],
 ) -> None:
+    """Log a failed stamp, and write the next one only after the interval."""
     key = admin.create("Key", service="one")
     with fault_proxy.failing(Fault(STAMP, **fault)):
         assert keys.get("one").value == SECRET
         fault_proxy.clear()
         assert keys.get("one").value == SECRET
         assert fault_proxy.counts() == {}
-    assert f"The last use of {key['id']} could not be noted" in caplog.text
+    assert f"The usage stamp of {key['id']} could not be written" in caplog.text
 
     clock.passes(60)
     keys.get("one")
     assert last_used(admin, key["id"]) is not None
 
 
-def test_a_key_of_parts_reads_by_its_parts(admin: Admin, keys: ServiceKeys) -> None:
+def test_a_key_of_fields_is_a_mapping(admin: Admin, keys: ServiceKeys) -> None:
+    """Return the secret value of a key with fields as a mapping."""
     admin.create("S1", service="spotify", key=SPOTIFY_KEY)
 
     assert dict(keys.get("spotify")) == SPOTIFY_KEY
 
 
-# --- what operators count -------------------------------------------------------------------------------------------
+# --- metrics --------------------------------------------------------------------------------------------------------
 
 
-def test_the_examples_metric_filters_find_what_they_count(
+def test_the_examples_metric_filters_match_the_log(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Match the log lines for stale keys, errors and denied access, each once."""
     example = Template.load(path=ROOT / "docs" / "examples" / "spotify_token" / "template.yaml")
     phrases = {
         change["MetricName"]: body["FilterPattern"].strip('"')

@@ -1,4 +1,4 @@
-"""Keys come back from a restored table, while readers go on."""
+"""Restoring keys from a restored table while consumers use the other one."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def admin(stack: Any, store: Store) -> Admin:
 
 @pytest.fixture
 def restored(store: Store, stack: Any) -> Iterator[Store]:
-    """A second table, to which `copy` brings what the first one holds."""
+    """A second table, to which `back_up` copies the items of the first one."""
     table = stack.template.table()
     name = f"{store.table}-{RESTORED}"
     store.dynamodb.create_table(**{**table.create, "TableName": name})
@@ -35,7 +35,7 @@ def restored(store: Store, stack: Any) -> Iterator[Store]:
 
 
 class Restore(Protocol):
-    """Runs the script with these options; returns what it asked DynamoDB for, in order."""
+    """Runs the script with options; returns its calls to DynamoDB, in order."""
 
     def __call__(self, *options: str) -> Calls: ...
 
@@ -62,7 +62,7 @@ def restore(monkeypatch: pytest.MonkeyPatch, fault_proxy: FaultProxy, store: Sto
 
 
 def sparing(calls: Calls) -> Callable[..., Any]:
-    """What calls DynamoDB, and gets little at a time: pages of two items, and one change of a batch is left over."""
+    """Return a client method that reads pages of two items and leaves one change of each batch unprocessed."""
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def sparing(self: BaseClient, operation: str, request: dict[str, Any]) -> Any:
@@ -90,9 +90,10 @@ def but_for_versions(store: Store) -> list[Any]:
     return [item | {"version": None} if "version" in item else item for item in sorted_items(store)]
 
 
-def test_everything_is_as_it_was(
+def test_a_restore_brings_every_item_back(
     admin: Admin, store: Store, restored: Store, restore: Restore, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Write and delete items until the table equals the backup, apart from versions."""
     kept, renamed, deleted = (admin.create(f"Key {number}", SPOTIFY_KEY, service="spotify") for number in range(3))
     once: dict[str, Any] = {"body": {"name": "Once", "key": SECRET}, "Idempotency_Key": "made-up-request-0"}
     made = admin.send("POST", COLLECTION, **once).data
@@ -102,7 +103,7 @@ def test_everything_is_as_it_was(
     admin.delete(made["id"])
     later = admin.send("POST", COLLECTION, {"name": "Later", "key": SECRET}, Idempotency_Key="made-up-request-1").data
     for item in store.items():
-        # As time to live does.
+        # Time to live deletes the idempotency record.
         if item["service"]["S"] == "#idempotency" and item["key"]["S"] == made["id"]:
             store.dynamodb.delete_item(TableName=store.table, Key={"service": item["service"], "id": item["id"]})
 
@@ -114,8 +115,8 @@ def test_everything_is_as_it_was(
     assert admin.send("POST", COLLECTION, **once).data == made, "what was asked for once is not made twice"
     keys = ServiceKeys(store.table, dynamodb_client=store.dynamodb, kms_client=store.kms)
     assert keys.get("spotify", name="Key 1")["clientId"] == SPOTIFY_KEY["clientId"]
-    # Two keys and their claims and the memory, and the renamed key and its claim; Later with its claim and memory, and
-    # the other claim of the renamed one.
+    # Written: two keys with their reservations, an idempotency record, and the renamed key with its reservation.
+    # Deleted: Later with its reservation and idempotency record, and the other reservation of the renamed key.
     assert capsys.readouterr().out.endswith("\n7 written, 4 deleted.\n")
     kinds = [kind for operation, request in calls if operation == "BatchWriteItem" for kind in kinds_of(request)]
     assert kinds == sorted(kinds, reverse=True), "nothing is deleted before everything is there"
@@ -123,13 +124,14 @@ def test_everything_is_as_it_was(
 
 
 def kinds_of(batch: dict[str, Any]) -> list[str]:
-    """PutRequest or DeleteRequest, of each change."""
+    """Return PutRequest or DeleteRequest for each change of a batch."""
     return [kind for changes in batch["RequestItems"].values() for change in changes for kind in change]
 
 
-def test_without_being_told_to_it_writes_nothing_and_says_what_it_would(
+def test_without_write_the_changes_are_only_listed(
     admin: Admin, store: Store, restored: Store, restore: Restore, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Write nothing, and print each change that --write would apply."""
     admin.create("Kept")
     key = admin.create("Wanted")
     back_up(store, restored)
@@ -150,9 +152,8 @@ def test_without_being_told_to_it_writes_nothing_and_says_what_it_would(
     ]
 
 
-def test_one_key_comes_back_with_its_name_and_nothing_else_moves(
-    admin: Admin, store: Store, restored: Store, restore: Restore
-) -> None:
+def test_one_key_is_restored_with_its_name(admin: Admin, store: Store, restored: Store, restore: Restore) -> None:
+    """Restore the key and its name reservation; leave every other key as it is."""
     wanted, other = admin.create("Wanted", service="one"), admin.create("Other", service="one")
     back_up(store, restored)
     admin.update(wanted["id"], {"name": "Renamed", "key": "another-made-up-secret-9876"})
@@ -168,9 +169,10 @@ def test_one_key_comes_back_with_its_name_and_nothing_else_moves(
     assert claims == {"wanted", "other", "later"}
 
 
-def test_one_key_comes_back_under_the_name_that_it_still_has(
+def test_a_key_is_restored_under_its_unchanged_name(
     admin: Admin, store: Store, restored: Store, restore: Restore
 ) -> None:
+    """Restore a key that still has its name reservation."""
     key = admin.create()
     back_up(store, restored)
     admin.update(key["id"], {"active": False})
@@ -181,9 +183,10 @@ def test_one_key_comes_back_under_the_name_that_it_still_has(
     assert but_for_versions(store) == but_for_versions(restored)
 
 
-def test_a_name_that_is_another_keys_by_now_is_not_taken_away(
+def test_a_name_reserved_for_another_key_stays_reserved(
     admin: Admin, store: Store, restored: Store, restore: Restore
 ) -> None:
+    """Exit with an error if another key has the name, or if the backup lacks the key."""
     first = admin.create("Wanted", service="one")
     back_up(store, restored)
     admin.delete(first["id"])
@@ -198,10 +201,8 @@ def test_a_name_that_is_another_keys_by_now_is_not_taken_away(
     assert sorted_items(store) == before
 
 
-def test_no_etag_of_before_matches_a_restored_key(
-    admin: Admin, store: Store, restored: Store, restore: Restore
-) -> None:
-    """Refuse a change that expects any version from before, of a key that is there and of one that was deleted."""
+def test_no_former_etag_matches_a_restored_key(admin: Admin, store: Store, restored: Store, restore: Restore) -> None:
+    """Reject a change that expects any former version, of an existing key and of a deleted one."""
     changed, deleted, same = (admin.create(f"Key {number}", service="one") for number in range(3))
     admin.update(changed["id"], {"description": "Backed up"})
     back_up(store, restored)
@@ -224,8 +225,8 @@ def test_no_etag_of_before_matches_a_restored_key(
     assert admin.get(deleted["id"]).data["version"] >= RESTORED_AT
 
 
-def test_a_restored_key_keeps_its_last_use(admin: Admin, store: Store, restored: Store, restore: Restore) -> None:
-    """Move no stamp back, and write nothing for the sake of a stamp."""
+def test_a_restored_key_keeps_its_usage_stamp(admin: Admin, store: Store, restored: Store, restore: Restore) -> None:
+    """Keep the later usage stamp, and write no item only because of a stamp."""
     changed, same = (admin.create(f"Key {number}", service="one") for number in range(2))
     for key in (changed, same):
         store.put(store.item(key["id"]) | {"lastUsed": {"S": "2026-01-01T00:00:00.000Z"}})
@@ -242,10 +243,8 @@ def test_a_restored_key_keeps_its_last_use(admin: Admin, store: Store, restored:
         assert admin.get(key["id"]).data == expected
 
 
-def test_a_key_replaces_an_item_with_only_a_stamp(
-    admin: Admin, store: Store, restored: Store, restore: Restore
-) -> None:
-    """Restore a deleted key although a consumer wrote a stamp to its id since."""
+def test_a_restored_key_replaces_a_stub_item(admin: Admin, store: Store, restored: Store, restore: Restore) -> None:
+    """Restore a deleted key although a consumer wrote a stamp to its id after the deletion."""
     key = admin.create("Key", service="one")
     back_up(store, restored)
     admin.delete(key["id"])

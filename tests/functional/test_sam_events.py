@@ -1,4 +1,4 @@
-"""The events of `make sam-invoke`, in this process."""
+"""The events of `make sam-invoke`, invoked in this process."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ def test_every_function_has_an_event(stack: LocalStack) -> None:
 
 
 @pytest.mark.parametrize(("function", "status"), STATUS.items())
-def test_a_function_does_with_its_event_what_it_is_for(
-    stack: LocalStack, store: Store, function: str, status: int
-) -> None:
+def test_each_function_succeeds_with_its_event(stack: LocalStack, store: Store, function: str, status: int) -> None:
+    """Return the success status of the function."""
     answer = stack.functions[function].invoke(load_event(function, stack))
 
     assert answer["statusCode"] == status, answer["body"]
@@ -42,14 +41,16 @@ def test_a_function_does_with_its_event_what_it_is_for(
         assert len(json.loads(answer["body"])["data"]) == 1
 
 
-def test_the_authorizers_event_has_a_good_token(stack: LocalStack) -> None:
+def test_the_authorizers_event_has_a_valid_token(stack: LocalStack) -> None:
+    """Return an Allow policy."""
     answer = stack.functions["Authorizer"].invoke(load_event("Authorizer", stack))
 
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
 
 
 @pytest.mark.parametrize("function", STATUS)
-def test_an_event_has_every_field_that_api_gateway_sends(stack: LocalStack, store: Store, function: str) -> None:
+def test_an_event_has_the_fields_of_api_gateway(stack: LocalStack, store: Store, function: str) -> None:
+    """Compare the event with one that the local gateway builds."""
     event = load_event(function, stack)
     ours = rest_event("GET", "/", authorizer={})
 
@@ -60,6 +61,7 @@ def test_an_event_has_every_field_that_api_gateway_sends(stack: LocalStack, stor
     assert routes[event["httpMethod"], event["resource"]] == function
 
 
-def test_a_function_that_there_is_not_is_answered_with_those_that_there_are(stack: LocalStack) -> None:
+def test_an_unknown_function_lists_the_known_ones(stack: LocalStack) -> None:
+    """Raise SamError with the names of all functions."""
     with pytest.raises(SamError, match=r"There is no function Nope\. .* Authorizer \| CreateApiKey \| "):
         load_event("Nope", stack)

@@ -1,4 +1,4 @@
-"""No plaintext where it does not belong."""
+"""Confidentiality of secret values in the table, in responses and in logs."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ MARKS = ("marked", CANARY)
 
 
 def shown(value: object) -> str:
-    """Everything in it as text, bytes decoded as far as they are text."""
+    """Return a value as text, with bytes decoded as Latin-1."""
     return json.dumps(
         value, default=lambda b: b.decode("latin-1") if isinstance(b, bytes) else str(b), ensure_ascii=False
     )
@@ -41,7 +41,8 @@ def test_a_full_scan_shows_no_plaintext(admin: Admin, store: Store) -> None:
     assert not [mark for mark in MARKS if mark in table]
 
 
-def test_a_ciphertext_decrypts_under_its_own_item_alone(admin: Admin, store: Store) -> None:
+def test_a_ciphertext_decrypts_for_its_own_id_only(admin: Admin, store: Store) -> None:
+    """Raise KeyCorruptedError for the id of another key."""
     one, other = (admin.create(name, service="same", key=key) for name, key in (("One", MARKED), ("Other", REPLACED)))
     ciphertext = store.item(one["id"])["ciphertext"]["B"]
 
@@ -50,7 +51,8 @@ def test_a_ciphertext_decrypts_under_its_own_item_alone(admin: Admin, store: Sto
         encryption.decrypt(store.kms, ciphertext, key_id=other["id"])
 
 
-def test_a_damaged_ciphertext_does_not_decrypt(admin: Admin, store: Store) -> None:
+def test_a_damaged_ciphertext_is_rejected(admin: Admin, store: Store) -> None:
+    """Raise KeyCorruptedError if one bit differs."""
     key = admin.create(key=MARKED)
     ciphertext = store.item(key["id"])["ciphertext"]["B"]
 
@@ -58,7 +60,8 @@ def test_a_damaged_ciphertext_does_not_decrypt(admin: Admin, store: Store) -> No
         encryption.decrypt(store.kms, ciphertext[:-1] + bytes([ciphertext[-1] ^ 1]), key_id=key["id"])
 
 
-def test_a_ciphertext_of_something_else_is_no_key(store: Store) -> None:
+def test_a_ciphertext_of_another_shape_is_rejected(store: Store) -> None:
+    """Raise KeyCorruptedError without the plaintext in its context or locals."""
     key_id = "spotify.0123456789ab"
     context = encryption.encryption_context(key_id)
     made = store.kms.encrypt(KeyId=store.kms_key, Plaintext=f'["{MARKED}"]'.encode(), EncryptionContext=context)
@@ -94,7 +97,8 @@ def test_the_encryption_context_names_the_service_and_the_key(admin: Admin, faul
         MARKED,
     ],
 )
-def test_no_refusal_repeats_the_key(admin: Admin, logged: Logged, body: Any) -> None:
+def test_a_rejected_key_is_neither_returned_nor_logged(admin: Admin, logged: Logged, body: Any) -> None:
+    """Return 400 for a body with the key in any field."""
     answer = admin.send("POST", COLLECTION, body)
 
     assert answer.status == 400
@@ -111,7 +115,10 @@ def test_no_refusal_repeats_the_key(admin: Admin, logged: Logged, body: Any) -> 
     ],
     ids=lambda fault: f"{fault.operation} {fault.code}",
 )
-def test_no_failure_repeats_the_key(admin: Admin, fault_proxy: FaultProxy, logged: Logged, fault: Fault) -> None:
+def test_a_failed_call_neither_returns_nor_logs_the_key(
+    admin: Admin, fault_proxy: FaultProxy, logged: Logged, fault: Fault
+) -> None:
+    """Return 500 or 503 although the error of AWS quotes the key."""
     key = admin.create("First", key=f"another-made-up-{CANARY}")
     with fault_proxy.failing(fault):
         answers = [
@@ -121,12 +128,13 @@ def test_no_failure_repeats_the_key(admin: Admin, fault_proxy: FaultProxy, logge
 
     assert {answer.status for answer in answers} & {500, 503}
     if fault.body:
-        # As KMS and DynamoDB might: the error holds it then, and nothing else.
+        # Only the error contains the secret, which KMS and DynamoDB might quote.
         LEAKS.expect("an error in a handler")
     assert not [mark for mark in MARKS if mark in shown([answer.text for answer in answers]) + shown(logged())]
 
 
-def test_debug_logging_of_everything_shows_no_key(admin: Admin, store: Store) -> None:
+def test_debug_logs_of_all_libraries_contain_no_key(admin: Admin, store: Store) -> None:
+    """Create, update, verify and decrypt with the root logger at DEBUG."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     root = logging.getLogger()
@@ -144,7 +152,7 @@ def test_debug_logging_of_everything_shows_no_key(admin: Admin, store: Store) ->
 
     log = written.getvalue()
     assert "botocore.endpoint" not in log or "Making request" in log
-    # In base64, whose beginning depends on the quotation mark before it.
+    # The beginning of the base64 depends on the quotation mark before the secret.
     encoded = [base64.b64encode(f'"{secret}"'.encode()).decode()[:24] for secret in (MARKED, REPLACED)]
     assert not [mark for mark in (*MARKS, *encoded) if mark in log]
 

@@ -1,4 +1,4 @@
-"""The whole stack with an issuer that shares a secret with it: template, SSM, authorizer."""
+"""The whole stack with an issuer that signs with a shared secret: template, SSM and authorizer."""
 
 from __future__ import annotations
 
@@ -40,12 +40,16 @@ def listing(stack: LocalStack, token: str) -> tuple[int, str | None]:
     return answer.status_code, answer.json().get("error", {}).get("code")
 
 
-def test_who_signs_by_the_secret_in_the_parameter_is_let_in(secret_stack: LocalStack) -> None:
+def test_a_token_signed_with_the_shared_secret_is_accepted(secret_stack: LocalStack) -> None:
+    """Return 200 for an administrator, and 403 for an ordinary user."""
     assert listing(secret_stack, signed(JWT_SECRET)) == (200, None)
     assert listing(secret_stack, signed(JWT_SECRET, role="user")) == (403, "FORBIDDEN")
 
 
-def test_nobody_else_is(secret_stack: LocalStack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_signed_with_another_key_is_rejected(
+    secret_stack: LocalStack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Return 401 for another secret, another algorithm and a key of a JWKS."""
     refused = (401, "AUTHENTICATION_REQUIRED")
 
     assert listing(secret_stack, signed("made-up-secret-of-somebody-else!")) == refused

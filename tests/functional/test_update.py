@@ -1,4 +1,4 @@
-"""Changing a key."""
+"""Updating a key."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +28,8 @@ def method(request: pytest.FixtureRequest) -> str:
         ({"name": "N2", "description": "D2", "active": False}, {"name": "N2", "description": "D2", "active": False}),
     ],
 )
-def test_only_what_is_named_changes(admin: Admin, method: str, changes: dict[str, Any], shown: dict[str, Any]) -> None:
+def test_only_the_sent_fields_change(admin: Admin, method: str, changes: dict[str, Any], shown: dict[str, Any]) -> None:
+    """Change the sent fields, the version and the change data; keep every other field."""
     before = admin.create(description="Old")
 
     answer = type(admin)(admin.stack, "bob").update(before["id"], changes, method=method)
@@ -41,7 +42,8 @@ def test_only_what_is_named_changes(admin: Admin, method: str, changes: dict[str
     assert admin.listing().data == [after]
 
 
-def test_a_new_secret_replaces_the_old_one_whole(admin: Admin, method: str, store: Store) -> None:
+def test_a_new_secret_replaces_every_field_of_the_old_one(admin: Admin, method: str, store: Store) -> None:
+    """Keep no field of the former secret value."""
     before = admin.create(key={"one": SECRET, "two": SECRET})
 
     after = admin.update(before["id"], {"key": {"three": NEW_SECRET}}, method=method).data
@@ -64,24 +66,27 @@ def test_a_new_secret_clears_the_verification(admin: Admin, store: Store) -> Non
 
 
 @pytest.mark.parametrize("changes", [{"active": False}, {"active": True}, {"key": NEW_SECRET}])
-def test_a_change_that_readers_act_on_says_by_when(admin: Admin, changes: dict[str, Any]) -> None:
+def test_a_change_visible_to_consumers_has_effective_by(admin: Admin, changes: dict[str, Any]) -> None:
+    """Return the time at which every consumer's snapshot is newer than the change."""
     key = admin.create()
 
     answer = admin.update(key["id"], changes)
 
     promised = datetime.fromisoformat(answer.body["effectiveBy"])
-    # A reader that looked just before the write goes on for 60 s; the write came after updatedAt was taken.
+    # A consumer that refreshed just before the write uses its snapshot for 60 s; the write came after updatedAt.
     assert datetime.fromisoformat(answer.data["updatedAt"]) + timedelta(seconds=60) <= promised
     assert promised <= datetime.now(UTC) + timedelta(seconds=60)
 
 
-def test_a_change_that_readers_do_not_see_says_nothing(admin: Admin) -> None:
+def test_a_change_invisible_to_consumers_has_no_effective_by(admin: Admin) -> None:
+    """Omit `effectiveBy` if only name and description change."""
     key = admin.create()
 
     assert "effectiveBy" not in admin.update(key["id"], {"name": "N2", "description": "D2"}).body
 
 
-def test_last_used_survives_a_change(admin: Admin, store: Store) -> None:
+def test_an_update_keeps_last_used(admin: Admin, store: Store) -> None:
+    """Return the usage stamp unchanged after each kind of change."""
     key = admin.create()
     store.put(store.item(key["id"]) | {"lastUsed": {"S": "2026-01-01T00:00:00.000Z"}})
 
@@ -89,7 +94,8 @@ def test_last_used_survives_a_change(admin: Admin, store: Store) -> None:
         assert admin.update(key["id"], changes).data["lastUsed"] == "2026-01-01T00:00:00.000Z"
 
 
-def test_a_change_takes_one_read_and_one_write(admin: Admin, fault_proxy: FaultProxy) -> None:
+def test_an_update_reads_once_and_writes_once(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Encrypt once in addition if the secret value changes."""
     key = admin.create()
     fault_proxy.clear()
 
@@ -104,7 +110,8 @@ def test_a_change_takes_one_read_and_one_write(admin: Admin, fault_proxy: FaultP
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_renamed_key_frees_its_name(admin: Admin) -> None:
+def test_renaming_a_key_releases_its_former_name(admin: Admin) -> None:
+    """Reserve the new name and release the former one."""
     key = admin.create("First")
     admin.update(key["id"], {"name": "Second"})
 
@@ -112,7 +119,8 @@ def test_a_renamed_key_frees_its_name(admin: Admin) -> None:
     assert admin.send("POST", "/api/v1/admin/api-keys", {"name": "second", "key": SECRET}).status == 409
 
 
-def test_a_key_cannot_take_anothers_name(admin: Admin, store: Store) -> None:
+def test_renaming_to_a_reserved_name_is_a_conflict(admin: Admin, store: Store) -> None:
+    """Return 409 and change nothing."""
     admin.create("First")
     second = admin.create("Second")
     before = store.items()
@@ -124,14 +132,16 @@ def test_a_key_cannot_take_anothers_name(admin: Admin, store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["First", "FIRST", "Ｆirst"])
-def test_a_key_can_change_how_its_own_name_is_written(admin: Admin, name: str) -> None:
+def test_a_key_can_change_the_spelling_of_its_name(admin: Admin, name: str) -> None:
+    """Keep the reservation if the normalized name stays the same."""
     key = admin.create("First")
 
     assert admin.update(key["id"], {"name": name}).data["name"] == name
     assert admin.send("POST", "/api/v1/admin/api-keys", {"name": "first", "key": SECRET}).status == 409
 
 
-def test_names_can_be_exchanged_through_a_third(admin: Admin) -> None:
+def test_two_keys_can_swap_names_through_a_third_name(admin: Admin) -> None:
+    """Release each name before the next rename reserves it."""
     one, two = admin.create("One"), admin.create("Two")
 
     for key, name in ((one, "Three"), (two, "One"), (one, "Two")):
@@ -145,7 +155,8 @@ def test_names_can_be_exchanged_through_a_third(admin: Admin) -> None:
 
 @pytest.mark.parametrize("changes", [{"active": False}, {"name": "N2"}, {"key": NEW_SECRET}])
 @pytest.mark.parametrize("if_match", ['"1"', '"7", "1"', "*"])
-def test_a_change_of_the_expected_version_is_made(admin: Admin, changes: dict[str, Any], if_match: str) -> None:
+def test_a_matching_if_match_applies_the_change(admin: Admin, changes: dict[str, Any], if_match: str) -> None:
+    """Accept one tag, a list of tags or a star."""
     key = admin.create()
 
     answer = admin.update(key["id"], changes, If_Match=if_match)
@@ -155,9 +166,8 @@ def test_a_change_of_the_expected_version_is_made(admin: Admin, changes: dict[st
 
 @pytest.mark.parametrize("changes", [{"active": False}, {"name": "N2"}, {"key": NEW_SECRET}])
 @pytest.mark.parametrize("if_match", ['"1"', '"3"', 'W/"2"', '"other"'])
-def test_a_change_of_another_version_is_refused(
-    admin: Admin, store: Store, changes: dict[str, Any], if_match: str
-) -> None:
+def test_a_stale_if_match_is_rejected(admin: Admin, store: Store, changes: dict[str, Any], if_match: str) -> None:
+    """Return 412 with the current version, and change nothing."""
     key = admin.create()
     admin.update(key["id"], {"description": "meanwhile"})
     before = store.items()
@@ -169,11 +179,13 @@ def test_a_change_of_another_version_is_refused(
     assert store.items() == before
 
 
-def test_a_key_that_is_not_there_has_no_version_to_conflict_with(admin: Admin) -> None:
+def test_if_match_for_a_missing_key_returns_404(admin: Admin) -> None:
+    """Return 404, not 412."""
     assert admin.update("spotify.0123456789ab", {"active": False}, If_Match='"1"').status == 404
 
 
-def test_without_if_match_changes_of_different_fields_both_win(admin: Admin) -> None:
+def test_without_if_match_both_changes_are_kept(admin: Admin) -> None:
+    """Apply changes of different fields by two administrators."""
     key = admin.create()
 
     admin.update(key["id"], {"description": "Ada's"})
@@ -194,9 +206,10 @@ def test_without_if_match_changes_of_different_fields_both_win(admin: Admin) -> 
         ({"key": "short"}, "key"),
     ],
 )
-def test_a_change_that_cannot_be_made_is_told(
+def test_an_invalid_change_names_the_field(
     admin: Admin, method: str, store: Store, changes: dict[str, Any], field: str
 ) -> None:
+    """Return 400 with the field, and change nothing."""
     key = admin.create()
     before = store.items()
 
@@ -207,14 +220,16 @@ def test_a_change_that_cannot_be_made_is_told(
     assert store.items() == before
 
 
-def test_an_empty_change_is_told(admin: Admin, method: str) -> None:
+def test_an_empty_change_is_rejected(admin: Admin, method: str) -> None:
+    """Return 400 with the fields to choose from."""
     answer = admin.update(admin.create()["id"], {}, method=method)
 
     assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
     assert "at least one" in answer.body["error"]["message"]
 
 
-def test_a_new_secret_must_fit_the_keys_service(admin: Admin) -> None:
+def test_a_new_secret_must_match_the_services_format(admin: Admin) -> None:
+    """Return 400 for a string as the secret value of a Spotify key."""
     key = admin.create("S1", service="spotify", key=SPOTIFY_KEY)
 
     assert admin.update(key["id"], {"key": SECRET}).status == 400

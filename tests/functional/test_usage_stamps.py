@@ -1,6 +1,6 @@
-"""Usage stamps that a compromised consumer wrote: never shown, never in the way, gone with the next true one.
+"""False usage stamps of a compromised consumer: never returned, harmless, and replaced by the next true stamp.
 
-Each consumer's policy lets it write any value of ``lastUsed`` to every item of its service, and to ids that have none.
+A consumer's policy permits any value of ``lastUsed`` in every item of its service, and in ids without an item.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def admin(stack: Any, store: Store) -> Admin:
 
 @pytest.fixture
 def keys(clients_of: ClientsOf, store: Store) -> ServiceKeys:
-    """Read with the permissions of a consumer of every service, at a time that stands still."""
+    """Read with the permissions of a consumer of every service and a fixed clock."""
     dynamodb, kms = clients_of("ReadAllKeys")
     return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, clock=lambda: NOW)
 
 
 def set_last_used(store: Store, key_id: str, value: dict[str, Any]) -> None:
-    """Write a usage stamp as a consumer can."""
+    """Write a usage stamp with the call that a consumer's policy permits."""
     store.dynamodb.update_item(
         TableName=store.table,
         Key={"service": {"S": key_id.partition(".")[0]}, "id": {"S": key_id}},
@@ -92,7 +92,7 @@ def set_last_used(store: Store, key_id: str, value: dict[str, Any]) -> None:
 
 
 def stubs(service: str, number: int, value: str = TRUE_STAMP) -> Iterator[dict[str, Any]]:
-    """Yield items with only a usage stamp, whose ids sort before and after those of keys."""
+    """Yield stub items whose ids sort before and after those of keys."""
     for index in range(number):
         at_ms = NOW_MS + (index - number // 2) * 1000
         key_id = new_id(service, at_ms=at_ms, random_bits=1)
@@ -103,7 +103,7 @@ def stubs(service: str, number: int, value: str = TRUE_STAMP) -> Iterator[dict[s
 def test_a_false_stamp_is_replaced_by_the_next_true_one(
     admin: Admin, store: Store, keys: ServiceKeys, value: dict[str, Any]
 ) -> None:
-    """Show null for it, whichever way the key is shown; then show when the key was read."""
+    """Return null for the false stamp, and the time of the next read afterwards."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], value)
     assert admin.get(key["id"]).data == key
@@ -118,7 +118,7 @@ def test_a_false_stamp_is_replaced_by_the_next_true_one(
 
 @pytest.mark.parametrize("value", FALSE_STAMPS.values(), ids=FALSE_STAMPS)
 def test_an_update_removes_a_false_stamp(admin: Admin, store: Store, value: dict[str, Any]) -> None:
-    """Change the key, and show null for its last use."""
+    """Apply the change, and return null for the last use."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], value)
 
@@ -132,7 +132,7 @@ def test_an_update_removes_a_false_stamp(admin: Admin, store: Store, value: dict
 def test_a_stamp_within_the_clock_skew_stays(
     admin: Admin, store: Store, keys: ServiceKeys, fault_proxy: FaultProxy, ahead_ms: int
 ) -> None:
-    """Take it for that of a reader whose clock is ahead, and do not move it back."""
+    """Keep a stamp that a consumer with a fast clock may have written."""
     key = admin.create(service="one")
     ahead = format_timestamp(NOW_MS + ahead_ms)
     set_last_used(store, key["id"], {"S": ahead})
@@ -147,7 +147,7 @@ def test_a_stamp_within_the_clock_skew_stays(
 @pytest.mark.slow
 @pytest.mark.parametrize("value", FALSE_STAMPS.values(), ids=FALSE_STAMPS)
 def test_a_delayed_stamp_does_not_move_a_later_one_back(admin: Admin, store: Store, value: dict[str, Any]) -> None:
-    """Replace only the false stamp that was read: another reader may have replaced it during the delay."""
+    """Replace only the false stamp that was read: another consumer may have replaced it during the delay."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], value)
     table = KeyRepository(store.dynamodb, store.table)
@@ -162,8 +162,8 @@ def test_a_delayed_stamp_does_not_move_a_later_one_back(admin: Admin, store: Sto
     assert store.item(key["id"])["lastUsed"] == {"S": later}
 
 
-def test_a_false_stamp_brings_no_deleted_key_back(admin: Admin, store: Store) -> None:
-    """Write nothing where the item is gone, although it was read before."""
+def test_a_false_stamp_does_not_recreate_a_deleted_key(admin: Admin, store: Store) -> None:
+    """Write nothing for a key that was deleted after it was read."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], {"S": "zzz"})
     table = KeyRepository(store.dynamodb, store.table)
@@ -174,14 +174,14 @@ def test_a_false_stamp_brings_no_deleted_key_back(admin: Admin, store: Store) ->
     assert store.items() == []
 
 
-# --- large values and items with only a stamp -------------------------------------------------------------------------
+# --- large values and stub items --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("query", [{}, {"service": "one"}, {"active": "true"}, {"service": "one", "active": "true"}])
 def test_large_stamps_do_not_enlarge_a_list(
     admin: Admin, store: Store, fault_proxy: FaultProxy, query: dict[str, str]
 ) -> None:
-    """Answer in little, with one call for each megabyte that DynamoDB reads."""
+    """Return a small response, with one call for each megabyte that DynamoDB reads."""
     key = admin.create("Key 0", service="one")
     template = store.item(key["id"])
     for number in range(1, 18):
@@ -198,10 +198,10 @@ def test_large_stamps_do_not_enlarge_a_list(
     assert fault_proxy.counts()["DynamoDB.Query"] <= 18 * 380 // 1000 + 3
 
 
-def test_a_large_stamp_leaves_room_for_changes(admin: Admin, store: Store) -> None:
-    """Change, disable and replace a key whose item is as large as DynamoDB allows."""
+def test_a_key_with_a_large_stamp_can_be_changed(admin: Admin, store: Store) -> None:
+    """Change, disable and replace a key whose item has the maximum size."""
     key = admin.create(service="one")
-    # In an item of 400 KiB this leaves 5 KB, and the changes need more.
+    # Leaves 5 KB of the maximum item size of 400 KiB; the changes need more.
     set_last_used(store, key["id"], {"S": "9" * 403_900})
 
     parts = {f"part{number}": SECRET * 10 for number in range(10)}
@@ -211,8 +211,8 @@ def test_a_large_stamp_leaves_room_for_changes(admin: Admin, store: Store) -> No
     assert (answer.status, answer.data["active"], answer.data["lastUsed"]) == (200, False, None)
 
 
-def test_stubs_cost_a_list_one_more_call(admin: Admin, store: Store, fault_proxy: FaultProxy) -> None:
-    """Show the keys among items with only a usage stamp, and no others."""
+def test_250_stubs_add_one_query_to_a_list(admin: Admin, store: Store, fault_proxy: FaultProxy) -> None:
+    """List the keys among stub items, and no others."""
     store.put_all(list(stubs("one", 250)))
     keys = [admin.create(f"Key {number}", service="one") for number in range(3)][::-1]
 
@@ -230,8 +230,8 @@ def test_stubs_cost_a_list_one_more_call(admin: Admin, store: Store, fault_proxy
         assert fault_proxy.counts() == {"DynamoDB.Query": 1}
 
 
-def test_pages_are_whole_among_stubs(admin: Admin, store: Store) -> None:
-    """Hand over from page to page without losing or repeating a key."""
+def test_pages_among_stubs_contain_each_key_once(admin: Admin, store: Store) -> None:
+    """Continue from page to page without losing or repeating a key."""
     store.put_all(list(stubs("one", 100)))
     ids = [admin.create(f"Key {number}", service="one")["id"] for number in range(5)][::-1]
 
@@ -240,8 +240,8 @@ def test_pages_are_whole_among_stubs(admin: Admin, store: Store) -> None:
     assert pages == [ids[:2], ids[2:4], ids[4:]]
 
 
-def test_stubs_cost_a_reader_no_call(admin: Admin, store: Store, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
-    """Find the key with the one Query that it takes without them."""
+def test_stubs_add_no_call_to_a_read(admin: Admin, store: Store, keys: ServiceKeys, fault_proxy: FaultProxy) -> None:
+    """Find the key with one Query."""
     store.put_all(list(stubs("one", 250)))
     key = admin.create(service="one")
     fault_proxy.clear()
@@ -250,8 +250,8 @@ def test_stubs_cost_a_reader_no_call(admin: Admin, store: Store, keys: ServiceKe
     assert fault_proxy.counts() == {"DynamoDB.Query": 1, "KMS.Decrypt": 1, "DynamoDB.UpdateItem": 1}
 
 
-def test_an_ordinary_list_reads_no_more_than_its_page(admin: Admin, fault_proxy: FaultProxy) -> None:
-    """Ask for one key more than the page holds, once."""
+def test_a_list_without_stubs_reads_one_page(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Request one item more than the page contains, once."""
     for number in range(4):
         admin.create(f"Key {number}", service="one")
     for query in ({}, {"service": "one"}):
@@ -262,8 +262,8 @@ def test_an_ordinary_list_reads_no_more_than_its_page(admin: Admin, fault_proxy:
 
 
 @pytest.mark.parametrize("name", ["year 9999", "letters", "380 KB", "number", "map", "string set"])
-def test_a_stub_is_deleted_for_good(admin: Admin, store: Store, logged: Logged, name: str) -> None:
-    """Answer 200 once, with a null name, and 404 to every operation before and after that needs a key."""
+def test_a_stub_can_be_deleted(admin: Admin, store: Store, logged: Logged, name: str) -> None:
+    """Return 200 once, with a null name, and 404 for every operation that needs a key."""
     (stub,) = stubs("one", 1)
     key_id = stub["id"]["S"]
     store.put(stub | {"lastUsed": FALSE_STAMPS[name]})
@@ -282,8 +282,8 @@ def test_a_stub_is_deleted_for_good(admin: Admin, store: Store, logged: Logged, 
     assert admin.delete(key_id).code == "API_KEY_NOT_FOUND"
 
 
-def test_a_stub_is_in_no_version(admin: Admin, store: Store) -> None:
-    """Refuse to delete it for a client that expects a version of a key."""
+def test_a_stub_matches_no_version(admin: Admin, store: Store) -> None:
+    """Return 412 for a delete that expects a version."""
     (stub,) = stubs("one", 1)
     store.put(stub)
 
@@ -293,7 +293,7 @@ def test_a_stub_is_in_no_version(admin: Admin, store: Store) -> None:
 
 
 def test_a_bare_item_can_be_deleted(admin: Admin, store: Store) -> None:
-    """Delete an item whose usage stamp was removed again, so that nothing but its key is left."""
+    """Delete an item that has only its primary key, because its usage stamp was removed."""
     (stub,) = stubs("one", 1)
     del stub["lastUsed"]
     store.put(stub)
@@ -302,7 +302,7 @@ def test_a_bare_item_can_be_deleted(admin: Admin, store: Store) -> None:
     assert store.items() == []
 
 
-# --- the result of a check, which a compromised VerifyApiKey can write ------------------------------------------------
+# --- verification results, which a compromised VerifyApiKey can write -------------------------------------------------
 
 FALSE_RESULTS: dict[str, dict[str, Any]] = {
     "year 9999": {
@@ -320,8 +320,8 @@ FALSE_RESULTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("result", FALSE_RESULTS.values(), ids=FALSE_RESULTS)
-def test_a_false_result_is_replaced_by_the_next_check(admin: Admin, store: Store, result: dict[str, Any]) -> None:
-    """Show null for it, and store the result of the next check."""
+def test_a_false_result_is_replaced_by_the_next_one(admin: Admin, store: Store, result: dict[str, Any]) -> None:
+    """Return null for the false result, and store the next one."""
     key = admin.create(key=f"sk-{SECRET}", service="openai")
     store.put(store.item(key["id"]) | {"verification": result})
     assert admin.get(key["id"]).data == key
@@ -333,8 +333,8 @@ def test_a_false_result_is_replaced_by_the_next_check(admin: Admin, store: Store
 
 
 @pytest.mark.parametrize("name", ["letters", "empty", "number", "map", "null", "380 KB"])
-def test_a_false_moment_of_the_secret_keeps_no_administrator_out(admin: Admin, store: Store, name: str) -> None:
-    """Show the key, list it and disable it; with the moment of its creation for that of its secret."""
+def test_a_false_key_updated_at_does_not_block_changes(admin: Admin, store: Store, name: str) -> None:
+    """Return, list and disable the key, with `createdAt` in place of the false `keyUpdatedAt`."""
     key = admin.create(key=f"sk-{SECRET}", service="openai")
     store.put(store.item(key["id"]) | {"keyUpdatedAt": FALSE_STAMPS[name]})
     assert admin.get(key["id"]).data == key | {"keyUpdatedAt": key["createdAt"]}

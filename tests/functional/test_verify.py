@@ -1,4 +1,4 @@
-"""Asking a key's service whether it takes the key."""
+"""Verifying a key: the probe of its service and the recorded result."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def stored(admin: Admin, service: str, **fields: Any) -> str:
 
 
 @pytest.mark.parametrize("service", KEYS)
-def test_the_result_is_shown_beside_the_key_from_then_on(admin: Admin, service: str) -> None:
+def test_a_result_is_stored_and_changes_nothing_else(admin: Admin, service: str) -> None:
+    """Return the result with the key, in get and list as well; keep version and lastUsed."""
     key_id = stored(admin, service)
     before = admin.get(key_id)
 
@@ -87,7 +88,7 @@ SLOW = ("hang", "drip")
 
 @pytest.mark.parametrize("service", KEYS)
 @pytest.mark.parametrize("answer", with_slow(EVERY, "drip", "hang"))
-def test_every_answer_is_judged_and_none_is_repeated(
+def test_every_response_has_a_result_that_does_not_quote_it(
     stack: Any,
     store: Store,
     fake_services: FakeServices,
@@ -96,6 +97,7 @@ def test_every_answer_is_judged_and_none_is_repeated(
     service: str,
     answer: str,
 ) -> None:
+    """Map each response of a service to a status and a detail in words of this project."""
     if answer in SLOW:
         monkeypatch.setattr(service_probe, "DEADLINE", 0.5)
     admin = Admin(stack)
@@ -125,10 +127,10 @@ SPECIAL = [
 
 
 @pytest.mark.parametrize(("service", "answer", "status", "words"), SPECIAL)
-def test_a_statement_about_something_else_rejects_no_key(
+def test_only_an_error_about_the_key_rejects_it(
     admin: Admin, fake_services: FakeServices, service: str, answer: str, status: str, words: str
 ) -> None:
-    """Reject a key for the service's statement on the key, and for none on its permissions or its account's money."""
+    """Reject a key for an error about the key, not for one about its permissions or its account's billing."""
     key_id = stored(admin, service)
     fake_services.chosen[service] = answer
 
@@ -138,14 +140,16 @@ def test_a_statement_about_something_else_rejects_no_key(
     assert words in result["detail"]
 
 
-def test_a_region_that_is_not_served_says_nothing_of_the_key(admin: Admin, fake_services: FakeServices) -> None:
+def test_an_unsupported_region_is_inconclusive(admin: Admin, fake_services: FakeServices) -> None:
+    """Do not reject the key if the service rejects the caller's region."""
     key_id = stored(admin, "openai")
     fake_services.chosen["openai"] = "elsewhere"
 
     assert admin.verify(key_id).data["verification"]["status"] == "inconclusive"
 
 
-def test_a_quota_is_told_from_a_rate(admin: Admin, fake_services: FakeServices) -> None:
+def test_an_exceeded_quota_differs_from_a_rate_limit(admin: Admin, fake_services: FakeServices) -> None:
+    """Return different details for the two kinds of 429."""
     key_id = stored(admin, "openai")
     details = []
     for answer in ("quota", "rate-limited"):
@@ -156,7 +160,8 @@ def test_a_quota_is_told_from_a_rate(admin: Admin, fake_services: FakeServices) 
     assert "rate" in details[1]
 
 
-def test_the_service_is_asked_as_it_documents(admin: Admin, fake_services: FakeServices) -> None:
+def test_a_probe_follows_the_services_documentation(admin: Admin, fake_services: FakeServices) -> None:
+    """Send the documented method, path and headers to each service."""
     parts = {"apiKey": OPENAI_KEY, "organization": "org-made-up", "project": "proj-made-up"}
     for key_id in (stored(admin, "spotify"), admin.create("OpenAI", key=parts)["id"], stored(admin, "anthropic")):
         admin.verify(key_id)
@@ -173,7 +178,8 @@ def test_the_service_is_asked_as_it_documents(admin: Admin, fake_services: FakeS
     assert list(sent.values()) == [f"Bearer {OPENAI_KEY}", "org-made-up", "proj-made-up"]
 
 
-def test_checking_takes_one_decryption_and_writes_the_result_alone(admin: Admin, fault_proxy: FaultProxy) -> None:
+def test_a_verification_decrypts_once_and_writes_the_result(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Write no attribute but `verification`."""
     key_id = stored(admin, "openai")
     fault_proxy.clear()
 
@@ -184,11 +190,13 @@ def test_checking_takes_one_decryption_and_writes_the_result_alone(admin: Admin,
     assert write["UpdateExpression"] == "SET verification = :result"
 
 
-def test_an_inactive_key_can_be_checked(admin: Admin) -> None:
+def test_an_inactive_key_can_be_verified(admin: Admin) -> None:
+    """Return the result of a key that is not active."""
     assert admin.verify(stored(admin, "openai", active=False)).data["verification"]["status"] == "valid"
 
 
-def test_a_service_that_is_not_known_cannot_be_asked(admin: Admin, fault_proxy: FaultProxy) -> None:
+def test_a_key_of_an_unknown_service_cannot_be_verified(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Return 400 with the list of known services."""
     key = admin.create("Last.fm", service="lastfm")
     fault_proxy.clear()
 
@@ -201,7 +209,8 @@ def test_a_service_that_is_not_known_cannot_be_asked(admin: Admin, fault_proxy: 
 
 
 @pytest.mark.parametrize("key_id", ["openai.0123456789ab", "nonsense"])
-def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, fake_services: FakeServices, key_id: str) -> None:
+def test_verifying_a_missing_key_returns_404(admin: Admin, fake_services: FakeServices, key_id: str) -> None:
+    """Send no probe for an id without a key."""
     assert admin.verify(key_id).code == "API_KEY_NOT_FOUND"
     assert fake_services.requests == []
 
@@ -210,9 +219,10 @@ def test_a_key_that_is_not_there_cannot_be_checked(admin: Admin, fake_services: 
     "key", [f"line one\nline two of the marked {CANARY}", f"schlüssel-marked-{CANARY}", {"part": f"marked-{CANARY}"}]
 )
 @pytest.mark.parametrize("service", KEYS)
-def test_a_key_stored_before_its_service_was_known_is_not_sent_in_a_shape_nobody_checked(
+def test_a_stored_key_of_invalid_format_is_not_sent(
     admin: Admin, store: Store, fake_services: FakeServices, logged: Logged, capfd: Any, service: str, key: Any
 ) -> None:
+    """Send no probe for a key that was stored before its service and format were known."""
     key_id = stored(admin, service)
     ciphertext = encryption.encrypt(store.kms, store.kms_key, SecretValue(key), key_id=key_id)
     store.put(store.item(key_id) | {"ciphertext": {"B": ciphertext}})
@@ -225,7 +235,8 @@ def test_a_key_stored_before_its_service_was_known_is_not_sent_in_a_shape_nobody
     assert "marked" not in answer.text + json.dumps(logged()) + "".join(capfd.readouterr())
 
 
-def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, fake_services: FakeServices) -> None:
+def test_a_malformed_key_is_not_sent(admin: Admin, store: Store, fake_services: FakeServices) -> None:
+    """Return 500 and send no probe if the ciphertext is invalid or missing."""
     key_id = stored(admin, "openai")
     item = store.item(key_id)
     store.put(item | {"ciphertext": {"B": b"not a ciphertext"}})
@@ -237,10 +248,11 @@ def test_a_damaged_key_is_not_sent_anywhere(admin: Admin, store: Store, fake_ser
     assert fake_services.requests == []
 
 
-# --- what happens meanwhile -----------------------------------------------------------------------------------------
+# --- concurrent changes ---------------------------------------------------------------------------------------------
 
 
-def test_the_result_of_an_old_secret_is_not_written_onto_a_new_one(admin: Admin, fake_services: FakeServices) -> None:
+def test_a_result_is_not_stored_for_a_replaced_secret(admin: Admin, fake_services: FakeServices) -> None:
+    """Return 412 if the secret value was replaced during the probe."""
     key_id = stored(admin, "openai")
     fake_services.chosen["openai"] = "wrong"
     fake_services.before_answer = lambda: admin.update(key_id, {"key": f"sk-made-up-{CANARY}-replacement"})  # type: ignore[assignment]
@@ -252,7 +264,8 @@ def test_the_result_of_an_old_secret_is_not_written_onto_a_new_one(admin: Admin,
     assert admin.get(key_id).data["verification"] is None
 
 
-def test_another_change_meanwhile_is_kept(admin: Admin, fake_services: FakeServices) -> None:
+def test_a_change_during_a_verification_is_kept(admin: Admin, fake_services: FakeServices) -> None:
+    """Store the result without undoing a concurrent change of `active`."""
     key_id = stored(admin, "openai")
     fake_services.before_answer = lambda: admin.update(key_id, {"active": False})  # type: ignore[assignment]
 
@@ -261,7 +274,10 @@ def test_another_change_meanwhile_is_kept(admin: Admin, fake_services: FakeServi
     assert (after["active"], after["version"], after["verification"]["status"]) == (False, 2, "valid")
 
 
-def test_a_key_that_is_deleted_meanwhile_stays_deleted(admin: Admin, fake_services: FakeServices, store: Store) -> None:
+def test_a_key_deleted_during_its_verification_stays_deleted(
+    admin: Admin, fake_services: FakeServices, store: Store
+) -> None:
+    """Return 404 and write no item."""
     key_id = stored(admin, "openai")
     fake_services.before_answer = lambda: admin.delete(key_id)  # type: ignore[assignment]
 
@@ -269,9 +285,8 @@ def test_a_key_that_is_deleted_meanwhile_stays_deleted(admin: Admin, fake_servic
     assert store.items() == []
 
 
-def test_of_two_checks_at_once_the_later_ones_result_stays(
-    stack: Any, store: Store, fake_services: FakeServices
-) -> None:
+def test_the_later_of_two_verifications_wins(stack: Any, store: Store, fake_services: FakeServices) -> None:
+    """Discard the result of a verification that started earlier but ended later."""
     admin = Admin(stack)
     key_id = stored(admin, "openai")
     first_asks, second_is_done = Event(), Event()
@@ -292,7 +307,8 @@ def test_of_two_checks_at_once_the_later_ones_result_stays(
     assert first.result().data["verification"] == admin.get(key_id).data["verification"] == later
 
 
-def test_many_checks_at_once_all_answer(admin: Admin) -> None:
+def test_concurrent_verifications_all_succeed(admin: Admin) -> None:
+    """Return 200 for eight verifications at the same time."""
     key_id = stored(admin, "openai")
     barrier = Barrier(8)
 
@@ -304,7 +320,8 @@ def test_many_checks_at_once_all_answer(admin: Admin) -> None:
         assert set(pool.map(check, range(8))) == {200}
 
 
-def test_replacing_the_key_clears_the_result(admin: Admin) -> None:
+def test_replacing_the_secret_clears_the_result(admin: Admin) -> None:
+    """Return null for the verification of a replaced secret value."""
     key_id = stored(admin, "openai")
     admin.verify(key_id)
 
@@ -314,7 +331,8 @@ def test_replacing_the_key_clears_the_result(admin: Admin) -> None:
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_can_be_narrowed_to_a_result(admin: Admin, fake_services: FakeServices) -> None:
+def test_a_list_can_be_filtered_by_result(admin: Admin, fake_services: FakeServices) -> None:
+    """List keys by verification status, with and without other filters."""
     names = {"valid": "Good", "wrong": "Bad", "failing": "Unclear"}
     for answer, name in names.items():
         fake_services.chosen["openai"] = answer

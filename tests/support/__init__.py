@@ -1,1 +1,1 @@
-"""Fakes and helpers that tests share."""
+"""Fakes and helpers for tests."""

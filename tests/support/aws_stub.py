@@ -1,4 +1,4 @@
-"""STS, SSO, the metadata services, DynamoDB and KMS on one loopback port, for tests of credentials."""
+"""A fake of STS, SSO, the metadata services, DynamoDB and KMS on one loopback port, for tests of credentials."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ KEY_ID: Final = new_id("one", at_ms=1_800_000_000_000, random_bits=0)
 SECRET: Final = "made-up-secret-0123456789"
 EXPIRY: Final = "2099-01-01T00:00:00Z"
 TOKEN: Final = "made-up-token"
-"""What a source of credentials must be shown before it gives any."""
+"""Token that a request must send to a source of credentials."""
 ISSUED: Final = ("ASIAMADEUPISSUED", "made-up-issued-secret", "made-up-session")
-"""Access key id, secret and session token that every source gives."""
+"""Access key id, secret and session token that every source returns."""
 LONG_TERM: Final = ("AKIAMADEUPLONGTERM", "made-up-long-term-secret")
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
 
@@ -46,35 +46,35 @@ _SOURCES: Final[dict[str, tuple[str | None, dict[str, Any] | str]]] = {
     "/release": (None, "released"),
     "/token": (None, {"accessToken": TOKEN, "expiresIn": 3600}),
 }
-"""By path: the header that must hold `TOKEN`, and the response."""
+"""Header that must contain `TOKEN`, and the response, by path."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived."""
+    """A recorded request."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: str
     port: int
-    """Of the peer: one connection."""
+    """Port of the peer, which identifies the connection."""
 
     @property
     def access_key(self) -> str | None:
-        """The access key id that it is signed with."""
+        """The access key id in the signature."""
         signed = _SIGNED.match(self.headers.get("authorization", ""))
         return signed and signed[1]
 
     @property
     def operation(self) -> str:
-        """The operation of DynamoDB or KMS; empty for the others."""
+        """The operation of DynamoDB or KMS; empty for other services."""
         return self.headers.get("x-amz-target", "").rpartition(".")[2]
 
 
 @dataclass
 class AwsStub:
-    """Gives credentials to those who show `TOKEN`, and a key to those who sign with the credentials.
+    """Returns credentials for `TOKEN`, and a key for requests signed with these credentials.
 
     Attributes:
         accepted: The access key id and the session token that DynamoDB and KMS accept.
@@ -85,7 +85,7 @@ class AwsStub:
     requests: list[Request] = field(default_factory=list)
     failing: dict[str, tuple[int, str, bytes]] = field(default_factory=dict)
     holding: str = ""
-    """The operation that waits for a request to ``/release``; one to ``/held`` waits until it is there."""
+    """The operation that blocks until a request for ``/release``; one for ``/held`` blocks until it has arrived."""
     arrived: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -110,7 +110,7 @@ class AwsStub:
         return f"http://{self.host}"
 
     def operations(self) -> list[str]:
-        """The operations of DynamoDB and KMS so far."""
+        """Return the operations of DynamoDB and KMS so far."""
         return [request.operation for request in self.requests if request.operation]
 
     def respond(self, request: Request) -> tuple[int, str, bytes]:
@@ -188,4 +188,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = _handle  # noqa: N815 - names of the base class
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet."""
+        """Suppress the log."""

@@ -1,4 +1,4 @@
-"""Whether an answer is one that openapi.yaml describes."""
+"""Validation of responses against openapi.yaml."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _validator(reference: str) -> Draft202012Validator:
 
 
 def check(method: str, path: str, status: int, headers: Mapping[str, str], body: str) -> None:
-    """Fail where the document knows the route, but not this answer of it."""
+    """Raise an error if the document has the route, but not this response of it."""
     for template, item in _document()["paths"].items():
         if method.lower() in item and path_parameters(template, path.partition("?")[0]) is not None:
             break

@@ -1,7 +1,7 @@
-"""Credentials, by title: the service and its key, in the formats in which services issue them, with made-up values.
+"""Credentials by title: the service and its key, in the formats of the services, with made-up values.
 
-The formats come from the services' public documentation. Values are put together when the tests run, so that scanners
-for leaked secrets do not take this file for a leak.
+The formats come from the services' public documentation. Values are built at run time, so that secret scanners do not
+report this file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _text(length: int) -> str:
 
 
 def _pem(label: str, size: int, *, width: int = 64, newline: str = "\n", final: str = "\n") -> str:
-    """Return a key file of so many bytes of made-up key, in lines of 64 characters (RFC 7468) or 70 (OpenSSH)."""
+    """Return a key file with ``size`` made-up bytes, in lines of 64 characters (RFC 7468) or 70 (OpenSSH)."""
     encoded = base64.b64encode((f"made up {CANARY} " * (size // 20 + 1)).encode()[:size]).decode()
     lines = [encoded[at : at + width] for at in range(0, len(encoded), width)]
     return newline.join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----"]) + final

@@ -1,8 +1,8 @@
-"""The wire between the code under test and what stands for AWS: it counts the calls, and can make them fail.
+"""The fault proxy between the code under test and moto: it counts calls, injects faults and enforces IAM policies.
 
-A real HTTP proxy on a real socket, so that the real clients see what they would see. Where it knows the stack's
-policies it enforces them, as IAM would: every call is refused that its caller's policy does not allow. On AWS a caller
-is told by its role's credentials; here by its app id, which a loaded function finds in its environment as its name.
+A real HTTP proxy, so that the real clients see real faults. If it has the stack's policies, it denies every call that
+its caller's policy does not allow. It identifies the caller by the user-agent app id (on AWS: by the role), which a
+loaded function reads from its environment.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SERVICES = {"DynamoDB_20120810": "DynamoDB", "TrentService": "KMS", "AmazonSSM"
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an AWS API, such as ``DynamoDB.Query``, and who made it."""
+    """One call of an AWS API, such as ``DynamoDB.Query``, and its caller."""
 
     operation: str
     request: dict[str, Any]
@@ -43,16 +43,16 @@ class Call:
 
 @dataclass
 class Fault:
-    """What goes wrong with the calls of one operation.
+    """A fault in the calls of one operation.
 
     Attributes:
-        operation: Such as ``KMS.Encrypt``.
-        status: HTTP status of the answer, with ``code`` as AWS's error code.
-        hang: The answer never comes.
-        reset: The connection breaks instead of an answer.
-        after: The call takes effect before its answer is lost.
-        times: How many calls fail; None for all.
-        skip: How many calls go well before.
+        operation: The operation, such as ``KMS.Encrypt``.
+        status: HTTP status of the response, with ``code`` as AWS's error code.
+        hang: True to send no response.
+        reset: True to reset the connection instead of a response.
+        after: True to forward the call before its response is lost.
+        times: Number of calls that fail; None for all.
+        skip: Number of calls that succeed before.
         body: More members of the error's body.
     """
 
@@ -68,18 +68,18 @@ class Fault:
 
 
 class FaultProxy:
-    """A proxy in front of the endpoints that stand for AWS. Use it as a context manager."""
+    """A proxy in front of the fake AWS endpoints. Use it as a context manager."""
 
     def __init__(self) -> None:
         self.upstreams: dict[str, str] = {}
-        """Where calls go: a URL for ``DynamoDB``, one for ``KMS``, and one for ``SSM`` where that is called."""
+        """Target URLs, by service: ``DynamoDB``, ``KMS`` and ``SSM``."""
         self.calls: list[Call] = []
         self.policies: Policies | None = None
-        """What callers may do; without it, everything."""
+        """Permissions of the callers; None allows everything."""
         self.used: dict[Grant, list[Access]] = {}
-        """The grants that calls needed, and for what; `clear` keeps them."""
+        """The grants that calls used, with their accesses; `clear` keeps them."""
         self.denials: list[str] = []
-        """The calls that no policy allowed, in words. A test that wants one removes it; any other fails by it."""
+        """Messages of the denied calls. A test removes those that it expects; the others fail it."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -107,7 +107,7 @@ class FaultProxy:
         self._server.server_close()
 
     def counts(self) -> Counter[str]:
-        """How often each operation was called since `clear`."""
+        """Return the number of calls of each operation since `clear`."""
         return Counter(call.operation for call in self.calls)
 
     def clear(self) -> None:
@@ -116,7 +116,7 @@ class FaultProxy:
 
     @contextmanager
     def failing(self, *faults: Fault) -> Iterator[None]:
-        """Let these faults happen until the block ends."""
+        """Inject faults until the block ends."""
         self._faults.extend(faults)
         try:
             yield
@@ -137,7 +137,7 @@ class FaultProxy:
         return None
 
     def iam_denial(self, call: Call) -> str | None:
-        """Judge a call as IAM would: None where all that it does is allowed."""
+        """Evaluate the policies as IAM does; return None if they allow every access of the call."""
         if self.policies is None:
             return None
         granted = self.policies.of_principal(call.caller or "")
@@ -157,16 +157,16 @@ class FaultProxy:
         return None
 
     def remember_transaction(self, body: bytes) -> None:
-        """Remember a transaction that was made."""
+        """Record the token of a committed transaction."""
         self._transactions.add(json.loads(body).get("ClientRequestToken"))
 
     def is_replayed(self, body: bytes) -> bool:
-        """Tell whether this is a transaction that was made before, which DynamoDB (not moto) then answers as before."""
+        """Return True for a committed transaction sent again; DynamoDB (not moto) repeats the first response."""
         token = json.loads(body).get("ClientRequestToken")
         return token is not None and token in self._transactions
 
     def wait_for_close(self) -> None:
-        """Block for as long as a hanging answer is to hang."""
+        """Block for the duration of a hanging response."""
         self._ended.wait(30)
 
 
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.owner.wait_for_close()
             self.close_connection = True
         elif fault.reset:
-            # No linger: the peer sees a reset, not an end.
+            # Without linger, the client sees a reset instead of an end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
         else:
@@ -234,4 +234,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet."""
+        """Suppress the log."""

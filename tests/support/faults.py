@@ -14,17 +14,17 @@ FAULTS: Final[dict[str, dict[str, Any]]] = {
     "first answer lost": {"reset": True, "after": True, "times": 1},
     "every answer lost": {"reset": True, "after": True},
 }
-"""By name, as `tests.support.fault_proxy.Fault` takes them. Where an answer is lost, the call took effect."""
+"""Keyword arguments of `tests.support.fault_proxy.Fault`, by name. If a response is lost, the call took effect."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes of it.
+    """The expected outcome of a fault.
 
     Attributes:
-        status: Of the answer; 200 stands for 201 too.
-        made: Whether the change is made then: wholly, or nothing of it.
-        audit: The outcome in the audit line; None where there is no line.
+        status: Status of the response; 200 includes 201.
+        made: True if the whole change is stored, False if none of it.
+        audit: Outcome in the audit line; None if there is no line.
     """
 
     status: int
@@ -38,14 +38,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Call:
-    """One call that one admin function makes.
+    """One AWS call of an admin function.
 
     Attributes:
-        act: What is asked for: a key of `tests.functional.test_faults.OPERATIONS`.
-        nth: Which of the function's calls of this operation.
-        audited: Whether a failure leaves an audit line, because a change may have been made or have been about to be.
-        writes: Whether the call itself makes the change.
-        made_before: Whether the change is made by the time of the call.
+        act: The request, a key of `tests.functional.test_faults.OPERATIONS`.
+        nth: Number of the call among the function's calls of this operation.
+        audited: True if a failure leaves an audit line, because the change may be stored or was about to be.
+        writes: True if the call itself stores the change.
+        made_before: True if the change is stored before the call.
     """
 
     function: str
@@ -58,11 +58,11 @@ class Call:
 
     @property
     def changes(self) -> bool:
-        """Whether the function changes anything."""
+        """True if the function changes keys."""
         return self.function not in {"GetApiKey", "ListApiKeys"}
 
     def outcome(self, fault: str) -> Outcome:
-        """Return what must come of a fault."""
+        """Return the expected outcome of a fault."""
         done = "done" if self.changes else None
         after = done if self.made_before else None
         if fault == "first answer lost":
@@ -100,13 +100,13 @@ AGAIN: Final = {
     "delete": ("404", "200"),
     "verify": ("200", "200"),
 }
-"""What the same request answers afterwards: where the change was made, and where it was not."""
+"""Response to the same request sent again: if the change was stored, and if it was not."""
 
 READER: Final = {
     "DynamoDB.Query": ("KeyStoreUnavailableError", "KeyAccessDeniedError"),
     "KMS.Decrypt": ("KeyStoreUnavailableError", "KeyAccessDeniedError"),
     "DynamoDB.UpdateItem": ("the key", "the key"),
 }
-"""What a reader that holds nothing yet gives for each call that it makes: in an outage, and where it is denied."""
+"""Result of each call of a consumer with an empty cache: after a transient error, and after access denied."""
 
 JWKS_FAULTS: Final = ("429", "5xx", "403", "connection breaks", "no answer", "HTML", "redirect")

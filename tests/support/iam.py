@@ -1,7 +1,7 @@
-"""IAM, as far as this stack's policies use it: what a call does, and which statement allows that.
+"""An evaluator of this stack's IAM policies: the accesses of a call, and the grants that allow them.
 
-Exactly the operators, condition keys and calls that the template and the code use; anything else is an error, so that
-nothing passes unjudged. What a call does follows the service authorization references of DynamoDB and KMS:
+It supports exactly the operators, condition keys and calls of the template and the code; any other is an error. The
+accesses of a call follow the service authorization references of DynamoDB and KMS:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html and
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
 """
@@ -26,7 +26,7 @@ _COMPARISONS: Final[dict[str, Callable[[str, tuple[str, ...]], bool]]] = {
     "StringNotLike": lambda value, given: not any(_is_like(value, pattern) for pattern in given),
 }
 _LEGACY_MAPS: Final = ("AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter")
-"""Parameters of DynamoDB's API before it had expressions: maps by attribute name."""
+"""Parameters of DynamoDB's API without expressions: maps by attribute name."""
 _TRANSACTED: Final = {
     "Get": "GetItem",
     "Put": "PutItem",
@@ -37,22 +37,22 @@ _TRANSACTED: Final = {
 _NAME: Final = re.compile(r"(?<![:#\w.])(#?[A-Za-z_]\w*)(?!\w*\()")
 _WORDS: Final = {"SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "BETWEEN", "IN"}
 _EXECUTION: Final = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-"""Actions of Lambda's runtime on behalf of a function. No call of ours uses them; tests/template checks their scope."""
+"""Actions of Lambda's runtime on behalf of a function. No function calls them; tests/template checks their scope."""
 _KEY_ID: Final = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class UnsupportedPolicyError(AssertionError):
-    """A policy or a call has something that this evaluator was not taught; teach it, with its source."""
+    """A policy or a call contains an element that this evaluator does not support; add it, with its source."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """One thing that a call does: a transaction does several.
+    """One access of a call; a transaction has several.
 
     Attributes:
-        action: Such as ``dynamodb:PutItem``.
-        resource: The ARN; None where only AWS could tell, because what was sent is no ciphertext of any key.
-        context: Condition keys with the values that the call gives them.
+        action: The action, such as ``dynamodb:PutItem``.
+        resource: The ARN; None if the sent ciphertext names no key, so that only AWS could determine it.
+        context: Condition keys with the values of the call.
     """
 
     action: str
@@ -69,8 +69,8 @@ class Grant:
     """One action of one statement.
 
     Attributes:
-        principal: Logical id of the function, or of the managed policy, that has it.
-        conditions: Operator, condition key and values of each.
+        principal: Logical id of the function, or of the managed policy.
+        conditions: Operator, condition key and values of each condition.
     """
 
     principal: str
@@ -80,7 +80,7 @@ class Grant:
     conditions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
     def allows(self, access: Access) -> bool:
-        """Tell whether it does; of several grants one is enough."""
+        """Return True if this grant allows the access; one grant is sufficient."""
         return (
             access.action == self.action
             and (access.resource is None or access.resource in self.resources)
@@ -90,7 +90,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Policies:
-    """The policies of a stack: of each function's role, and those that other functions attach."""
+    """The policies of a stack: those of each function's role, and those for consumers."""
 
     grants: tuple[Grant, ...]
     region: str
@@ -98,10 +98,10 @@ class Policies:
 
     @classmethod
     def of(cls, template: Template) -> Policies:
-        """Read them from a translated template, in which everything they refer to is known.
+        """Read the policies of a translated template with known references.
 
         Raises:
-            UnsupportedPolicyError: One of them holds what cannot be evaluated here.
+            UnsupportedPolicyError: A policy contains an unsupported element.
         """
         region, account = (str(template.resolve({"Ref": name})) for name in ("AWS::Region", "AWS::AccountId"))
         groups = [name for name, _ in template.resources("AWS::Logs::LogGroup")]
@@ -125,14 +125,14 @@ class Policies:
         return cls(tuple(grants), region, account)
 
     def of_principal(self, principal: str) -> list[Grant]:
-        """Return what a function may do, or who attaches a managed policy."""
+        """Return the grants of a function or a managed policy."""
         return [grant for grant in self.grants if grant.principal == principal]
 
     def accesses(self, operation: str, request: Mapping[str, Any]) -> list[Access]:
-        """Return what a call does.
+        """Return the accesses of a call.
 
         Raises:
-            UnsupportedPolicyError: It is a call that cannot be judged here.
+            UnsupportedPolicyError: The call is not supported.
         """
         service, _, name = operation.partition(".")
         if service == "KMS":
@@ -153,7 +153,7 @@ class Policies:
     def _kms(self, name: str, request: Mapping[str, Any]) -> Access:
         context = request.get("EncryptionContext", {})
         values = {f"kms:EncryptionContext:{key}": (value,) for key, value in context.items()}
-        # Decrypt names no key: the ciphertext does. moto's begins with the key's id.
+        # Decrypt names no key, but the ciphertext does: moto's begins with the key's id.
         named = request.get("KeyId")
         if named is None:
             found = _KEY_ID.match(base64.b64decode(request["CiphertextBlob"]))
@@ -183,10 +183,10 @@ class Policies:
 
 
 def role_of(template: Template, function: str) -> str:
-    """Return the logical id of a function's role, which the same template declares.
+    """Return the logical id of a function's role.
 
     Raises:
-        UnsupportedPolicyError: The role is of another kind.
+        UnsupportedPolicyError: The role is not declared in the same template.
     """
     role = template.cloudformation["Resources"][function]["Properties"]["Role"]
     match role:
@@ -196,7 +196,7 @@ def role_of(template: Template, function: str) -> str:
 
 
 def _leading_keys(request: Mapping[str, Any], key: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the partition that a request is about: its own, or the one its key condition names; none for a Scan."""
+    """Return the partition of a request: the one in its key or key condition; none for a Scan."""
     if key:
         return (key["service"]["S"],)
     condition = request.get("KeyConditionExpression")
@@ -209,11 +209,11 @@ def _leading_keys(request: Mapping[str, Any], key: Mapping[str, Any]) -> tuple[s
 
 
 def _returned(request: Mapping[str, Any]) -> str:
-    """Return the values that a write may return, whether it is made or its condition fails.
+    """Return the kind of values that a write can return on success or if its condition fails.
 
-    ``dynamodb:ReturnValues`` is documented for the first of the two parameters, with ``NONE`` if it is not given. For
-    the second, which returns whole items too, nothing is documented: both are judged alike, so that no code of ours
-    depends on a policy that forbids the one and allows the other.
+    ``dynamodb:ReturnValues`` is documented for the first parameter, with ``NONE`` as its default. For the second, which
+    returns whole items too, no rule is documented: both are evaluated alike, so that no code depends on a policy that
+    forbids the one and allows the other.
     """
     asked = (request.get("ReturnValues", "NONE"), request.get("ReturnValuesOnConditionCheckFailure", "NONE"))
     return next((value for value in asked if value != "NONE"), "NONE")
@@ -253,7 +253,7 @@ def _grants(principal: str, statement: Mapping[str, Any]) -> Iterator[Grant]:
 
 
 def _parsed(operator: str) -> tuple[bool, str, bool]:
-    """Take an operator apart: whether it is about each value, the comparison, and whether a missing key passes."""
+    """Split an operator: True for each value of a set, the comparison, and True if a missing key passes."""
     if operator == "Null":
         return False, operator, False
     bare = operator.removeprefix("ForAllValues:")
@@ -266,11 +266,11 @@ def _parsed(operator: str) -> tuple[bool, str, bool]:
 def _holds(operator: str, values: tuple[str, ...] | None, given: tuple[str, ...]) -> bool:
     for_all, name, if_exists = _parsed(operator)
     if name == "Null":
-        # "true": the key must not be there; "false": it must, and not be empty.
+        # "true" requires a missing key; "false" a present, non-empty one.
         return given == (str(not values).lower(),)
     compare = _COMPARISONS[name]
     if for_all:
-        # Also where there is no value at all: https://docs.aws.amazon.com/IAM/latest/UserGuide/
+        # True for an empty set as well: https://docs.aws.amazon.com/IAM/latest/UserGuide/
         # reference_policies_condition-single-vs-multi-valued-context-keys.html
         return all(compare(value, given) for value in values or ())
     if values is None:

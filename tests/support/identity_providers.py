@@ -1,6 +1,6 @@
-"""Tokens and keys in the shape that eight identity providers issue; every value is made up.
+"""Tokens and keys in the formats of eight identity providers; every value is made up.
 
-Sources: the providers' documentation of their tokens (docs/identity-providers.md names the configuration).
+Sources: the providers' documentation of their tokens (docs/identity-providers.md lists the configuration).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ISSUED_AT = 1_750_000_000
-"""The moment to which the tokens' times relate, until they are sent."""
+"""Time of issue of the tokens; `claims_as_of_now` shifts all times to the present."""
 PAGE = Path(__file__).parents[2] / "docs/identity-providers.md"
 
 Claims = dict[str, Any]
@@ -25,7 +25,7 @@ Jwk = dict[str, Any]
 
 
 def documented() -> dict[str, dict[str, str]]:
-    """Return the page's table: the parameters that are set, by the name of the provider's row."""
+    """Return the page's table: the configured parameters, by the name of the provider's row."""
     rows = [
         [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
         for line in re.findall(r"^\|.*\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -36,11 +36,11 @@ def documented() -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Token:
-    """The header, beside ``alg`` and ``kid``, and the claims of a token.
+    """The claims of a token, and its header without ``alg`` and ``kid``.
 
     Attributes:
-        reason: of its refusal; empty if it is a valid one.
-        algorithm: if it is not the provider's usual one.
+        reason: Reason of the rejection; empty for a valid token.
+        algorithm: Algorithm; empty for the provider's usual one.
     """
 
     claims: Claims
@@ -49,7 +49,7 @@ class Token:
     algorithm: str = ""
 
     def claims_as_of_now(self) -> Claims:
-        """Return the claims of a token that the provider issues at this moment."""
+        """Return the claims with their times shifted, as if the provider issued the token now."""
         elapsed = int(time.time()) - ISSUED_AT
         moments = {"iat", "nbf", "exp", "auth_time"}
         return {name: value + elapsed if name in moments else value for name, value in self.claims.items()}
@@ -57,14 +57,14 @@ class Token:
 
 @dataclass(frozen=True)
 class Provider:
-    """An identity provider with an administrator, an ordinary user, and tokens that it issues for other purposes.
+    """An identity provider with an administrator, an ordinary user, and tokens for other purposes.
 
     Attributes:
-        row: its row in the documentation's table.
-        key: name of the test's key that it signs with.
-        jwk: makes its published key from a full JWK.
-        others: tokens of other types, each of the administrator.
-        also_published: keys that are in its set for other purposes.
+        row: Its row in the documentation's table.
+        key: Name of the test key that it signs with.
+        jwk: Returns its published key for a full JWK.
+        others: Tokens of other types, each of the administrator.
+        also_published: Returns keys in its JWKS for other purposes.
     """
 
     row: str
@@ -76,7 +76,7 @@ class Provider:
     also_published: Callable[[Jwk], list[Jwk]] = lambda _: []
 
     def __str__(self) -> str:
-        """Name the test's case."""
+        """Return the id of the test case."""
         return self.row
 
 
@@ -89,7 +89,7 @@ def without(claims: Claims, *names: str) -> Claims:
 
 
 def logout_of(claims: Claims, **more: Any) -> Claims:
-    """Claims of an OpenID Connect back-channel logout token, with those that would make it pass for another."""
+    """Return the claims of an OpenID Connect back-channel logout token, with those of another token added."""
     event = "http://schemas.openid.net/event/backchannel-logout"
     return {**claims, "jti": "made-up-logout", "sid": "made-up-session", "events": {event: {}}, **more}
 
@@ -367,7 +367,7 @@ def supabase() -> list[Provider]:
         "is_anonymous": False,
         **times(),
     }
-    # A user can write user_metadata, and so try to pass for an administrator.
+    # A user can write user_metadata, and so try to get an administrator's role.
     user = {**session, "app_metadata": {"provider": "email"}, "user_metadata": {"role": "admin"}}
     service = {"iss": "supabase", "ref": "abcdefghijklmnopqrst", "role": "service_role", **times()}
     others = {
@@ -405,7 +405,7 @@ OTHER_TOKENS = [(provider, name) for provider in PROVIDERS for name in provider.
 
 
 def signing_key(provider: Provider, keys: dict[str, SigningKey], secret: str, algorithm: str = "") -> SigningKey:
-    """Return the key that the provider signs with, which says that its algorithm is another one if so asked."""
+    """Return the provider's signing key, or one with another algorithm."""
     if provider.key == "HS256":
         return SigningKey("HS256", "HS256", secret.encode())
     if algorithm[:2] == "HS":

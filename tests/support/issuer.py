@@ -1,4 +1,4 @@
-"""An identity provider to test against: keys, tokens good and hostile, and a key set served over HTTP."""
+"""A fake identity provider: keys, valid and malicious tokens, and a JWKS served over HTTP."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SUBJECT = "subject-ada-lovelace"
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A private key with its public half as a JWK; or a secret, which is its own JWK."""
+    """A private key with its public JWK; or a secret, which is its own JWK."""
 
     kid: str
     algorithm: str
@@ -50,7 +50,7 @@ class SigningKey:
 
 
 def make_keys() -> dict[str, SigningKey]:
-    """One key of each kind that tests need, by a name that says what it is for; slow, so once a session."""
+    """Create one key for each purpose, by name; slow, so call it once per session."""
     shared_rsa = rsa.generate_private_key(65537, 2048)
     p256 = ec.generate_private_key(ec.SECP256R1())
     keys = [
@@ -71,7 +71,7 @@ def make_keys() -> dict[str, SigningKey]:
 
 @dataclass(frozen=True)
 class Signers:
-    """Who signs in a test: ``own`` is the issuer's key, ``foreign`` one of the same kind that is not, ``all`` any."""
+    """Signing keys of a test: ``own`` of the issuer, ``foreign`` of the same type but unknown to it, and ``all``."""
 
     own: SigningKey
     foreign: SigningKey
@@ -79,14 +79,14 @@ class Signers:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """An administrator's claims, with some changed; a claim set to ``...`` is left out."""
+    """Return an administrator's claims with changes; ``...`` removes a claim."""
     now = int(time.time())
     good = {"iss": ISSUER, "aud": AUDIENCE, "sub": SUBJECT, "role": "admin", "iat": now, "exp": now + 600}
     return {name: value for name, value in {**good, **changes}.items() if value is not ...}
 
 
 def token(key: SigningKey, payload: object = None, **header: Any) -> str:
-    """A token signed by the key whatever it says; the payload is claims, or the bytes that stand for them."""
+    """Return a token signed by the key; the payload is the claims, or their bytes."""
     full_header = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid, **header}
     body = payload if isinstance(payload, bytes) else json.dumps(claims() if payload is None else payload).encode()
     head = json.dumps({name: value for name, value in full_header.items() if value is not ...}).encode()
@@ -95,29 +95,29 @@ def token(key: SigningKey, payload: object = None, **header: Any) -> str:
 
 
 def first_key(keys: KeySource, kid: str = "RS256", alg: str = "RS256") -> Any:
-    """Return the key that is tried first for a token with this header."""
+    """Return the first candidate key for a token with this header."""
     return next(keys.keys_for({"kid": kid, "alg": alg}))
 
 
 def encode(data: bytes) -> str:
-    """Base64url without padding."""
+    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 @dataclass
 class KeySetServer:
-    """Serves a key set on a loopback port, counts the fetches, and can be made to misbehave.
+    """Serves a JWKS on a loopback port, records the fetches, and injects faults.
 
     Attributes:
         keys: JWKs to serve.
-        body: served in place of them, where set.
-        status: of its answers.
-        headers: of its answers.
-        fetches: paths that were asked for.
-        released: while it is cleared, the server accepts requests but does not answer.
-        dripping: what it sends byte by byte for ever, ``headers`` or ``body``, once it has sent the rest.
-        hung_up: set when a client left before it had got everything.
-        ended: set when the server ends.
+        body: Body in place of the JWKS, if set.
+        status: Status of the responses.
+        headers: Headers of the responses.
+        fetches: Paths of the requests.
+        released: While cleared, the server accepts requests but does not respond.
+        dripping: Part that it sends byte by byte without end after the rest: ``headers`` or ``body``.
+        hung_up: Set when a client left before the end of the response.
+        ended: Set when the server ends.
     """
 
     keys: list[Any] = field(default_factory=list)
@@ -175,12 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._drip()
             self.wfile.write(body)
         except ConnectionError:
-            self.state.hung_up.set()  # the client gave up, as it should where it was kept waiting or sent too much
+            self.state.hung_up.set()  # the client gave up after its deadline or size limit
 
     def _drip(self) -> None:
-        # The event is never set while a client waits: it paces the drip, and ends it with the server.
+        # While a client waits, the event is not set: wait() paces the bytes and ends with the server.
         while not self.state.ended.wait(0.01):
             self.wfile.write(b"x")
 
     def log_message(self, *_args: object) -> None:
-        """Keep the tests' output clean."""
+        """Suppress the log."""

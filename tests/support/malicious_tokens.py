@@ -1,4 +1,4 @@
-"""Tokens that must be refused with 401, by name: how each is made, and the reason that operators are told."""
+"""Tokens that must be rejected with 401, by name: a function that creates the token, and the logged reason."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def unsigned(header: object, payload: object = None, signature: bytes = b"signat
 
 
 def hmac_by(secret: bytes, algorithm: str = "HS256", kid: str = "RS256") -> str:
-    """HMAC by what an attacker may know."""
+    """Return a token with an HMAC by a value that an attacker may know."""
     signed = unsigned({"alg": algorithm, "typ": "JWT", "kid": kid}).rpartition(".")[0]
     return f"{signed}.{encode(hmac.new(secret, signed.encode(), getattr(hashlib, f'sha{algorithm[2:]}')).digest())}"
 
 
 def public(signers: Signers, encoding: Encoding = Encoding.PEM) -> bytes:
-    """The issuer's public key, as it is published."""
+    """Return the issuer's public key as published."""
     key = signers.all["RS256"].private.public_key()
     published: bytes = key.public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
     return published
 
 
 def raw(signers: Signers, text: str) -> str:
-    """A token with a good signature over claims written by hand; ``#`` stands for a good start."""
+    """Return a token with a valid signature over handwritten claims; ``#`` expands to valid ones."""
     start = f'{{"iss":"{ISSUER}","aud":"{AUDIENCE}","sub":"{SUBJECT}","role":"admin"'
     return token(signers.own, text.replace("#", start).encode())
 
@@ -58,7 +58,7 @@ def good(signers: Signers, **changes: Any) -> str:
 
 
 def with_header(signers: Signers, header: bytes) -> str:
-    """A token with a good signature over a header written by hand; ``#`` stands for a good start."""
+    """Return a token with a valid signature over a handwritten header; ``#`` expands to a valid one."""
     own = signers.own
     head = header.replace(b"#", json.dumps({"alg": own.algorithm, "kid": own.kid}).encode()[:-1])
     signed = f"{encode(head)}.{encode(json.dumps(claims()).encode())}"
@@ -66,17 +66,17 @@ def with_header(signers: Signers, header: bytes) -> str:
 
 
 def with_member(name: str, value: object) -> Callable[[Signers], str]:
-    """How a good token is made that has one more member in its header."""
+    """Return a function that creates a valid token with one more member in its header."""
     return lambda signers: token(signers.own, **{name: value})
 
 
 def stating(name: str, value: object) -> Callable[[Signers], str]:
-    """How a good token is made that has one more claim."""
+    """Return a function that creates a valid token with one more claim."""
     return lambda signers: good(signers, **{name: value})
 
 
 def with_claim(signers: Signers, value: bytes) -> str:
-    """A good token but for one more claim, the value of which is written by hand."""
+    """Return a token with one more claim, whose value is handwritten."""
     return token(signers.own, json.dumps(claims()).encode()[:-1] + b', "x": ' + value + b"}")
 
 
@@ -86,7 +86,7 @@ def tampered(signers: Signers) -> str:
 
 
 def cut(whole: str) -> str:
-    """The token with the last byte of its signature gone."""
+    """Return the token without the last byte of its signature."""
     signed, _, signature = whole.rpartition(".")
     return f"{signed}.{encode(base64.urlsafe_b64decode(signature + '==')[:-1])}"
 
@@ -95,7 +95,7 @@ def now() -> int:
     return int(time.time())
 
 
-# In both modes.
+# Rejected with a JWKS and with a shared secret.
 HOSTILE: Cases = {
     # Signatures
     "alg none": (lambda _: unsigned({"alg": "none", "kid": "RS256"}), "wrong_algorithm"),
@@ -224,7 +224,7 @@ HOSTILE: Cases = {
     "a claim twice": (lambda k: raw(k, '#,"exp":99999999999,"role":"user"}'), "malformed"),
     "a member of a claim twice": (lambda k: raw(k, '#,"exp":99999999999,"x":{"y":1,"y":2}}'), "malformed"),
     "claims nested too deep": (lambda k: raw(k, '#,"x":' + "[" * 5000), "malformed"),
-    # More of keys: what a header says about them is never heard
+    # Keys in the header, which are never used
     "jku under the known kid": (
         lambda k: token(k.foreign, kid=k.own.kid, jku="http://127.0.0.1:9/jwks.json"),
         "bad_signature",
@@ -305,7 +305,7 @@ HOSTILE: Cases = {
     },
 }
 
-# Where the issuer publishes its keys.
+# Rejected with a JWKS.
 HOSTILE_TO_KEY_SET: Cases = {
     "HS256 by the public key": (lambda k: hmac_by(public(k), "HS256"), "wrong_algorithm"),
     "HS384 by the public key": (lambda k: hmac_by(public(k), "HS384"), "wrong_algorithm"),
@@ -345,7 +345,7 @@ HOSTILE_TO_KEY_SET: Cases = {
     ),
 }
 
-# Where the issuer and the API share a secret.
+# Rejected with a shared secret.
 HOSTILE_TO_SECRET: Cases = {
     "RS256": (lambda k: token(k.all["RS256"]), "wrong_algorithm"),
     "RS256 with its key embedded": (lambda k: token(k.all["RS256"], jwk=k.all["RS256"].jwk), "wrong_algorithm"),

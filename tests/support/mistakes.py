@@ -1,7 +1,7 @@
-"""Mistakes that administrators make, and the answers that they get.
+"""Mistakes of administrators, and the expected responses.
 
-A row is a request and the answer's status, code, field and text. Where a row has no field, the text is the message.
-`{id}` stands for a stored key of service `intranet` in version 4, `{spotify}` for one of Spotify's.
+A row contains a request, and the status, code, field and text of its response. Without field, the text is the message.
+`{id}` is a stored key of service `intranet` in version 4, `{spotify}` one of Spotify.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NO_ROUTE: Final = ""
 
 @dataclass(frozen=True)
 class Mistake:
-    """A request that is refused, and the answer to it."""
+    """A rejected request and its response."""
 
     title: str
     method: str
@@ -51,7 +51,7 @@ class Mistake:
 
     @property
     def sent(self) -> bytes | None:
-        """The body as it is sent: bytes as they are, anything else as JSON."""
+        """The body as sent: bytes unchanged, any other value as JSON."""
         return self.body if self.body is None or isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 

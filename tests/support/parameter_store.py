@@ -1,4 +1,4 @@
-"""SSM's Parameter Store as botocore meets it: HTTP on a loopback port, counted, and made to misbehave."""
+"""A fake of SSM's Parameter Store on a loopback port that records requests and injects faults."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class ParameterStore:
     """Holds one parameter.
 
     Attributes:
-        name: of the parameter; others are not found.
-        value: of it.
+        name: Name of the parameter; others are not found.
+        value: Value of the parameter.
         kind: ``SecureString`` or another type.
-        error: code of the error that it answers with instead, if any.
-        status: of that answer.
-        body: sent in place of any answer, where set.
-        requests: what was asked, one for each request.
-        released: while it is cleared, requests are accepted but not answered.
+        error: Code of the error to return; empty for none.
+        status: Status of the error.
+        body: Body in place of any response, if set.
+        requests: Bodies of the requests.
+        released: While cleared, the server accepts requests but does not respond.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ParameterStore:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def lead_to_it(self, environment: pytest.MonkeyPatch) -> None:
-        """Set what Lambda sets, and where SSM is."""
+        """Set the variables that Lambda sets, and the endpoint of SSM."""
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
             environment.delenv(name, raising=False)
         environment.setenv("AWS_ENDPOINT_URL_SSM", self.url)
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
-            pass  # the client gave up, as it should where it was kept waiting
+            pass  # the client gave up after its deadline
 
     def log_message(self, *_args: object) -> None:
-        """Keep the tests' output clean."""
+        """Suppress the log."""

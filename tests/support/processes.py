@@ -1,4 +1,4 @@
-"""`make run`, as a shell starts it."""
+"""`make run`, started in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def local_run(state: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start it on a free port; yield the process, to be ended by the test, and where it listens."""
+    """Start the local stack on a free port; yield the process, which the test ends, and the URL."""
     with subprocess.Popen(
         [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(state)],
         cwd=ROOT,

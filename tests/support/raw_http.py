@@ -1,4 +1,4 @@
-"""Requests that are sent as they are written: no header is added, and no URL is put right."""
+"""HTTP requests sent as written: no added header, no normalized URL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ask(
     headers: Mapping[str, str | None] | None = None,
     body: bytes | None = None,
 ) -> RawResponse:
-    """Send a request to the server at `url`. `Host` is its own unless given; None leaves it out."""
+    """Send a request to the server at `url`. `Host` is the server's by default; None omits a header."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
     given: dict[str, str | None] = {"Host": address.netloc, "Content-Length": str(len(body or b"")), **(headers or {})}

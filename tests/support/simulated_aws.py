@@ -1,4 +1,4 @@
-"""AWS as readers see it, simulated below botocore's clients: a day of thousands of reads takes a moment."""
+"""A fake of AWS below botocore's clients that simulates a day of thousands of reads in a moment."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ START: Final = 1_800_000_000.0
 
 
 class Aws:
-    """A table and a KMS key, which an administrator changes, and which can fail or refuse."""
+    """A table and a KMS key, which an administrator changes, with injected errors."""
 
     def __init__(self) -> None:
         self.now = START
         self.items: dict[str, dict[str, Item]] = {service: {} for service in SERVICES}
         self.state: dict[str, Any] = {"Query": "up", "Decrypt": "up", "UpdateItem": "up"}
-        """By operation: "up", how it fails, an error code, or the type of an error of the program."""
+        """State by operation: "up", a kind of failure, an error code, or the type of an exception to raise."""
         self.calls: list[tuple[str, dict[str, Any], Any]] = []
-        """Operation, request, and the answer or the kind of failure."""
+        """Operation, request, and the response or the kind of failure."""
         self._ids = 0
 
     def answer(self, model: Any, params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
-        """Stand in for the call that botocore is about to make."""
+        """Respond in place of the call that botocore is about to send."""
         operation, request = model.name, json.loads(params["body"])
         state = self.state[operation]
         if isinstance(state, type):
@@ -48,7 +48,7 @@ class Aws:
     def _query(self, request: dict[str, Any]) -> dict[str, Any]:
         assert request["ConsistentRead"] is True
         items = self.items.get(request["ExpressionAttributeValues"][":service"]["S"], {})
-        # As the table had it: what an administrator does later must not change what was seen.
+        # A copy, because a later change of an administrator must not alter the response.
         return {"Items": [dict(items[key_id]) for key_id in sorted(items, reverse=True)]}
 
     def _decrypt(self, request: dict[str, Any]) -> dict[str, Any] | str:

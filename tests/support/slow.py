@@ -1,4 +1,4 @@
-"""Mark the parameters of a test with which it waits for a deadline."""
+"""Marks the parameters with which a test waits for a deadline."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def with_slow(values: Iterable[str], *slow: str) -> list[str | ParameterSet]:
-    """Return the parameters of a test, those in ``slow`` with the mark that leaves them to `make test-slow`."""
+    """Return the parameters of a test; mark those in ``slow``, so that only `make test-slow` runs them."""
     return [pytest.param(value, marks=pytest.mark.slow) if value in slow else value for value in values]

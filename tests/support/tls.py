@@ -1,4 +1,4 @@
-"""A TLS server for tests that records the raw bytes which each client sends, before any decryption."""
+"""A TLS server for tests that records the raw bytes of each client before any decryption."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def certificate(folder: Path) -> Path:
 
 
 def is_tls(raw: bytes) -> bool:
-    """Return whether the bytes are TLS records, the last of which may be cut off."""
+    """Return True if the bytes are TLS records, the last of which may be incomplete."""
     while raw:
         header = raw[:_HEADER_BYTES]
         if header[0] not in _RECORD_TYPES or header[1:2] not in (b"", b"\x03"):
@@ -70,18 +70,18 @@ def is_tls(raw: bytes) -> bool:
 
 @dataclass(slots=True)
 class Conversation:
-    """One connection: the bytes that its client sent, raw and decrypted."""
+    """The bytes that the client of one connection sent, raw and decrypted."""
 
     raw: bytes = b""
     decrypted: bytes = b""
 
 
 class TlsTap:
-    """A TLS server on a loopback port; each conversation is kept until it is taken. Use it as a context manager.
+    """A TLS server on a loopback port that records each conversation. Use it as a context manager.
 
     Args:
-        pem: the certificate and its key, in one file.
-        response: sent once a request is complete.
+        pem: The certificate and its key, in one file.
+        response: The response to a complete request.
     """
 
     def __init__(self, pem: Path, response: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") -> None:
@@ -102,14 +102,14 @@ class TlsTap:
         return port
 
     def take(self) -> list[Conversation]:
-        """Return the conversations that ended since the last call, without those in which the client sent nothing."""
+        """Return the conversations that ended since the last call, except those without a byte."""
         with self._lock:
             ended, self._ended = self._ended, []
         return ended
 
     def join(self) -> None:
         """Wait until every connection that a client has opened is accepted and has ended."""
-        # Connections are accepted in the order in which they were opened: this one is the last.
+        # Connections are accepted in the order of their opening, so this one is the last.
         with socket.create_connection(("127.0.0.1", self.port)) as marker:
             port = marker.getsockname()[1]
             with self._has_accepted:
@@ -167,7 +167,7 @@ class TlsTap:
         answered = False
         while raw := connection.recv(65536):
             conversation.raw += raw
-            if tls is None:  # no longer TLS: record what else comes
+            if tls is None:  # no longer TLS: only record the rest
                 continue
             incoming.write(raw)
             try:

@@ -1,11 +1,12 @@
-"""Look for clear text in requests over TLS whose deadline passes at about the moment at which they are sent.
+"""Search for clear text in TLS requests whose deadline passes at about the time of sending.
 
-    python -m tests.support.tls_deadline                      20,000 attempts with the product's request
+    export PYTHONPATH=layers/service_keys
+    python -m tests.support.tls_deadline                      20,000 attempts with the request of the product
     python -m tests.support.tls_deadline --sender tests.support.tls_deadline:cut_by_shutdown
 
 The second command shows that the search finds the fault: it cuts requests by `ssl.SSLSocket.shutdown`, which drops the
 TLS layer before it ends the connection. A client process makes the attempts while this one stops and continues it at
-random moments. A server in this process records the raw bytes; all of them must be TLS records.
+random times. A server in this process records the raw bytes; all of them must be TLS records.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def bounded(port: int, deadline: float) -> None:
 
 
 def cut_by_shutdown(port: int, deadline: float) -> None:
-    """Send a request in a thread and cut it from outside, the way that lets it out in clear text."""
+    """Send a request in a thread and cut it from outside, in the way that leaks clear text."""
     connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10)
     outcomes: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
@@ -88,10 +89,10 @@ class Findings:
     """The figures of a search.
 
     Attributes:
-        outcomes: of the attempts, by the type of the error; ``complete`` if there was none.
-        connections: that carried at least one byte.
-        encrypted: connections that carried a complete request, over TLS.
-        in_clear_text: connections that carried anything but TLS records.
+        outcomes: Number of attempts by type of error; ``complete`` if there was none.
+        connections: Connections with at least one byte.
+        encrypted: Connections with a complete request over TLS.
+        in_clear_text: Connections with bytes other than TLS records.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -100,7 +101,7 @@ class Findings:
     in_clear_text: int = 0
 
     def add(self, conversation: Conversation) -> None:
-        """Judge the bytes of one connection."""
+        """Count the bytes of one connection."""
         self.connections += bool(conversation.raw)
         self.encrypted += AUTHORIZATION.encode() in conversation.decrypted
         readable = AUTHORIZATION.encode() in conversation.raw or b"HTTP/1.1" in conversation.raw
@@ -115,13 +116,13 @@ class Findings:
 
 
 def search(sender: str, attempts: int, *, seed: int, progress: Callable[[Findings], None] | None = None) -> Findings:
-    """Make the attempts and return what the server saw.
+    """Run the attempts and return the figures of the server.
 
     Args:
-        sender: ``module:function`` of a `Sender`.
-        attempts: how many.
-        seed: of the random deadlines and pauses.
-        progress: called now and then.
+        sender: The `Sender`, as ``module:function``.
+        attempts: Number of attempts.
+        seed: Seed of the random deadlines and pauses.
+        progress: Callback for interim figures.
     """
     findings = Findings()
     with tempfile.TemporaryDirectory() as folder:
@@ -153,12 +154,12 @@ def _note(findings: Findings, outcomes: Counter[str], tap: TlsTap, progress: Cal
 def _throttle(
     client: multiprocessing.process.BaseProcess, pipe: Connection, seed: int, note: Callable[[Counter[str]], None]
 ) -> None:
-    """Stop and continue the client at random moments until it ends."""
+    """Stop and continue the client at random times until it ends."""
     chance = random.Random(seed)
     pid = client.pid
     assert pid is not None
     with suppress(EOFError):
-        note(pipe.recv())  # an empty count: it has started
+        note(pipe.recv())  # an empty count: the client has started
         while True:
             if pipe.poll(chance.uniform(0.0002, 0.004)):
                 note(pipe.recv())
@@ -168,7 +169,7 @@ def _throttle(
 
 
 def _attempt_all(sender: str, port: int, pem: str, attempts: int, seed: int, pipe: Connection) -> None:
-    """Make the attempts, in a process of their own, with deadlines around the time that an attempt takes."""
+    """Run the attempts in a process of their own, with deadlines near the duration of an attempt."""
     os.environ["SSL_CERT_FILE"] = pem
     sys.setswitchinterval(1e-6)
     module, _, function = sender.partition(":")
@@ -193,7 +194,7 @@ def _attempt_all(sender: str, port: int, pem: str, attempts: int, seed: int, pip
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the search as the command line says; return 1 if anything was in clear text."""
+    """Run the search with the options of the command line; return 1 if any clear text was found."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.support.tls_deadline",
         description=__doc__,

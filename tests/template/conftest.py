@@ -1,4 +1,4 @@
-"""The template, translated by SAM and resolved as a deployment would."""
+"""The template, translated by SAM and resolved with the parameters of a deployment."""
 
 import pytest
 

@@ -39,7 +39,8 @@ def test_every_route_but_preflight_has_the_authorizer(template: Template) -> Non
             assert (route.authorizer.function, route.authorizer.header) == ("Authorizer", "Authorization")
 
 
-def test_the_authorizers_word_is_never_cached(template: Template) -> None:
+def test_authorizer_result_is_never_cached(template: Template) -> None:
+    """The TTL of the authorizer's results is 0."""
     (scheme,) = template.api()["components"]["securitySchemes"].values()
 
     assert scheme["x-amazon-apigateway-authorizer"]["authorizerResultTtlInSeconds"] == 0
@@ -64,7 +65,7 @@ def gateway_responses(template: Template) -> dict[str, dict[str, Any]]:
         ("UNSUPPORTED_MEDIA_TYPE", 415, "UNSUPPORTED_MEDIA_TYPE"),
         ("THROTTLED", 429, "RATE_LIMIT_EXCEEDED"),
         ("QUOTA_EXCEEDED", 429, "RATE_LIMIT_EXCEEDED"),
-        # None: API Gateway's own, 504. CloudWatch counts a response with a changed status as 4XXError.
+        # None keeps API Gateway's 504: CloudWatch counts a response with a changed status as 4XXError.
         ("INTEGRATION_TIMEOUT", None, "SERVICE_UNAVAILABLE"),
         ("INTEGRATION_FAILURE", None, "SERVICE_UNAVAILABLE"),
         ("AUTHORIZER_FAILURE", 503, "SERVICE_UNAVAILABLE"),
@@ -73,7 +74,8 @@ def gateway_responses(template: Template) -> dict[str, dict[str, Any]]:
         ("DEFAULT_5XX", None, "INTERNAL_SERVER_ERROR"),
     ],
 )
-def test_api_gateways_own_errors_carry_our_body(template: Template, kind: str, status: int | None, code: str) -> None:
+def test_gateway_errors_have_the_api_error_body(template: Template, kind: str, status: int | None, code: str) -> None:
+    """Errors of API Gateway have the body and the status of the API's own errors."""
     response = gateway_responses(template)[kind]
 
     assert response.get("statusCode") == (None if status is None else str(status))
@@ -87,7 +89,8 @@ def test_api_gateways_own_errors_carry_our_body(template: Template, kind: str, s
     assert status is None or ours.get(code, status) == status
 
 
-def test_every_gateway_response_can_be_read_by_the_admin_interface_and_is_never_stored(template: Template) -> None:
+def test_gateway_response_headers(template: Template) -> None:
+    """CORS and no-store always; WWW-Authenticate for 401; Retry-After for 429, 503 and integration errors."""
     for kind, response in gateway_responses(template).items():
         headers = {
             name.removeprefix("gatewayresponse.header."): v for name, v in response["responseParameters"].items()
@@ -114,7 +117,7 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
         if access:
             line = json.loads(access["Format"])
             assert line["requestId"] == "$context.requestId"
-            # The sender of a request can choose the one, and not the other.
+            # A client can set requestId, but not extendedRequestId.
             assert line["extendedRequestId"] == "$context.extendedRequestId"
             assert not {"header", "body", "claims"} & set(access["Format"].lower().replace(".", " ").split())
 
@@ -197,7 +200,8 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
         ("Architecture", "sparc"),
     ],
 )
-def test_a_parameter_that_cannot_be_right_is_refused(parameter: str, value: str) -> None:
+def test_invalid_parameter_rejected(parameter: str, value: str) -> None:
+    """The error names the parameter."""
     with pytest.raises(TemplateError, match=f"Parameter {parameter}:"):
         Template.load(DEPLOYMENT | {parameter: value})
 
@@ -226,13 +230,13 @@ def test_a_parameter_that_cannot_be_right_is_refused(parameter: str, value: str)
         ("AwsEndpointUrl", "http://[::1]:5000/"),
     ],
 )
-def test_a_parameter_that_can_be_right_is_taken(parameter: str, value: str) -> None:
+def test_valid_parameter_accepted(parameter: str, value: str) -> None:
     """Origins as browsers send them, and endpoints on the loopback."""
     assert Template.load(DEPLOYMENT | {parameter: value}).parameters[parameter] == value
 
 
-def test_without_an_origin_nothing_has_cors_headers(template: Template) -> None:
-    """An empty AllowedOrigin takes every CORS header away: preflight, gateway responses, and the functions' origin."""
+def test_empty_origin_removes_cors_headers(template: Template) -> None:
+    """Preflight, gateway responses and functions have no CORS headers without AllowedOrigin."""
     closed = template.with_parameters({"AllowedOrigin": ""})
 
     assert "access-control-" in json.dumps(template.api()).lower()
@@ -248,7 +252,7 @@ def test_without_an_origin_nothing_has_cors_headers(template: Template) -> None:
 
 
 def translated_at(monkeypatch: pytest.MonkeyPatch, seconds: int) -> dict[str, Any]:
-    """The resources that SAM makes of the template at this time."""
+    """Return the resources that SAM generates from the template at this time."""
     monkeypatch.setattr("samtranslator.model.apigateway.time", SimpleNamespace(time=lambda: seconds))
     modified = translation.TEMPLATE.stat().st_mtime_ns
     resources: dict[str, Any] = translation._translate.__wrapped__(translation.TEMPLATE, modified, frozenset())[
@@ -258,7 +262,7 @@ def translated_at(monkeypatch: pytest.MonkeyPatch, seconds: int) -> dict[str, An
 
 
 def test_every_deployment_reaches_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stage serves a snapshot: each deployment takes a new one, and changes no other resource."""
+    """Each deployment creates a new snapshot for the stage, and changes no other resource."""
     first, second = (translated_at(monkeypatch, seconds) for seconds in (1_000, 2_000))
 
     before, after = ({name for name in one if name.startswith("ApiDeployment")} for one in (first, second))
@@ -272,8 +276,8 @@ def test_every_deployment_reaches_the_stage(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
-def test_the_api_takes_no_tls_before_1_2(template: Template) -> None:
-    """The policy is one that the service knows, with TLS 1.2 as the least; such a policy needs an access mode."""
+def test_api_requires_tls_1_2(template: Template) -> None:
+    """The policy is a known one with TLS 1.2 or later; such a policy needs an access mode."""
     known: Any = botocore.session.Session().get_service_model("apigateway")
     api = template.single_resource("AWS::ApiGateway::RestApi")
     policy, mode = template.property(api, "SecurityPolicy"), template.property(api, "EndpointAccessMode")
@@ -296,7 +300,8 @@ OWN_KEY = {"JwtSecretKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/0123"}
         (OWN_KEY, "JwtSecretKmsKeyArn is the key of JwtSecretParameter, which is empty"),
     ],
 )
-def test_tokens_are_verified_in_exactly_one_way(given: dict[str, str], words: str) -> None:
+def test_exactly_one_verification_mode(given: dict[str, str], words: str) -> None:
+    """Either the JWKS URL or the secret's parameter is set."""
     with pytest.raises(TemplateError, match=words):
         Template.load(DEPLOYMENT | given)
 
@@ -309,19 +314,24 @@ def test_tokens_are_verified_in_exactly_one_way(given: dict[str, str], words: st
         ({"JwksUrl": "", **SECRET, **OWN_KEY}, "", SECRET["JwtSecretParameter"]),
     ],
 )
-def test_the_authorizer_is_told_which_way(template: Template, given: dict[str, str], url: str, parameter: str) -> None:
+def test_authorizer_gets_its_verification_mode(
+    template: Template, given: dict[str, str], url: str, parameter: str
+) -> None:
+    """The environment has the JWKS URL or the secret's parameter; the other one is empty."""
     environment = template.with_parameters(given).functions()["Authorizer"].environment
 
     assert (environment["JWKS_URL"], environment["JWT_SECRET_PARAMETER"]) == (url, parameter)
 
 
 @pytest.mark.parametrize("parameter", sorted(DEPLOYMENT.keys() - {"AllowedOrigin"}))
-def test_who_may_administer_has_no_default(parameter: str) -> None:
+def test_identity_parameters_have_no_default(parameter: str) -> None:
+    """Issuer, audience, JWKS URL and admin rule must be given."""
     with pytest.raises(TemplateError, match=parameter):
         Template.load({name: value for name, value in DEPLOYMENT.items() if name != parameter})
 
 
-def test_every_parameter_says_what_it_is(template: Template) -> None:
+def test_every_parameter_has_description_and_constraint(template: Template) -> None:
+    """String parameters have a pattern or allowed values."""
     for name, declaration in template.cloudformation["Parameters"].items():
         assert declaration.get("Description"), name
         if declaration["Type"] == "String":

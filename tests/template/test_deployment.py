@@ -1,4 +1,4 @@
-"""A dry deploy: moto's CloudFormation takes the packaged stack, and the service's own API what that does not know."""
+"""A dry deployment: moto's CloudFormation, and moto's service APIs for resource types that it lacks."""
 
 import io
 import json
@@ -54,11 +54,11 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def create_with_body(
         cls: Any, /, name: str, resource: dict[str, Any], account: str, region: str, **rest: Any
     ) -> Any:
-        """Import the API's document as well, which moto's CloudFormation leaves out."""
+        """Import the API's OpenAPI document as well, which moto's CloudFormation omits."""
         api = created(cls, name, resource, account, region, **rest)
         body = json.loads(json.dumps(resource["Properties"]["Body"]))
         for operation in (operation for path in body["paths"].values() for operation in path.values()):
-            # moto asks the preflight answers, which have no backend, for one.
+            # moto requires a backend for preflight operations, which have none.
             operation["x-amazon-apigateway-integration"].setdefault("uri", "")
             operation["x-amazon-apigateway-integration"].setdefault("httpMethod", "POST")
         backend = apigateway_backends[account][region]
@@ -70,7 +70,7 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def packaged(template: Template) -> str:
-    """Upload the code of every function and layer to where the translated template says it is."""
+    """Upload the code of every function and layer to its S3 key in the translated template."""
     text = json.dumps(listed(template, template.cloudformation))
     s3 = client("s3")
     s3.create_bucket(Bucket="local", CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -84,7 +84,7 @@ def packaged(template: Template) -> str:
 
 
 def listed(template: Template, value: Any) -> Any:
-    """Leave out of lists what a condition leaves out, which moto does not."""
+    """Remove list elements that resolve to AWS::NoValue, which moto keeps."""
     if isinstance(value, dict):
         return {name: listed(template, part) for name, part in value.items()}
     if isinstance(value, list):
@@ -104,7 +104,8 @@ def left_out(template: Template, part: Any) -> bool:
     [{}, EVERYTHING, NOTHING, SHARED_SECRET],
     ids=["as it is", "everything on", "everything off", "shared secret"],
 )
-def test_cloudformation_takes_the_stack(options: dict[str, str]) -> None:
+def test_cloudformation_creates_the_stack(options: dict[str, str]) -> None:
+    """The packaged template deploys with each set of options."""
     parameters = DEPLOYMENT | options
     template = Template.load(parameters)
     cloudformation = client("cloudformation")
@@ -128,11 +129,12 @@ def test_cloudformation_takes_the_stack(options: dict[str, str]) -> None:
     assert {path["path"] for path in paths} >= {"/api/v1/admin/api-keys", "/api/v1/admin/api-keys/{id}/verify"}
 
 
-def test_what_is_retained_can_be_imported_into_a_new_stack(template: Template) -> None:
+def test_retained_resources_can_be_imported(template: Template) -> None:
+    """The import template has the retained table and KMS key only."""
     minimal = retained_resources_template(template.cloudformation)
 
     assert set(minimal["Resources"]) == {"ApiKeysTable", "EncryptionKey"}
-    # An import that is rolled back must not take a key with it that earlier ciphertexts need.
+    # A rolled back import must not delete the key of existing ciphertexts.
     assert {resource["DeletionPolicy"] for resource in minimal["Resources"].values()} == {"Retain"}
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources.html
     assert not {"Transform", "Outputs"} & minimal.keys()
@@ -143,7 +145,8 @@ def test_what_is_retained_can_be_imported_into_a_new_stack(template: Template) -
     assert stack["StackStatus"] == "CREATE_COMPLETE"
 
 
-def test_cloudwatch_takes_the_alarms(template: Template) -> None:
+def test_cloudwatch_accepts_the_alarms(template: Template) -> None:
+    """PutMetricAlarm accepts the properties of every alarm."""
     cloudwatch = client("cloudwatch")
 
     for name, _ in template.resources("AWS::CloudWatch::Alarm"):
@@ -155,7 +158,8 @@ def test_cloudwatch_takes_the_alarms(template: Template) -> None:
     }
 
 
-def test_cloudwatch_takes_the_metric_filter(template: Template) -> None:
+def test_cloudwatch_accepts_the_metric_filter(template: Template) -> None:
+    """PutMetricFilter accepts the properties of the filter."""
     logs = client("logs")
     given = template.properties("AuthorizerErrors")
     logs.create_log_group(logGroupName=given["LogGroupName"])
@@ -171,7 +175,8 @@ def test_cloudwatch_takes_the_metric_filter(template: Template) -> None:
     assert len(logs.describe_metric_filters()["metricFilters"]) == 1
 
 
-def test_tracing_costs_no_permission_while_it_is_off(template: Template) -> None:
+def test_tracing_permissions_follow_the_parameter(template: Template) -> None:
+    """X-Ray permissions exist only with Tracing=Active."""
     for tracing, traced in (("Disabled", False), ("Active", True)):
         given = Template.load(DEPLOYMENT | {"Tracing": tracing}, template.references)
         for name in given.functions():

@@ -1,4 +1,4 @@
-"""openapi.yaml: current, valid, and about what there is."""
+"""openapi.yaml: current, valid and complete."""
 
 from typing import Any
 
@@ -33,13 +33,15 @@ def test_every_route_is_described(document: dict[str, Any], template: Template) 
     assert described == {(route.method, route.path) for route in template.routes() if route.function}
 
 
-def test_every_code_is_named(document: dict[str, Any]) -> None:
+def test_every_error_code_is_documented(document: dict[str, Any]) -> None:
+    """Codes of the functions and of the gateway responses are in the enum."""
     named = set(document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"])
 
     assert {code for _, code in (*STATUS_BY_ERROR.values(), INTERNAL_ERROR)} <= named
     assert {"FORBIDDEN", "ROUTE_NOT_FOUND", "RATE_LIMIT_EXCEEDED"} <= named
 
 
-def test_no_answer_has_a_field_for_the_key(document: dict[str, Any]) -> None:
+def test_responses_have_no_key_field(document: dict[str, Any]) -> None:
+    """The secret value is write-only."""
     assert "key" not in document["components"]["schemas"]["ApiKeyResponse"]["properties"]
     assert document["components"]["schemas"]["CreateApiKey"]["properties"]["key"]["writeOnly"] is True

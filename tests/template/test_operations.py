@@ -1,4 +1,4 @@
-"""What operators see and are told of."""
+"""Alarms, metrics, the dashboard and log filters of the template."""
 
 import json
 import re
@@ -20,7 +20,7 @@ ALARM = "AWS::CloudWatch::Alarm"
 
 
 def counted_in(template: Template) -> set[str]:
-    """The metrics that something counts: a function, or a metric filter of the stack or of a consumer."""
+    """Return the metrics that a function counts, or a metric filter of the stack or of the example consumer."""
     sources = [path.read_text() for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*.py")]
     by_functions = {name for source in sources for name in re.findall(r'\b(?:_count|count_metric)\(\s*"(\w+)"', source)}
     consumer = Template.load(path=EXAMPLE)
@@ -29,7 +29,8 @@ def counted_in(template: Template) -> set[str]:
     return by_functions | by_filters
 
 
-def test_every_alarm_says_what_it_means_and_tells_the_topic(template: Template) -> None:
+def test_every_alarm_has_description_and_topic(template: Template) -> None:
+    """Alarms notify the topic on both transitions; missing data is not breaching."""
     alarms = dict(template.resources(ALARM))
 
     assert len(alarms) == 8
@@ -41,7 +42,8 @@ def test_every_alarm_says_what_it_means_and_tells_the_topic(template: Template) 
         assert "Unit" not in json.dumps(alarm), "a metric that is sent with another unit would never reach the alarm"
 
 
-def test_what_alarms_watch_of_ours_is_counted_somewhere(template: Template) -> None:
+def test_alarm_metrics_are_counted(template: Template) -> None:
+    """A function or a metric filter counts every custom metric of the alarms."""
     watched = set()
     for name, _ in template.resources(ALARM):
         alarm = template.properties(name)
@@ -85,7 +87,7 @@ QUIET, LOUD = (1, 1, 0), (0, 0, 1)
         ("DynamoDbSystemErrorsAlarm", "Sum", {("AWS/DynamoDB", "SystemErrors")}, (1, 0, 0), (1, 0, 1)),
     ],
 )
-def test_an_alarm_goes_off_when_it_should(
+def test_alarm_thresholds(
     template: Template,
     name: str,
     statistic: str,
@@ -93,6 +95,7 @@ def test_an_alarm_goes_off_when_it_should(
     quiet: tuple[int, ...],
     loud: tuple[int, ...],
 ) -> None:
+    """Each alarm watches its metrics and breaches for the loud values only."""
     alarm = template.properties(name)
 
     assert {(metric["Namespace"], metric["MetricName"]) for metric in metrics_of(alarm)} == metrics
@@ -113,7 +116,7 @@ def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def goes_off(alarm: dict[str, Any], values: tuple[int, ...]) -> bool:
-    """Tell what CloudWatch makes of the values of consecutive periods, the newest of them last."""
+    """Return True if the values of consecutive periods, newest last, raise the alarm."""
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
     periods = alarm["EvaluationPeriods"]
     assert periods <= len(values)
@@ -122,7 +125,9 @@ def goes_off(alarm: dict[str, Any], values: tuple[int, ...]) -> bool:
     return len(breaching) >= needed
 
 
-def test_alarms_watch_this_stack_by_the_dimensions_that_are_counted(template: Template) -> None:
+def test_alarm_dimensions(template: Template) -> None:
+    """Alarms use the dimensions that the metrics of this stack have."""
+
     def watched(name: str) -> list[dict[str, str]]:
         metrics = metrics_of(template.properties(name))
         return [{each["Name"]: each["Value"] for each in metric.get("Dimensions", [])} for metric in metrics]
@@ -132,8 +137,7 @@ def test_alarms_watch_this_stack_by_the_dimensions_that_are_counted(template: Te
     stage = template.property(template.single_resource("AWS::ApiGateway::Stage"), "StageName")
     for name in ("Api5xxAlarm", "ApiLatencyP99Alarm"):
         assert watched(name) == [{"ApiName": stack, "Stage": stage}]
-    # Counted by metric filters, which know no dimension; and by `service_keys.admin.observability.count_metric`, which
-    # does.
+    # Metric filters add no dimension; `service_keys.admin.observability.count_metric` adds `service`.
     assert watched("AuthorizerErrorsAlarm") == [{}]
     assert watched("ConsumerReadFailuresAlarm") == [{}, {}]
     assert watched("AccessDeniedAlarm") == [{"service": stack}]
@@ -159,7 +163,8 @@ def test_alarms_watch_this_stack_by_the_dimensions_that_are_counted(template: Te
         ("Dashboard", "false", {"AWS::CloudWatch::Dashboard"}),
     ],
 )
-def test_what_costs_money_can_be_switched_off(template: Template, switch: str, off: str, kinds: set[str]) -> None:
+def test_paid_features_optional(template: Template, switch: str, off: str, kinds: set[str]) -> None:
+    """A parameter removes the alarms, another one the dashboard."""
     without = Template.load(DEPLOYMENT | {switch: off}, template.references)
 
     for kind in kinds:
@@ -167,7 +172,8 @@ def test_what_costs_money_can_be_switched_off(template: Template, switch: str, o
         assert not list(without.resources(kind))
 
 
-def test_alarms_reach_an_address_where_one_is_given(template: Template) -> None:
+def test_alarm_email_is_optional(template: Template) -> None:
+    """The subscription needs an address and alarms."""
     told = Template.load(DEPLOYMENT | {"AlarmEmail": "ops@example.com"}, template.references)
     silent = Template.load(DEPLOYMENT | {"AlarmEmail": "ops@example.com", "Alarms": "false"}, template.references)
 
@@ -176,7 +182,8 @@ def test_alarms_reach_an_address_where_one_is_given(template: Template) -> None:
         assert not list(other.resources("AWS::SNS::Subscription"))
 
 
-def test_metrics_are_counted_in_the_stacks_own_namespace(template: Template) -> None:
+def test_metrics_use_the_stack_namespace(template: Template) -> None:
+    """CustomMetrics=false empties the namespace and removes the alarm on it."""
     for counting, namespace in (("true", NAMESPACE), ("false", "")):
         given = Template.load(DEPLOYMENT | {"CustomMetrics": counting}, template.references)
         for function in given.functions().values():
@@ -185,7 +192,8 @@ def test_metrics_are_counted_in_the_stacks_own_namespace(template: Template) -> 
         assert ("AccessDeniedAlarm" in dict(given.resources(ALARM))) == bool(namespace)
 
 
-def test_the_dashboard_shows_what_is_counted_and_all_of_it(template: Template) -> None:
+def test_dashboard_shows_every_metric(template: Template) -> None:
+    """The custom metrics on the dashboard are exactly the counted ones."""
     body = json.loads(template.properties("OperationsDashboard")["DashboardBody"])
 
     shown = set()
@@ -207,7 +215,8 @@ def test_the_dashboard_shows_what_is_counted_and_all_of_it(template: Template) -
     assert {namespace for namespace, _ in shown} == {NAMESPACE, "AWS/ApiGateway", "AWS/Lambda", "AWS/DynamoDB"}
 
 
-def test_reserved_executions_are_for_those_who_can_disable_a_leaked_key(template: Template) -> None:
+def test_reserved_concurrency(template: Template) -> None:
+    """Only the functions that disable a leaked key have reserved concurrency."""
     reserving = Template.load(DEPLOYMENT | {"ReservedConcurrency": "20"}, template.references)
 
     reserved = {name for name in reserving.functions() if reserving.property(name, "ReservedConcurrentExecutions")}
@@ -222,39 +231,39 @@ def report(status: str, error_type: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("line", "counts"),
     [
-        # Written by Lambda's runtime where the function raises or cannot be imported.
+        # From Lambda's runtime: the function raised, or its import failed.
         ({"level": "ERROR", "errorType": "KeyUnavailableError", "errorMessage": "No key.", "stackTrace": []}, True),
         ({"level": "ERROR", "errorType": "ConfigurationError", "errorMessage": "Not set.", "stackTrace": []}, True),
         ({"level": "ERROR", "errorType": "Runtime.ImportModuleError", "errorMessage": "No module"}, True),
         ({"level": "ERROR", "errorType": "UnauthorizedError", "errorMessage": "Unauthorized"}, False),
-        # As the runtime called the level until September 2026.
+        # The runtime's name of the level until September 2026.
         ({"log_level": "ERROR", "errorType": "ConfigurationError", "errorMessage": "Not set.", "stackTrace": []}, True),
         ({"log_level": "ERROR", "errorType": "UnauthorizedError", "errorMessage": "Unauthorized"}, False),
-        # Written by Lambda itself.
+        # From the Lambda service.
         ({"type": "platform.report", "record": {"requestId": "r-1", "status": "timeout"}}, True),
         ({"type": "platform.report", "record": {"requestId": "r-1", "status": "success"}}, False),
-        # Of a process that ended without a line of its own. The status depends on who is to blame, so the type decides.
+        # The process ended without a log line. The filter matches the type, as the status depends on the cause.
         (report("error", "Runtime.ExitError"), True),
         (report("error", "Runtime.OutOfMemory"), True),
         (report("error", "Runtime.InvalidEntrypoint"), True),
         (report("failure", "Sandbox.Failure"), True),
         (report("error", "Extension.Crash"), True),
-        # An error that the function raised, a refused token, has a line of its own above.
+        # Exceptions of the function, such as a rejected token, have their own line above.
         (report("error", "UnauthorizedError"), False),
         (report("error", "Function.Unknown"), False),
         ({"type": "platform.start", "record": {"requestId": "r-1", "errorType": "Runtime.ExitError"}}, False),
-        # Written by the function.
+        # From the function.
         ({"level": "WARNING", "logger": "authorizer", "message": "Not fetched.", "reason": "key_stale"}, True),
         ({"level": "INFO", "logger": "authorizer", "message": "Token refused", "reason": "expired"}, False),
         ({"_aws": {"Timestamp": 0}, "service": "service-keys", "reason": "expired", "RefusedTokens": 1}, False),
     ],
     ids=str,
 )
-def test_what_the_authorizer_fails_by_is_counted_and_refused_tokens_are_not(
-    template: Template, line: dict[str, Any], *, counts: bool
-) -> None:
-    """https://github.com/aws/aws-lambda-python-runtime-interface-client and
-    https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html have the form of the others' lines.
+def test_metric_filter_counts_authorizer_failures(template: Template, line: dict[str, Any], *, counts: bool) -> None:
+    """Failures count, rejected tokens do not.
+
+    Line formats: https://github.com/aws/aws-lambda-python-runtime-interface-client and
+    https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html.
     """
     given = template.properties("AuthorizerErrors")
     (transformation,) = given["MetricTransformations"]
@@ -267,7 +276,7 @@ def test_what_the_authorizer_fails_by_is_counted_and_refused_tokens_are_not(
 
 
 def matches(pattern: str, line: dict[str, Any]) -> bool:
-    """Tell whether a metric filter counts a line; knows as much of the filters' language as the stack uses."""
+    """Return True if the filter pattern matches the line; supports only the syntax that the stack uses."""
 
     def holds(term: re.Match[str]) -> str:
         found: Any = line
@@ -281,7 +290,8 @@ def matches(pattern: str, line: dict[str, Any]) -> bool:
     return bool(eval(terms.replace("&&", "and").replace("||", "or")))
 
 
-def test_the_authorizers_names_are_those_that_the_filter_knows() -> None:
+def test_metric_filter_names_exist_in_the_authorizer() -> None:
+    """The error type and the reason in the filter pattern are those of the source."""
     sources = {path.name: path.read_text() for path in (ROOT / "functions" / "authorizer" / "authorizer").glob("*.py")}
 
     assert "class UnauthorizedError(" in sources["errors.py"]
@@ -293,7 +303,8 @@ def overrides(environment: str) -> dict[str, str]:
     return dict(re.findall(r'(\w+)="([^"]*)"', settings["parameter_overrides"]))
 
 
-def test_a_deployment_asks_for_what_cannot_be_known_and_knows_the_rest(template: Template) -> None:
+def test_samconfig_parameter_overrides(template: Template) -> None:
+    """Dev and prod set no required parameter; prod has deletion protection and alarms, dev neither."""
     for environment, protected in (("dev", False), ("prod", True)):
         given = overrides(environment)
         chosen = Template.load(DEPLOYMENT | given, template.references)

@@ -1,4 +1,4 @@
-"""What each function may do: exactly what it calls."""
+"""IAM permissions of the functions and of the policies for consumers."""
 
 from typing import Any
 
@@ -43,14 +43,14 @@ GRANTED = {
         ("dynamodb:DeleteItem", NAMES),
     },
 }
-"""The actions of each role and the items that they are allowed on, beside writing logs."""
+"""Actions of each role and the items that they cover; log permissions are separate."""
 
 EXECUTION = {"Logs", "Traces"}
-"""The policies that Lambda needs to run a function, by name."""
+"""Names of the policies that Lambda needs to run a function."""
 
 
 def statements(template: Template, function: str, *, execution: bool = False) -> list[dict[str, Any]]:
-    """Return the statements of a function's role: those that let Lambda run it, or all others."""
+    """Return the statements of a function's role: those for its execution, or all others."""
     policies = template.property(f"{function}Role", "Policies")
     return [
         statement
@@ -66,7 +66,7 @@ def actions(statement: dict[str, Any]) -> list[str]:
 
 
 def leading_keys(statement: dict[str, Any]) -> str:
-    """Return the items that a statement is about."""
+    """Return the items that a statement covers."""
     if statement["Resource"].endswith("/index/all-by-created"):
         return INDEX
     condition = statement.get("Condition", {})
@@ -81,7 +81,7 @@ def leading_keys(statement: dict[str, Any]) -> str:
 
 
 def every_statement(template: Template) -> list[tuple[str, dict[str, Any]]]:
-    """Return the statements about the table itself: of all roles and of all policies for consumers."""
+    """Return the statements on the table itself, of all roles and of all policies for consumers."""
     found = [(name, one) for name in GRANTED for one in statements(template, name)]
     for name, _ in template.resources("AWS::IAM::ManagedPolicy"):
         found += [(name, one) for one in template.property(name, "PolicyDocument")["Statement"]]
@@ -89,7 +89,7 @@ def every_statement(template: Template) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_every_statement_names_partitions_and_attributes(template: Template) -> None:
-    """Refuse a request in which one of the two is missing: IAM's ForAllValues alone would allow it."""
+    """Deny a request that lacks either key, because IAM's ForAllValues is true for a missing key."""
     for name, statement in every_statement(template):
         condition = statement["Condition"]
         assert condition["Null"] == {"dynamodb:LeadingKeys": "false", "dynamodb:Attributes": "false"}, name
@@ -97,8 +97,8 @@ def test_every_statement_names_partitions_and_attributes(template: Template) -> 
         assert for_all == {"dynamodb:LeadingKeys", "dynamodb:Attributes"}, name
 
 
-def test_no_write_to_a_key_returns_what_was_there(template: Template) -> None:
-    """Allow ReturnValues NONE only, but for the requests that are remembered, which hold no ciphertext."""
+def test_writes_return_no_old_values(template: Template) -> None:
+    """Allow ReturnValues NONE only, except for idempotency records, which hold no ciphertext."""
     for name, statement in every_statement(template):
         if not {action.partition(":")[2] for action in actions(statement)} & {"GetItem", "Query"}:
             returned = statement["Condition"].get("StringEqualsIfExists")
@@ -106,7 +106,8 @@ def test_no_write_to_a_key_returns_what_was_there(template: Template) -> None:
             assert returned == (None if remembers else {"dynamodb:ReturnValues": "NONE"}), name
 
 
-def test_there_is_a_role_for_each_function_and_none_beside(template: Template) -> None:
+def test_each_function_has_its_own_role(template: Template) -> None:
+    """There are no other roles."""
     assert set(template.functions()) == set(GRANTED)
     assert {name for name, _ in template.resources("AWS::IAM::Role")} == {f"{name}Role" for name in GRANTED}
     for name in GRANTED:
@@ -116,7 +117,8 @@ def test_there_is_a_role_for_each_function_and_none_beside(template: Template) -
 
 
 @pytest.mark.parametrize("function", GRANTED)
-def test_a_function_may_do_exactly_this(template: Template, function: str) -> None:
+def test_function_permissions(template: Template, function: str) -> None:
+    """A role grants exactly the actions in GRANTED."""
     granted = {(action, leading_keys(one)) for one in statements(template, function) for action in actions(one)}
 
     assert granted == GRANTED[function]
@@ -135,20 +137,22 @@ OWN_KEY = "arn:aws:kms:eu-west-1:123456789012:key/0123"
 
 
 def authorizer_with_a_secret(template: Template, name: str, own_key: str = "") -> list[dict[str, Any]]:
-    """What the authorizer may do, where its secret is in the SSM parameter of this name."""
+    """Return the authorizer's statements with a shared secret in the SSM parameter of this name."""
     given = {"JwksUrl": "", "JwtSecretParameter": name, "JwtSecretKmsKeyArn": own_key}
     return statements(template.with_parameters(given), "Authorizer")
 
 
 @pytest.mark.parametrize("name", ["/service-keys/jwt-secret", "service-keys/jwt-secret"])
-def test_with_a_shared_secret_the_authorizer_may_read_that_parameter_alone(template: Template, name: str) -> None:
+def test_authorizer_reads_only_its_secret_parameter(template: Template, name: str) -> None:
+    """In secret mode the authorizer may read its SSM parameter only."""
     (read,) = authorizer_with_a_secret(template, name)
 
     assert (read["Effect"], read["Action"]) == ("Allow", "ssm:GetParameter")
     assert read["Resource"] == "arn:aws:ssm:eu-west-1:123456789012:parameter/service-keys/jwt-secret"
 
 
-def test_a_key_of_the_deployers_own_decrypts_that_parameter_and_no_other(template: Template) -> None:
+def test_custom_kms_key_decrypts_only_the_parameter(template: Template) -> None:
+    """The grant on the deployer's KMS key is limited to SSM and this parameter."""
     read, decrypt = authorizer_with_a_secret(template, "/jwt-secret", OWN_KEY)
 
     assert (decrypt["Effect"], decrypt["Action"], decrypt["Resource"]) == ("Allow", "kms:Decrypt", OWN_KEY)
@@ -160,15 +164,16 @@ def test_a_key_of_the_deployers_own_decrypts_that_parameter_and_no_other(templat
     }
 
 
-def test_verify_alone_decrypts(template: Template) -> None:
+def test_only_verify_decrypts(template: Template) -> None:
+    """VerifyApiKey is the only function with kms:Decrypt."""
     for function in GRANTED:
         granted = {action for statement in statements(template, function) for action in actions(statement)}
         assert ("kms:Decrypt" in granted) == (function == "VerifyApiKey")
         assert {action for action in granted if action.startswith("kms:")} <= {"kms:Encrypt", "kms:Decrypt"}
 
 
-def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:
-    """Name the attributes of each read; those of the one with the ciphertext are for VerifyApiKey and consumers."""
+def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
+    """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers only."""
     with_ciphertext = set()
     for name, statement in every_statement(template):
         if set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}:
@@ -188,7 +193,7 @@ def test_who_shows_keys_cannot_read_the_ciphertext(template: Template) -> None:
 
 @pytest.mark.parametrize("function", GRANTED)
 def test_a_function_writes_to_its_own_log_group_only(template: Template, function: str) -> None:
-    """Grant two actions on one log group, and no managed policy, which would grant them on all."""
+    """Grant two actions on one log group; a managed policy would grant them on all."""
     (logs,) = statements(template, function, execution=True)
 
     assert template.cloudformation["Resources"][f"{function}Role"]["Properties"].keys() == {
@@ -201,7 +206,7 @@ def test_a_function_writes_to_its_own_log_group_only(template: Template, functio
 
 
 @pytest.mark.parametrize("function", GRANTED)
-def test_lambda_alone_assumes_a_functions_role(template: Template, function: str) -> None:
+def test_only_lambda_assumes_function_roles(template: Template, function: str) -> None:
     """Trust the Lambda service, and no account or user."""
     (trust,) = template.property(f"{function}Role", "AssumeRolePolicyDocument")["Statement"]
 
@@ -220,14 +225,16 @@ def reader_statements(template: Template, service: str) -> dict[str, dict[str, A
     return {statement["Action"]: statement for statement in document["Statement"]}
 
 
-def test_there_is_a_reader_policy_for_each_known_service_and_one_for_all(template: Template) -> None:
+def test_consumer_policy_for_each_service(template: Template) -> None:
+    """There is one policy per known service and one for all services."""
     policies = {name for name, _ in template.resources("AWS::IAM::ManagedPolicy")}
 
     assert policies == {f"Read{service.title()}Keys" for service in (*SERVICES, "all")}
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "all"])
-def test_a_reader_may_look_up_decrypt_and_stamp_and_no_more(template: Template, service: str) -> None:
+def test_consumer_policy_actions(template: Template, service: str) -> None:
+    """Consumers may query, decrypt and write the usage stamp only."""
     statements = reader_statements(template, service)
 
     assert {action: statement["Resource"] for action, statement in statements.items()} == {
@@ -241,7 +248,8 @@ def test_a_reader_may_look_up_decrypt_and_stamp_and_no_more(template: Template, 
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_reader_of_one_service_is_fenced_into_it(template: Template, service: str) -> None:
+def test_consumer_policy_is_limited_to_its_service(template: Template, service: str) -> None:
+    """Partition and encryption context must be the service's."""
     statements = reader_statements(template, service)
 
     for action in ("dynamodb:Query", "dynamodb:UpdateItem"):
@@ -250,7 +258,8 @@ def test_a_reader_of_one_service_is_fenced_into_it(template: Template, service: 
     assert statements["kms:Decrypt"]["Condition"] == {"StringEquals": {"kms:EncryptionContext:service": service}}
 
 
-def test_a_reader_of_all_services_cannot_read_names_and_requests(template: Template) -> None:
+def test_consumer_policy_excludes_internal_partitions(template: Template) -> None:
+    """The policy for all services excludes name reservations and idempotency records."""
     statements = reader_statements(template, "all")
 
     for action in ("dynamodb:Query", "dynamodb:UpdateItem"):
@@ -258,13 +267,15 @@ def test_a_reader_of_all_services_cannot_read_names_and_requests(template: Templ
     assert NAME_PARTITION.startswith("#")
 
 
-def test_the_page_about_permissions_is_up_to_date() -> None:
+def test_permissions_page_is_current() -> None:
+    """docs/permissions.md is the output of `make docs`."""
     written = (ROOT / "docs" / "permissions.md").read_text()
 
     assert written == generate_permissions_doc.document(), "make docs"
 
 
-def test_nothing_grants_anything_beside_roles_and_managed_policies(template: Template) -> None:
+def test_only_roles_and_managed_policies_grant(template: Template) -> None:
+    """There are no other IAM resources, and the key policy only delegates to IAM."""
     types = {resource["Type"] for resource in template.cloudformation["Resources"].values()}
     iam = {kind for kind in types if kind.startswith("AWS::IAM::")}
 

@@ -1,4 +1,4 @@
-"""Deployments as samconfig.toml describes them."""
+"""Deployment settings in samconfig.toml."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def config(folder: Path, overrides: str, stage: str = "dev") -> Path:
     return path
 
 
-def test_a_run_without_changes_is_no_failure() -> None:
-    """A pipeline may deploy the same version again. No stage asks questions, to which Enter would be an answer."""
+def test_unchanged_deployment_succeeds() -> None:
+    """A pipeline may deploy the same version again; no stage is guided, as Enter would accept a prompt."""
     settings = tomllib.loads(SAMCONFIG.read_text())
 
     deployments = [section["deploy"]["parameters"] for section in settings.values() if isinstance(section, dict)]
@@ -37,7 +37,7 @@ def test_a_run_without_changes_is_no_failure() -> None:
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_a_fresh_checkout_names_the_missing_parameters(stage: str) -> None:
-    """What only the deployer knows is asked for before anything is uploaded."""
+    """Missing required parameters are reported before the upload."""
     with pytest.raises(TemplateError, match="needs a value for the parameter AdminClaimRule, JwtAudience, JwtIssuer"):
         check(stage)
 
@@ -54,28 +54,28 @@ def test_a_fresh_checkout_names_the_missing_parameters(stage: str) -> None:
         ("", "needs a value for the parameter"),
     ],
 )
-def test_an_empty_or_wrong_parameter_is_refused(tmp_path: Path, overrides: str, words: str) -> None:
-    """Each with the reason that CloudFormation would give after the upload."""
+def test_invalid_parameter_rejected(tmp_path: Path, overrides: str, words: str) -> None:
+    """The error has the reason that CloudFormation would give after the upload."""
     with pytest.raises(TemplateError, match=words):
         check("dev", config(tmp_path, overrides))
 
 
-def test_parameters_are_read_as_sam_reads_them(tmp_path: Path) -> None:
-    """Quotes and spaces in a value arrive as they were meant."""
+def test_parameter_overrides_are_parsed_as_by_sam(tmp_path: Path) -> None:
+    """Quoting and spaces in a value follow SAM."""
     path = config(tmp_path, GIVEN + r" AlarmEmail=ops@example.com")
 
     assert parameters("dev", path) == DEPLOYMENT | {"AlarmEmail": "ops@example.com"}
     check("dev", path)
 
 
-def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
-    """A typing error does not deploy with the defaults."""
+def test_unknown_stage_rejected(tmp_path: Path) -> None:
+    """A misspelled stage must not deploy with the defaults."""
     with pytest.raises(TemplateError, match=r"samconfig\.toml has no stage prd"):
         check("prd", config(tmp_path, GIVEN))
 
 
-def test_the_command_says_where_to_correct_it() -> None:
-    """The command that `make deploy` runs first."""
+def test_check_deployment_names_the_setting() -> None:
+    """`make deploy` runs this command first."""
     ran = subprocess.run(
         [sys.executable, "-m", "local", "check-deployment", "prod"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What is stored, kept and built."""
+"""Table, KMS key, log groups, functions, layer and outputs of the template."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,8 @@ from service_keys.store.items import ALL_BY_CREATED_INDEX, RESPONSE_ATTRIBUTES
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_table_is_kept_and_can_be_restored(template: Template) -> None:
+def test_table_is_retained_with_backups(template: Template) -> None:
+    """The table has retention, point-in-time recovery and deletion protection."""
     resource = template.cloudformation["Resources"]["ApiKeysTable"]
     properties = resource["Properties"]
 
@@ -23,7 +24,8 @@ def test_the_table_is_kept_and_can_be_restored(template: Template) -> None:
     assert "TableName" not in properties, "a retained table with a fixed name blocks the next deploy"
 
 
-def test_the_index_lists_everything_but_the_ciphertext(template: Template) -> None:
+def test_index_excludes_the_ciphertext(template: Template) -> None:
+    """The index projects exactly the attributes of responses."""
     (index,) = template.table().create["GlobalSecondaryIndexes"]
     table_keys = {key["AttributeName"] for key in template.table().create["KeySchema"]}
     index_keys = {key["AttributeName"] for key in index["KeySchema"]}
@@ -36,14 +38,16 @@ def test_the_index_lists_everything_but_the_ciphertext(template: Template) -> No
     assert "ciphertext" not in shown
 
 
-def test_memories_of_requests_expire(template: Template) -> None:
+def test_idempotency_ttl(template: Template) -> None:
+    """DynamoDB's TTL deletes idempotency records."""
     assert template.table().time_to_live == {"AttributeName": "expiresAt", "Enabled": True}
 
 
-def test_the_encryption_key_is_kept_and_rotates(template: Template) -> None:
+def test_encryption_key_is_retained_and_rotated(template: Template) -> None:
+    """The KMS key survives the stack."""
     resource = template.cloudformation["Resources"]["EncryptionKey"]
 
-    # Not with the deployment that made it, if that fails; and RetainExceptOnCreate is no UpdateReplacePolicy.
+    # A failed first deployment deletes its new key. UpdateReplacePolicy does not support RetainExceptOnCreate.
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert resource["Properties"]["EnableKeyRotation"] is True
 
@@ -57,7 +61,8 @@ def test_every_function_logs_to_a_group_with_retention(template: Template) -> No
     assert len(groups) == len(template.functions())
 
 
-def test_every_function_runs_the_same_way(template: Template) -> None:
+def test_functions_share_runtime_and_handler(template: Template) -> None:
+    """Runtime, architecture and handler are the same, and the timeout is at most 29 s."""
     for name, function in template.functions().items():
         properties = template.cloudformation["Resources"][name]["Properties"]
         assert properties["Runtime"] == "python3.13"
@@ -67,7 +72,8 @@ def test_every_function_runs_the_same_way(template: Template) -> None:
         assert (function.code / "app.py").is_file()
 
 
-def test_only_the_admin_functions_carry_the_layer(template: Template) -> None:
+def test_only_admin_functions_use_the_layer(template: Template) -> None:
+    """The authorizer has no layer."""
     assert {name for name, function in template.functions().items() if not function.layers} == {"Authorizer"}
 
 
@@ -77,7 +83,8 @@ def pins(path: str) -> dict[str, str]:
     return {match[1].lower().replace("_", "-"): match[2] for match in pinned if match}
 
 
-def test_what_is_deployed_is_pinned_to_what_is_tested() -> None:
+def test_deployed_versions_are_tested() -> None:
+    """The pinned versions of layer and authorizer are those of the development environment."""
     tested = pins("requirements-dev.txt")
     for path in ("layers/service_keys/requirements.txt", "functions/authorizer/requirements.txt"):
         deployed = pins(path)
@@ -85,7 +92,8 @@ def test_what_is_deployed_is_pinned_to_what_is_tested() -> None:
         assert deployed == {name: tested.get(name) for name in deployed}, path
 
 
-def test_jwt_and_cryptography_travel_with_the_authorizer_alone() -> None:
+def test_only_the_authorizer_bundles_jwt_and_cryptography() -> None:
+    """Layer and authorizer share no dependency, and neither bundles boto3."""
     layer, authorizer = pins("layers/service_keys/requirements.txt"), pins("functions/authorizer/requirements.txt")
 
     assert {"pyjwt", "cryptography"} <= authorizer.keys()
@@ -93,13 +101,14 @@ def test_jwt_and_cryptography_travel_with_the_authorizer_alone() -> None:
     assert not {"boto3", "botocore"} & (layer.keys() | authorizer.keys())
 
 
-def test_what_other_stacks_need_is_exported(template: Template) -> None:
+def test_outputs_and_exports(template: Template) -> None:
+    """Other stacks import exports, and read the layer's ARN from an SSM parameter."""
     outputs = template.cloudformation["Outputs"]
 
     policies = {f"Read{service.title()}KeysPolicyArn" for service in (*SERVICES, "all")}
     assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"} | policies
     assert all(output["Description"] for output in outputs.values())
-    # A layer has a new ARN with every version, and CloudFormation does not change an export that is in use.
+    # The layer's ARN changes with every version, and CloudFormation cannot change an export in use.
     assert {name for name, output in outputs.items() if "Export" not in output} == {
         "ApiUrl",
         "LayerArn",
@@ -110,14 +119,15 @@ def test_what_other_stacks_need_is_exported(template: Template) -> None:
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]
 
 
-def test_the_layer_names_every_runtime_that_it_runs_on(template: Template) -> None:
+def test_layer_lists_compatible_runtimes(template: Template) -> None:
     """The console hides a layer from functions of other runtimes."""
     (layer,) = (properties for _, properties in template.resources("AWS::Lambda::LayerVersion"))
 
     assert layer["CompatibleRuntimes"] == ["python3.11", "python3.12", "python3.13", "python3.14"]
 
 
-def test_the_layer_is_built_anew_for_another_architecture() -> None:
+def test_layer_build_follows_the_architecture() -> None:
+    """SAM rebuilds the layer when the Architecture parameter changes."""
     layer = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["ServiceKeysLayer"]
 
     assert layer["Metadata"]["BuildArchitecture"] == {"Ref": "Architecture"}

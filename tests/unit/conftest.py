@@ -1,4 +1,4 @@
-"""What tests of several modules use."""
+"""Fixtures shared by several unit test modules."""
 
 from __future__ import annotations
 

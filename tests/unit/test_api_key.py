@@ -1,4 +1,4 @@
-"""What a reader gets, and that it shows no secret."""
+"""Tests of `ApiKey`: access to the secret value, and no leak of it."""
 
 import copy
 import io
@@ -29,7 +29,8 @@ def key(request: pytest.FixtureRequest) -> ApiKey:
     return api_key(request.param)
 
 
-def test_a_string_key_has_a_value_and_no_parts() -> None:
+def test_a_string_key_has_a_value_and_no_fields() -> None:
+    """Raise KeyError for a field."""
     key = api_key(SECRET)
 
     assert key.value == SECRET
@@ -38,7 +39,8 @@ def test_a_string_key_has_a_value_and_no_parts() -> None:
         key["clientId"]
 
 
-def test_a_key_of_parts_is_a_read_only_mapping() -> None:
+def test_a_key_with_fields_is_a_read_only_mapping() -> None:
+    """Raise TypeError for `value` and for assignment."""
     key = api_key(PARTS)
 
     assert key["clientSecret"] == SECRET
@@ -52,7 +54,8 @@ def test_a_key_of_parts_is_a_read_only_mapping() -> None:
         _ = key.value
 
 
-def test_a_key_without_parts_says_so() -> None:
+def test_a_key_without_fields_has_no_value() -> None:
+    """Raise TypeError for `value`."""
     key = api_key({})
 
     assert (len(key), list(key), bool(key)) == (0, [], True)
@@ -60,12 +63,14 @@ def test_a_key_without_parts_says_so() -> None:
         _ = key.value
 
 
-def test_it_says_which_key_it_is(key: ApiKey) -> None:
+def test_repr_identifies_the_key(key: ApiKey) -> None:
+    """Include id, name and version."""
     assert (key.id, key.name, key.service, key.version) == ("spotify.0123456789ab", "Spotify", "spotify", 3)
     assert repr(key) == str(key) == "<ApiKey spotify.0123456789ab 'Spotify' version 3>"
 
 
-def test_no_way_of_showing_it_shows_the_secret(key: ApiKey) -> None:
+def test_formatting_and_logging_hide_the_secret_value(key: ApiKey) -> None:
+    """Cover format, pprint, logging, Powertools and JSON."""
     logged = io.StringIO()
     plain = logging.getLogger("test-api-key")
     plain.addHandler(logging.StreamHandler(logged))
@@ -78,7 +83,9 @@ def test_no_way_of_showing_it_shows_the_secret(key: ApiKey) -> None:
     assert not [text for text in shown if SECRET in text]
 
 
-def test_a_traceback_that_shows_variables_does_not_show_the_secret(key: ApiKey) -> None:
+def test_a_traceback_with_locals_hides_the_secret_value(key: ApiKey) -> None:
+    """Capture locals as error reporters do."""
+
     def fails(given: ApiKey) -> None:
         raise RuntimeError(f"cannot use {given}")
 
@@ -90,32 +97,38 @@ def test_a_traceback_that_shows_variables_does_not_show_the_secret(key: ApiKey) 
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_it_cannot_be_pickled(key: ApiKey, protocol: int) -> None:
+def test_an_api_key_cannot_be_pickled(key: ApiKey, protocol: int) -> None:
+    """Raise TypeError with every protocol."""
     with pytest.raises(TypeError, match="not to be pickled"):
         pickle.dumps(key, protocol)
 
 
-def test_it_does_not_hand_out_its_state(key: ApiKey) -> None:
+def test_getstate_raises(key: ApiKey) -> None:
+    """Keep the state from serializers."""
     with pytest.raises(TypeError, match="not to be pickled"):
         key.__getstate__()
 
 
-def test_json_does_not_take_it(key: ApiKey) -> None:
+def test_an_api_key_is_not_json_serializable(key: ApiKey) -> None:
+    """Raise TypeError."""
     with pytest.raises(TypeError, match="not JSON serializable"):
         json.dumps(key)
 
 
-def test_no_error_reporter_takes_it_for_a_mapping_to_walk_into(key: ApiKey) -> None:
+def test_an_api_key_is_not_a_mapping(key: ApiKey) -> None:
+    """Keep error reporters from iterating over it or reading its `__dict__`."""
     assert not isinstance(key, Mapping)
     assert not hasattr(key, "__dict__")
 
 
-def test_a_copy_is_the_key_itself(key: ApiKey) -> None:
+def test_a_copy_is_the_same_object(key: ApiKey) -> None:
+    """Return the key itself from copy and deepcopy."""
     holder: dict[str, Any] = {"key": key}
 
     assert copy.copy(key) is key
     assert copy.deepcopy(holder)["key"] is key
 
 
-def test_two_keys_do_not_compare_by_their_secrets() -> None:
+def test_equality_ignores_the_secret_value() -> None:
+    """Compare by identity."""
     assert api_key(SECRET) != api_key(SECRET)

@@ -1,4 +1,4 @@
-"""The README shows the figures of the last benchmark."""
+"""Tests of the benchmark figures in the README."""
 
 from pathlib import Path
 
@@ -13,19 +13,19 @@ def figures_in(path: Path) -> str:
 
 
 def test_readme_has_the_figures_of_the_results() -> None:
-    """The tables in README.md and benchmarks/results.md are equal."""
+    """Compare the tables in README.md and benchmarks/results.md."""
     assert figures_in(RESULTS).count("\n") >= 2
     assert figures_in(README) == figures_in(RESULTS), "run make bench, or copy the table of benchmarks/results.md"
 
 
 def test_new_figures_replace_old_ones() -> None:
-    """Text before and after the markers stays."""
+    """Keep the text before and after the markers."""
     document = f"before\n{BEGIN}\n\nold\n\n{END}\nafter\n"
 
     assert replace_figures(document, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
 
 
-def test_a_document_without_markers_is_refused() -> None:
-    """The error names the markers to add."""
+def test_a_document_without_markers_is_rejected() -> None:
+    """Name the missing markers in the error."""
     with pytest.raises(ValueError, match=BEGIN):
         replace_figures("before and after", "new")

@@ -1,4 +1,4 @@
-"""What the pages refer to is there."""
+"""Tests of references in the documentation."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,8 @@ TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_test_that_a_page_names_exists(page: Path) -> None:
+def test_every_test_named_in_a_page_exists(page: Path) -> None:
+    """Compare names in backticks with the test modules."""
     named = set(re.findall(r"`(test_\w+)`", page.read_text()))
 
     assert [name for name in sorted(named) if f"def {name}(" not in TESTS] == []

@@ -1,4 +1,4 @@
-"""AWS calls of a fleet that reads one key: the simulation with the real reader, and the model of it."""
+"""Tests of the AWS calls of a fleet that reads one key: simulation with the real client, and prediction."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(method: str, containers: int, minutes: int) -> dict[str, float]:
-    """Run a simulation or prediction in a fresh process, without the tracing of coverage."""
+    """Run a simulation or prediction in a separate process, without coverage tracing."""
     code = f"import json; from benchmarks.fleet import {method}; print(json.dumps({method}({containers}, {minutes})))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(ran.stdout)
@@ -21,7 +21,7 @@ def run(method: str, containers: int, minutes: int) -> dict[str, float]:
 
 @pytest.mark.timeout(300)
 def test_a_fleet_stamps_about_once_a_minute() -> None:
-    """A fleet of 10,000 writes at most three usage stamps a minute, refused ones included."""
+    """Write at most three usage stamps a minute with 10,000 containers, failed ones included."""
     containers, minutes = 10_000, 8
 
     figures = run("simulate", containers, minutes)
@@ -35,8 +35,8 @@ def test_a_fleet_stamps_about_once_a_minute() -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("containers", "minutes"), [(100, 60), (1000, 20)])
-def test_the_model_predicts_the_calls_of_the_simulation(containers: int, minutes: int) -> None:
-    """Queries and decryptions are equal; stamps differ by their random intervals only."""
+def test_the_prediction_matches_the_simulation(containers: int, minutes: int) -> None:
+    """Predict Query and Decrypt exactly; usage stamps differ only by their jitter."""
     simulated, predicted = run("simulate", containers, minutes), run("predict", containers, minutes)
 
     assert (predicted["Query"], predicted["Decrypt"]) == (simulated["Query"], simulated["Decrypt"])
@@ -44,7 +44,7 @@ def test_the_model_predicts_the_calls_of_the_simulation(containers: int, minutes
 
 
 def test_a_fleet_of_a_million_stamps_about_once_a_minute() -> None:
-    """The number of stamps, refused ones included, does not grow with the fleet."""
+    """Bound the number of usage stamps, failed ones included, regardless of the fleet's size."""
     figures = run("predict", 1_000_000, 60)
 
     assert figures["most stamps in a minute"] <= 3

@@ -1,4 +1,4 @@
-"""What a cold start pays for."""
+"""Tests of the modules that a cold start imports."""
 
 import functools
 import json
@@ -16,7 +16,8 @@ HEAVY = ("boto3", "pydantic", "aws_lambda_powertools", "jwt")
 
 
 @pytest.mark.parametrize("module", ["service_keys", "service_keys.testing"])
-def test_importing_what_readers_need_loads_nothing_heavy(module: str) -> None:
+def test_importing_the_consumer_api_loads_no_heavy_module(module: str) -> None:
+    """Import neither boto3, pydantic, Powertools nor PyJWT."""
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
 
     ran = subprocess.run(
@@ -26,14 +27,15 @@ def test_importing_what_readers_need_loads_nothing_heavy(module: str) -> None:
     assert ran.stdout == "[]\n"
 
 
-def test_what_readers_import_is_what_is_documented() -> None:
+def test_the_documented_names_are_exported() -> None:
+    """Compare `__all__` with the module."""
     import service_keys
 
     assert all(hasattr(service_keys, name) for name in service_keys.__all__)
     assert {"ApiKey", "ServiceKeys", "get_api_key", "KeyDisabledError"} <= set(service_keys.__all__)
 
 
-# --- budgets: the source code that a cold start loads, as a ratio to the floor. `make bench` measures the time ------
+# --- budgets: loaded source code as a ratio to boto3 alone. `make bench` measures the time --------------------------
 
 ENVIRONMENT = CREDENTIALS | {
     "SERVICE_KEYS_TABLE": "made-up",
@@ -56,7 +58,7 @@ print(json.dumps([sum(os.path.getsize(file) for file in files if file.endswith("
 
 @functools.cache
 def loaded(code: str, *path: str) -> tuple[int, frozenset[str]]:
-    """Run it in a fresh process; return how many bytes of source its modules have, and their names."""
+    """Run the code in a separate process; return the source bytes of its modules, and their names."""
     environment = ENVIRONMENT | {"PYTHONPATH": ":".join(path)}
     command = [sys.executable, "-c", f"{code}\n{LOADED}"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -80,9 +82,8 @@ def loaded(code: str, *path: str) -> tuple[int, frozenset[str]]:
         ),
     ],
 )
-def test_a_function_loads_what_it_needs_and_little_more_than_boto3_alone(
-    folder: str, at_most: float, without: set[str]
-) -> None:
+def test_a_function_stays_within_its_import_budget(folder: str, at_most: float, without: set[str]) -> None:
+    """Limit the loaded source relative to boto3, and exclude modules."""
     function = str(ROOT / "functions" / folder)
     floor, _ = loaded("import boto3")
 
@@ -92,7 +93,8 @@ def test_a_function_loads_what_it_needs_and_little_more_than_boto3_alone(
     assert not modules & (without | {"boto3", "s3transfer", "jwt.help"})
 
 
-def test_a_reader_loads_less_than_boto3_alone() -> None:
+def test_a_consumer_loads_less_than_boto3() -> None:
+    """Load at most 95 % of the source that `import boto3` loads."""
     floor, _ = loaded("import boto3")
 
     size, modules = loaded("import service_keys; service_keys.ServiceKeys()", str(LAYER))

@@ -1,4 +1,4 @@
-"""What is deployed is exactly what was looked at: pinned, with hashes, complete for Lambda's Python, nothing spare."""
+"""Tests of the lock files: pinned, hashed, complete for Lambda's Python, and minimal."""
 
 import itertools
 import re
@@ -34,7 +34,7 @@ def direct(folder: str) -> set[str]:
 
 
 def needed(name: str, machine: str) -> set[str]:
-    """The distribution and all that it needs on Lambda, by the metadata of the versions that the tests run on."""
+    """Return the distribution and its dependencies on Lambda, by the metadata of the installed versions."""
     found: set[str] = set()
     waiting: set[str] = {canonicalize_name(name)}
     while waiting:
@@ -51,7 +51,8 @@ def needed(name: str, machine: str) -> set[str]:
 
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
 @pytest.mark.parametrize("folder", ["layers/service_keys", "functions/authorizer"])
-def test_a_lock_holds_what_lambda_needs_and_nothing_else(folder: str, machine: str) -> None:
+def test_a_lock_has_exactly_the_dependencies_on_lambda(folder: str, machine: str) -> None:
+    """Resolve the markers for both architectures."""
     locked = {match["name"] for match in LOCKED.finditer((ROOT / folder / "requirements.txt").read_text())}
 
     assert locked == set().union(*(needed(name, machine) for name in direct(folder)))
@@ -66,8 +67,8 @@ LOCKS = [
 ]
 
 
-def test_every_lock_is_among_those_that_are_checked() -> None:
-    """A new requirements file needs hashes too."""
+def test_every_lock_is_tested() -> None:
+    """Require hashes for a new requirements file too."""
     assert {str(path.relative_to(ROOT)) for path in ROOT.glob("[!.]*/**/requirements*.txt")} | {
         path.name for path in ROOT.glob("requirements*.txt")
     } == set(LOCKS)
@@ -75,6 +76,7 @@ def test_every_lock_is_among_those_that_are_checked() -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_line_of_a_lock_is_a_pin_with_hashes(lock: str) -> None:
+    """Allow only comments besides pins."""
     text = (ROOT / lock).read_text()
 
     rest = LOCKED.sub("", text)
@@ -83,7 +85,8 @@ def test_every_line_of_a_lock_is_a_pin_with_hashes(lock: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["layers/service_keys", "functions/authorizer"])
-def test_a_build_takes_nothing_that_the_lock_does_not_know(folder: str) -> None:
+def test_a_build_installs_only_locked_wheels(folder: str) -> None:
+    """Require the options of pip."""
     (install,) = re.findall(r"pip install(?:.*\\\n)*.*", (ROOT / folder / "Makefile").read_text())
 
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(install.split())
@@ -97,8 +100,8 @@ def test_a_build_takes_nothing_that_the_lock_does_not_know(folder: str) -> None:
         )
     ),
 )
-def test_the_lock_of_development_is_complete(python: str, platform: tuple[str, str]) -> None:
-    """`make` installs without dependencies what it pins, so nothing that a package needs may be missing from it."""
+def test_the_development_lock_is_complete(python: str, platform: tuple[str, str]) -> None:
+    """Include all dependencies, because `make` installs with --no-deps."""
     system, machine = platform
     environment = {
         **LAMBDA,
@@ -116,7 +119,7 @@ def test_the_lock_of_development_is_complete(python: str, platform: tuple[str, s
         if not match["marker"] or Marker(match["marker"]).evaluate(environment)
     }
 
-    # Installed here is all of it but what belongs to other platforms or Pythons.
+    # Packages for other platforms or Python versions are not installed here.
     installed = {name for name in locked if _requires(name) is not None}
     missing = {
         f"{name} needs {requirement}"
@@ -136,8 +139,8 @@ def _requires(name: str) -> list[str] | None:
         return None
 
 
-def test_make_installs_by_hash_and_runs_no_code_of_packages() -> None:
-    """An sdist would run its own build, with build tools that no lock knows."""
+def test_make_installs_by_hash_without_source_builds() -> None:
+    """Exclude sdists, whose builds would run unlocked build tools."""
     (options,) = re.findall(r"^INSTALL := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(options.split())
     installs = re.findall(r"pip install|\$\(INSTALL\)", (ROOT / "Makefile").read_text())
@@ -151,8 +154,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_pins_what_it_runs_by_hash(workflow: Path) -> None:
-    """A tag can be moved to other code; the comment says which version the hash is."""
+def test_a_workflow_pins_actions_and_images_by_hash(workflow: Path) -> None:
+    """Require a hash, because a tag can move, and the version in a comment."""
     text = workflow.read_text()
 
     actions = re.findall(r"uses: (.*)", text)

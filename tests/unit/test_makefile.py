@@ -1,4 +1,4 @@
-"""The Makefile and .ci/run in a made-up checkout, with stand-ins for Python, pip and make."""
+"""Tests of the Makefile and .ci/run in a temporary checkout, with fakes of Python, pip and make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.processes import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Makes a virtual environment whose programs say on their output what they do, as the real ones may.
+# Creates a virtual environment whose programs print their actions, because real ones may do so too.
 PYTHON = """#!/bin/sh
 [ "$1" = -c ] && exit 0
 echo "creating $3"
@@ -31,7 +31,7 @@ END
 chmod +x "$3/bin/python"
 """
 
-# Writes the report that pytest is asked for, with one test of the kind that the target runs.
+# Writes the requested pytest report, with one test of each kind.
 MAKE = """#!/bin/sh
 report=$(expr "$PYTEST_ADDOPTS" : '--junitxml=\\(.*\\)')
 [ -z "$report" ] && exit 0
@@ -56,13 +56,13 @@ def script(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("options", [["-s"], []])
-def test_make_token_prints_the_token_and_nothing_else(tmp_path: Path, options: list[str]) -> None:
-    """In a fresh checkout too, where everything is installed first: messages go to stderr."""
+def test_make_token_prints_only_the_token(tmp_path: Path, options: list[str]) -> None:
+    """Print messages to stderr, also in a fresh checkout, where make installs everything first."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "requirements-dev.txt").touch()
     script(tmp_path / "python", PYTHON)
     command = ["make", *options, "token", f"PYTHON={tmp_path / 'python'}"]
-    # This process may have been started by make, whose options would apply to that one.
+    # Remove the options of a make that started this process; they would apply to the inner one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
 
     first, second = (
@@ -81,7 +81,7 @@ def test_make_token_prints_the_token_and_nothing_else(tmp_path: Path, options: l
 
 
 def test_an_old_python_is_reported_on_stderr(tmp_path: Path) -> None:
-    """The reason is not taken for a token."""
+    """Keep the reason off stdout, where a caller would use it as a token."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "requirements-dev.txt").touch()
     script(tmp_path / "python", "#!/bin/sh\n[ $1 = -V ] && echo Python 3.9.1\nexit 1\n")
@@ -101,7 +101,7 @@ def test_an_old_python_is_reported_on_stderr(tmp_path: Path) -> None:
 
 
 def ci(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run .ci/run in a checkout beside which there are programs of the names that it looks for."""
+    """Run .ci/run in a checkout beside fakes of the programs that it uses."""
     checkout = folder / "checkout"
     shutil.copytree(ROOT / ".ci", checkout / ".ci")
     script(checkout / ".venv" / "bin" / "python", VENV_PYTHON)
@@ -121,8 +121,8 @@ def ci(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("environment", [{}, {"CI": ""}, {"CI": "false"}], ids=str)
-def test_a_developer_runs_no_program_beside_the_checkout(tmp_path: Path, environment: dict[str, str]) -> None:
-    """A folder named shared/tools beside a checkout is not the project's."""
+def test_a_developer_run_starts_no_program_beside_the_checkout(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Ignore a folder shared/tools beside the checkout, which is not part of the project."""
     ran = ci(tmp_path, **environment)
 
     assert not (tmp_path / "marker").exists()
@@ -131,8 +131,8 @@ def test_a_developer_runs_no_program_beside_the_checkout(tmp_path: Path, environ
     assert re.search(r"^e2e +NOT RUN: there is no Docker engine$", ran.stdout, re.MULTILINE)
 
 
-def test_ci_takes_the_programs_beside_the_checkout(tmp_path: Path) -> None:
-    """The machine that CI runs on has them there."""
+def test_ci_uses_the_programs_beside_the_checkout(tmp_path: Path) -> None:
+    """Start them, because the CI machine provides them."""
     ran = ci(tmp_path, CI="true")
 
     started = (tmp_path / "marker").read_text()
@@ -142,7 +142,7 @@ def test_ci_takes_the_programs_beside_the_checkout(tmp_path: Path) -> None:
 
 
 def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
-    """Slow tests are a stage, and a line, of their own."""
+    """Report slow tests as a separate stage."""
     ran = ci(tmp_path)
 
     counts = dict(re.findall(r"^(\w+) +(\d+) passed$", ran.stdout, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""The fakes for consumers' own tests."""
+"""Tests of the fakes for consumers' tests."""
 
 import pytest
 
@@ -7,7 +7,8 @@ from service_keys import KeyDisabledError, KeyNotFoundError, KeyStoreUnavailable
 from service_keys.testing import FakeServiceKeys, fake_api_keys
 
 
-def test_keys_are_there_without_aws_and_gone_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fake_keys_exist_only_inside_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Need no AWS, and record the reads."""
     monkeypatch.delenv("SERVICE_KEYS_TABLE", raising=False)
     with fake_api_keys({"openai": "made-up", "spotify": {"clientId": "made-up"}}) as keys:
         assert get_api_key("openai").value == "made-up"
@@ -18,7 +19,8 @@ def test_keys_are_there_without_aws_and_gone_after_the_block(monkeypatch: pytest
         get_api_key("openai")
 
 
-def test_a_test_can_do_what_an_administrator_does() -> None:
+def test_fake_keys_can_be_changed_like_real_ones() -> None:
+    """Store, disable, enable and delete keys."""
     with fake_api_keys({"openai": "first"}) as keys:
         keys.store("openai", "second", name="Successor")
         assert get_api_key("openai").value == "second"
@@ -42,7 +44,8 @@ def test_a_test_can_do_what_an_administrator_does() -> None:
             get_api_key("openai")
 
 
-def test_what_is_not_stored_is_not_found() -> None:
+def test_an_unknown_fake_key_is_not_found() -> None:
+    """Raise KeyNotFoundError as the real client does."""
     with fake_api_keys() as keys:
         with pytest.raises(KeyNotFoundError, match="'spotify'"):
             get_api_key("spotify")
@@ -51,7 +54,8 @@ def test_what_is_not_stored_is_not_found() -> None:
             get_api_key("spotify", name="Other")
 
 
-def test_bad_luck_can_be_told() -> None:
+def test_errors_can_be_simulated() -> None:
+    """Raise the given error until `recover`."""
     with fake_api_keys({"openai": "made-up"}) as keys:
         keys.fail("openai", KeyStoreUnavailableError("made up"))
 
@@ -64,19 +68,22 @@ def test_bad_luck_can_be_told() -> None:
 
 
 def test_blocks_can_be_nested() -> None:
+    """Restore the outer keys."""
     with fake_api_keys({"openai": "outer"}):
         with fake_api_keys({"openai": "inner"}):
             assert get_api_key("openai").value == "inner"
         assert get_api_key("openai").value == "outer"
 
 
-def test_a_service_that_cannot_be_is_the_tests_mistake() -> None:
+def test_an_invalid_service_name_is_rejected() -> None:
+    """Raise ValueError in the fixture and KeyNotFoundError in a read."""
     with pytest.raises(ValueError, match="lower-case"):
         FakeServiceKeys({"OpenAI": "made-up"})
     with fake_api_keys() as keys, pytest.raises(KeyNotFoundError, match="lower-case"):
         keys.get("OpenAI")
 
 
-def test_a_name_is_taken_once() -> None:
+def test_a_duplicate_name_is_rejected() -> None:
+    """Raise ValueError."""
     with fake_api_keys({"openai": "made-up"}) as keys, pytest.raises(ValueError, match="another name"):
         keys.store("openai", "another")

@@ -1,4 +1,4 @@
-"""The rule that tells an administrator's claims from any other user's."""
+"""The admin rule: the claim and the values that make a token an administrator's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from authorizer.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A character of a name, or of a value without quotes. Left out: characters with a meaning in a rule, or that look like
-# an operator; control characters, white space, and U+2000 to U+206F, the block of the spaces, quotes and dashes that
-# word processors insert and of invisible characters. A rule that holds one by accident would match no token.
+# A character of a name or of an unquoted value. Excluded: the rule's operators and characters that resemble them,
+# control characters, white space, and U+2000 to U+206F (typographic spaces, quotes and dashes, invisible characters).
+# A rule that contains one by accident would match no token.
 _PLAIN = r"""[^"',;=!<>\x00-\x20\x7f-\xa0\u2000-\u206f\u3000\ufeff]"""
 _NAME = rf"(?!/){_PLAIN}+"
 _POINTER = rf"(?:/(?:(?![/~]){_PLAIN}|~[01])+)+"
@@ -21,17 +21,18 @@ _QUOTED = r'"(?:[^"\x00-\x1f\x7f]|"")+"'
 _VALUE = rf"(?:{_QUOTED}|{_PLAIN}+(?:[ ']+{_PLAIN}+)*)"
 
 RULE_PATTERN = rf"(?:{_NAME}|{_POINTER})={_VALUE}(?:,{_VALUE})*"
-"""The whole grammar. The template's AllowedPattern for AdminClaimRule is this text between ``^`` and ``$``."""
+"""The complete grammar. The template's AllowedPattern for AdminClaimRule is this text between ``^`` and ``$``."""
 
-# The only claims that the standards define as one string of several values (RFC 8693, section 4.2; `scp` is the name
-# that Microsoft and Okta use). Splitting others would let a display name such as "not an admin" match.
+# The only claims with several values in one string (RFC 8693, section 4.2; `scp` is the name that Microsoft and Okta
+# use). Splitting other claims would let a display name such as "not an admin" match.
 _SPACE_SEPARATED = (("scope",), ("scp",))
-# The last word of a claim's name: email, https://example.com/email, custom:email; not verified_primary_email.
+# A claim whose name ends in this word has an e-mail address: https://example.com/email, custom:email, but not
+# verified_primary_email.
 _EMAIL = re.compile(r"(?:.*[^a-z0-9_-])?(e-?mail(?:s|_?address(?:es)?)?)", re.IGNORECASE)
 
 
 class Mismatch(Enum):
-    """The reasons why a valid token is not an administrator's; each value is the hint that the log shows."""
+    """Reason why a valid token does not match the admin rule. The value is the hint in the log."""
 
     CLAIM_MISSING = (
         "The token does not have the claim that AdminClaimRule names. Have the issuer add it, or correct the name; "
@@ -48,19 +49,19 @@ class Mismatch(Enum):
 
 
 class AdminRule(NamedTuple):
-    """One claim, and the values of it that make the token's holder an administrator.
+    """A claim and the values that make a token an administrator's.
 
-    A claim matches if it is one of the values (exact, case-sensitive), an array with one of them, or, for ``scope``
-    and ``scp`` alone, a space-separated string with one of them. The boolean ``true`` matches the value ``true``.
-    Numbers, ``false``, ``null`` and objects never match.
+    A claim matches if it equals one of the values (case-sensitive), is an array with one of them, or, only for
+    ``scope`` and ``scp``, is a space-separated string with one of them. The boolean ``true`` matches the value
+    ``true``. Numbers, ``false``, ``null`` and objects never match.
 
-    An e-mail address counts only if ``email_verified`` beside it is ``true`` or the text ``"true"``: at a provider that
-    lets users set an address without proving that it is theirs, any user could otherwise take an administrator's.
+    An e-mail address matches only if the sibling claim ``email_verified`` is ``true`` or the string ``"true"``: some
+    identity providers accept unverified addresses, so any user could enter an administrator's.
 
     Attributes:
-        claim: the claim as the rule names it.
-        path: names of the members that lead to it, from the outermost object on.
-        values: at least one, none empty.
+        claim: The claim as written in the rule.
+        path: Member names that lead to the claim, outermost first.
+        values: The accepted values; at least one, none empty.
     """
 
     claim: str
@@ -69,14 +70,14 @@ class AdminRule(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> AdminRule:
-        """Read ``claim=value[,value]``.
+        """Parse ``claim=value[,value]``.
 
-        A claim that begins with ``/`` is a JSON pointer (RFC 6901); any other is the name of a top-level claim. A value
-        may stand between double quotes, in which ``""`` means one double quote and a backslash means itself. It must,
-        if it holds a character other than those of ``_PLAIN``, and spaces or apostrophes between these.
+        A claim that begins with ``/`` is a JSON pointer (RFC 6901), any other the name of a top-level claim. A value
+        can be in double quotes, where ``""`` is a literal double quote and a backslash is literal. Quotes are required
+        if it contains characters outside ``_PLAIN``, other than inner spaces and apostrophes.
 
         Raises:
-            ConfigurationError: the text does not match ``RULE_PATTERN``; the message shows a quoted form of it.
+            ConfigurationError: The text does not match ``RULE_PATTERN``; the message suggests a corrected form.
         """
         if not re.fullmatch(RULE_PATTERN, text):
             raise ConfigurationError(_invalid_reason(text))
@@ -88,7 +89,7 @@ class AdminRule(NamedTuple):
         return cls(claim, path, frozenset(values))
 
     def mismatch(self, claims: Mapping[str, object]) -> Mismatch | None:
-        """Return the reason why these claims, of a verified token, are not an administrator's; None if they are."""
+        """Return the reason why the claims of a verified token do not match, or None if they match."""
         try:
             held = _resolve(claims, self.path)
         except LookupError:
@@ -105,7 +106,7 @@ class AdminRule(NamedTuple):
         return isinstance(held, list) and any(isinstance(value, str) and value in self.values for value in held)
 
     def _is_verified(self, claims: Mapping[str, object]) -> bool:
-        """Tell whether the path leads to no e-mail address, or to one whose issuer says that it is verified."""
+        """Return False if the path leads to an e-mail address that the issuer does not state as verified."""
         for depth, name in enumerate(self.path):
             address = _EMAIL.fullmatch(name)
             if address is None:
@@ -121,7 +122,7 @@ class AdminRule(NamedTuple):
 
 
 def _resolve(claims: Mapping[str, object], path: tuple[str, ...]) -> object:
-    """Return the value at a path as RFC 6901, section 4, defines it; raise LookupError if there is none."""
+    """Return the value at a path (RFC 6901, section 4); raise LookupError if there is none."""
     value: object = claims
     for name in path:
         if isinstance(value, dict):
@@ -134,7 +135,7 @@ def _resolve(claims: Mapping[str, object], path: tuple[str, ...]) -> object:
 
 
 def _unescaped(token: str) -> str:
-    # In this order (RFC 6901, section 4), or ~01 would become a slash.
+    # In this order (RFC 6901, section 4): the reverse would turn ~01 into a slash.
     return token.replace("~1", "/").replace("~0", "~")
 
 

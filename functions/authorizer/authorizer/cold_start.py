@@ -1,7 +1,7 @@
-"""Import PyJWT in three quarters of the time. Import this before all other modules (docs/decisions/20-cold-starts.md).
+"""Import PyJWT in 75 % of the time. Import this module before all others (docs/decisions/20-cold-starts.md).
 
 PyJWT imports ``cryptography.x509`` for keys in certificates, which this function does not accept: a lazy module loads
-it on first use. The garbage collector is paused, because imported modules are never garbage.
+it on first use. The garbage collector is paused during the import, because imported modules are never garbage.
 """
 
 import gc
@@ -19,8 +19,8 @@ try:
         spec.loader = LazyLoader(spec.loader)
         module = sys.modules[_LAZY] = module_from_spec(spec)
         spec.loader.exec_module(module)
-        # PyJWT's `from cryptography import x509` has to find this attribute: a second import by the module's name would
-        # load it (https://github.com/python/cpython/issues/127036).
+        # PyJWT's `from cryptography import x509` must find this attribute: a second import by the module's name would
+        # load the lazy module (https://github.com/python/cpython/issues/127036).
         cryptography.x509 = module
     import jwt  # noqa: F401
 finally:

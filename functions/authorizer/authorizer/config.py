@@ -15,25 +15,24 @@ if TYPE_CHECKING:
 
 _AUDIENCE_CLAIMS = ("aud", "azp")
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html; no version and no label: a
-# rotated secret must be seen.
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+# Without version and label, which would pin the secret and prevent its rotation.
 _PARAMETER_NAME = r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
 
 
 class Configuration(NamedTuple):
-    """What the deployer decides. Exactly one of ``jwks_url`` and ``secret_parameter`` is set: that is the mode.
+    """The authorizer's settings. Exactly one of ``jwks_url`` and ``secret_parameter`` is set.
 
     Attributes:
-        issuer: the exact ``iss`` of accepted tokens (``JWT_ISSUER``).
-        audience: what accepted tokens are meant for (``JWT_AUDIENCE``).
-        audience_claim: the claim that must name it, ``aud`` or ``azp`` (``JWT_AUDIENCE_CLAIM``).
-        required_type: the type that a token must state, or None (``REQUIRED_TOKEN_TYPE``).
-        jwks_url: where the issuer publishes its public keys (``JWKS_URL``), or None.
-        secret_parameter: SSM parameter of the secret that is shared with the issuer (``JWT_SECRET_PARAMETER``), or
-            None.
-        admin_rule: who is an administrator (``ADMIN_CLAIM_RULE``).
-        stack: name of the stack, a dimension of every metric (``POWERTOOLS_SERVICE_NAME``).
-        metrics_namespace: where metrics go (``POWERTOOLS_METRICS_NAMESPACE``); empty where none are wanted.
+        issuer: The exact ``iss`` of accepted tokens (``JWT_ISSUER``).
+        audience: The audience of accepted tokens (``JWT_AUDIENCE``).
+        audience_claim: The claim with the audience, ``aud`` or ``azp`` (``JWT_AUDIENCE_CLAIM``).
+        required_type: The type that a token must state, or None (``REQUIRED_TOKEN_TYPE``).
+        jwks_url: The URL of the issuer's JWKS (``JWKS_URL``), or None.
+        secret_parameter: The SSM parameter with the secret shared with the issuer (``JWT_SECRET_PARAMETER``), or None.
+        admin_rule: The rule that a token must match (``ADMIN_CLAIM_RULE``).
+        stack: The stack's name, a dimension of every metric (``POWERTOOLS_SERVICE_NAME``).
+        metrics_namespace: The namespace of the metrics (``POWERTOOLS_METRICS_NAMESPACE``); empty disables them.
     """
 
     issuer: str
@@ -48,10 +47,10 @@ class Configuration(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Configuration:
-        """Validate the variables; there is no default for who is let in. An empty one counts as missing.
+        """Validate the environment variables. An empty variable counts as missing; the admin rule has no default.
 
         Raises:
-            ConfigurationError: one is missing or wrong.
+            ConfigurationError: A variable is missing or invalid.
         """
         jwks_url, secret_parameter = environment.get("JWKS_URL"), environment.get("JWT_SECRET_PARAMETER")
         if jwks_url and secret_parameter:
@@ -100,7 +99,7 @@ def _jwks_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        _ = parts.port  # raises where it is not a port
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         raise ConfigurationError("JWKS_URL is not a URL: expected https://host/path") from None
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK_HOSTS)):

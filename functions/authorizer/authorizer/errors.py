@@ -1,4 +1,4 @@
-"""What can go wrong in the authorizer, by who has to act: the deployer, the client, or the operator."""
+"""Exceptions of the authorizer, one for each party that must act: deployer, client and operator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a token was refused. It is a metric's dimension, so nothing of a token's own is ever one."""
+    """Reason for a 401 or 403. It is a metric dimension, so the values are fixed and never copied from a token."""
 
     BAD_CLAIM = "bad_claim"
     BAD_SIGNATURE = "bad_signature"
@@ -26,30 +26,28 @@ class Reason(StrEnum):
 
 
 LONGEST_MESSAGE = 600
-"""Characters of an error's message, so that no log line grows with the response of an issuer or of SSM."""
+"""Maximum characters of an error message: limits log lines that quote a response of the issuer or SSM."""
 
 
 def bounded(text: str, characters: int) -> str:
-    """Return the text, cut to so many characters if it is longer."""
+    """Return the text, truncated to at most this many characters."""
     return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 class ConfigurationError(Exception):
-    """What the deployer gave is missing or wrong; the message names it and says what is expected."""
+    """Missing or invalid setting. The message names the setting and the expected value."""
 
     def __init__(self, message: str) -> None:
         super().__init__(bounded(message, LONGEST_MESSAGE))
 
 
 class TokenRefusedError(Exception):
-    """The client's token is not a valid one.
+    """Invalid token.
 
     Attributes:
-        reason: for the log and the metric. Never shown to the client, who could learn from it how far a forged token
-            got.
-        claim: name of the claim at fault, for the log. One of a fixed list or of the configuration, never a name that
-            only the token has.
-        hint: a fixed sentence about the configuration, for the log.
+        reason: The reason, for the log and the metric. Not sent to the client: it would help to forge tokens.
+        claim: The invalid claim, for the log. A name from a fixed list or the configuration, never from the token.
+        hint: A fixed sentence about the configuration, for the log.
     """
 
     def __init__(self, reason: Reason, *, claim: str = "", hint: str = "") -> None:
@@ -60,9 +58,9 @@ class TokenRefusedError(Exception):
 
 
 class KeyUnavailableError(Exception):
-    """What verifies tokens could not be fetched, so that nothing can be said about the token.
+    """The verification key could not be fetched, so the token's validity is unknown.
 
-    The message says what was tried and what to look at.
+    The message names the failed operation and the remedy.
     """
 
     def __init__(self, message: str) -> None:
@@ -70,11 +68,11 @@ class KeyUnavailableError(Exception):
 
 
 class KeyRevokedError(KeyUnavailableError):
-    """What verifies tokens was taken away or spoilt by somebody, not by an outage: what is held must not serve on."""
+    """The verification key was removed or invalidated: a permanent error. The cached key must be dropped."""
 
 
 class UnauthorizedError(Exception):
-    """What the handler raises: API Gateway answers 401 to exactly this message, and AUTHORIZER_FAILURE to any other."""
+    """Raised by the handler: API Gateway maps exactly this message to 401, any other to AUTHORIZER_FAILURE."""
 
     def __init__(self) -> None:
         super().__init__("Unauthorized")

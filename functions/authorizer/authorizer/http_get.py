@@ -1,4 +1,4 @@
-"""An HTTP GET that ends: bounded in time and size, whatever the server does."""
+"""HTTP GET with a deadline and a maximum response size."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ _HEADERS = {"Accept": "application/json", "User-Agent": "service-keys-authorizer
 
 
 def get(url: str, *, deadline: float, max_bytes: int) -> bytes:
-    """Return the body of the response, which must be a 200: redirects are not followed.
-
-    No proxy is used: TLS, or a loopback address, is the reason to trust the response, and Lambda needs none.
+    """Return the body of a 200 response. Redirects are not followed and no proxy is used.
 
     Args:
-        url: https, or http to a loopback address.
-        deadline: seconds for everything, the DNS lookup included.
-        max_bytes: size of the largest accepted body.
+        url: An https URL, or an http URL with a loopback address.
+        deadline: Seconds for the whole request, including the DNS lookup.
+        max_bytes: The maximum size of the body.
 
     Raises:
-        OSError: not reached, or not in time.
-        HTTPException: the response is not HTTP, has another status, or is too large or incomplete.
-        ValueError: the request cannot be sent.
+        OSError: The server is unreachable, or the deadline passed.
+        HTTPException: The response is not HTTP, has another status, or is too large or incomplete.
+        ValueError: The request contains characters that HTTP excludes.
     """
     response = request("GET", url, headers=_HEADERS, deadline=deadline, max_bytes=max_bytes)
     if response.status != HTTPStatus.OK:

@@ -1,4 +1,4 @@
-"""The issuer's public keys, fetched from its JWKS URL."""
+"""The issuer's JWKS: fetch, filter and select public keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _MAX_JWKS_BYTES = 256 * 1024
-# Keys that are tried for one token, where its kid does not tell which. Issuers publish about ten at most.
+# Maximum keys to try for a token whose kid does not identify one. Issuers publish about ten at most.
 _MAX_CANDIDATES = 16
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _ALGORITHMS_BY_TYPE = {
@@ -31,14 +31,14 @@ _ALGORITHMS_BY_TYPE = {
 
 
 class JwksKeys:
-    """The keys by which the issuer's tokens are verified. Threads may share them.
+    """Verification keys from the issuer's JWKS. Thread-safe.
 
-    Only ``kty`` and the members of the key itself are mandatory in a JWK (RFC 7517, section 4). A key without ``alg``
-    verifies every algorithm of its type, and never one of another type.
+    A JWK must have ``kty`` and the members of its key type only (RFC 7517, section 4). A key without ``alg`` verifies
+    every algorithm of its type, and no other.
 
     Attributes:
-        algorithms: those that a token may be signed with. Asymmetric ones only: with a symmetric one, the public key
-            would serve to forge.
+        algorithms: The accepted signature algorithms. Asymmetric only: a symmetric algorithm would let an attacker
+            forge tokens with the public key.
     """
 
     algorithms = (*_RSA, "ES256", "ES384", "ES512", "EdDSA")
@@ -54,18 +54,18 @@ class JwksKeys:
         deadline: float = 3,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the URL; nothing is fetched before the first token. The times are in seconds.
+        """Configure the cache. The first token causes the first fetch. Times are in seconds.
 
         Args:
-            url: of the key set; https, or http to a loopback address.
-            ttl: for which a fetched set serves; so long may a key that the issuer took out be accepted.
-            stale_if_error: for which it serves while the issuer gives no other
+            url: The JWKS URL; https, or http with a loopback address.
+            ttl: The lifetime of a cached JWKS, and thus the time that a removed key can remain accepted.
+            stale_if_error: The maximum age of a JWKS served while the issuer fails
                 (docs/decisions/17-outages-of-the-issuer.md).
-            min_refetch_interval: after a fetch within which an unknown key id causes no other one; so long may a new
-                key be refused.
-            retry_delay: after a failed fetch before the next one, where no set is held.
-            deadline: for one fetch as a whole.
-            clock: seconds since some moment.
+            min_refetch_interval: The minimum time between fetches caused by unknown key ids, and thus the time that a
+                new key can remain rejected.
+            retry_delay: The delay after a failed fetch while no JWKS is cached.
+            deadline: The time limit of one fetch.
+            clock: Returns the current time in seconds.
         """
         self._url = url
         self._deadline = deadline
@@ -79,15 +79,14 @@ class JwksKeys:
         )
 
     def keys_for(self, header: Mapping[str, Any]) -> Iterator[PyJWK]:
-        """Yield the keys that may have signed a token with this header, from its ``alg`` and ``kid`` alone.
+        """Yield the candidate keys for a token, selected by the header's ``alg`` and ``kid``.
 
-        With a ``kid``, these are the keys of that id; if there are none, the keys without an id. Without a ``kid``,
-        these are all keys. A set fetched anew is searched too, unless the ``kid`` was found: a new key has a new id.
+        With a ``kid``: the keys of that id or, if there are none, the keys without an id. Without a ``kid``: all keys.
+        Refetch and search again if the JWKS has no key with this ``kid``: a new key has a new id.
 
         Raises:
-            TokenRefusedError: there is no such key (``unknown_key``), or it is for other algorithms
-                (``wrong_algorithm``).
-            KeyUnavailableError: the set that should hold it could not be fetched.
+            TokenRefusedError: No key matches (``unknown_key``), or it has another algorithm (``wrong_algorithm``).
+            KeyUnavailableError: The JWKS could not be fetched.
         """
         keys = self._cache.get()
         candidates = _candidates(keys, header)
@@ -106,7 +105,7 @@ class JwksKeys:
             document = json.loads(http_get.get(self._url, deadline=self._deadline, max_bytes=_MAX_JWKS_BYTES))
             return _usable_keys(document)
         except (OSError, HTTPException, ValueError, RecursionError, PyJWKSetError) as error:
-            # Not repr(): that of a UnicodeDecodeError, for one, holds the whole response.
+            # Not repr(): for example, that of a UnicodeDecodeError contains the whole response.
             reason = bounded(f"{type(error).__name__}: {error}", 200)
             message = (
                 f"{bounded(self._url, 200)} gave no usable key set ({reason}). See that JWKS_URL is right, that it "
@@ -116,7 +115,7 @@ class JwksKeys:
 
 
 def _usable_keys(document: object) -> list[PyJWK]:
-    """Return each key once for each algorithm that it verifies; skip those that are broken or for something else."""
+    """Return each key once per algorithm that it verifies. Skip malformed keys and keys for other purposes."""
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
         raise PyJWKSetError("The key set is not a JSON object with an array of keys")
@@ -133,15 +132,15 @@ def _usable_keys(document: object) -> list[PyJWK]:
 
 
 def _algorithms(key: object) -> tuple[str, ...]:
-    """Return the algorithms that a JWK verifies; none if it is not a public key for signatures.
+    """Return the algorithms that a JWK verifies; empty unless it is a public key for signatures.
 
-    An optional member that is null counts as absent: some issuers write it so.
+    Optional members with the value null count as absent, because some issuers send them.
     """
     if not isinstance(key, dict):
         return ()
     kid, use, operations = key.get("kid"), key.get("use"), key.get("key_ops")
     if (
-        # Left out before PyJWT sees them: private keys, on which it would fail. Symmetric ones have another type.
+        # Reject private keys, on which PyJWT would fail. Symmetric keys have another kty.
         "d" in key
         or not (kid is None or isinstance(kid, str))
         or use not in (None, "sig")

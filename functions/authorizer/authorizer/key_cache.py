@@ -1,4 +1,4 @@
-"""Holds what verifies tokens, fetched seldom, and bridges outages of where it comes from."""
+"""Cache for verification keys with TTL, stale-if-error and rate-limited refetch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _logger = logging.getLogger("authorizer")
 
 
 class KeyCache(Generic[T]):
-    """One value, and the rules for fetching it again. Threads may share it: they also share one fetch.
+    """Cache of one value. Thread-safe; fetches are single-flight.
 
-    Times are in seconds. The clock is the wall clock: a monotonic one may stand still while an execution environment
-    is frozen. What would be from the future, because the clock was set back, counts as old.
+    Times are in seconds. Uses the wall clock, because a monotonic clock can stop while an execution environment is
+    frozen. A time in the future (the clock was set back) counts as expired.
     """
 
     def __init__(
@@ -33,17 +33,17 @@ class KeyCache(Generic[T]):
         retry_delay: float,
         clock: Callable[[], float],
     ) -> None:
-        """Take the rules; nothing is fetched before it is asked for.
+        """Configure the cache. The first `get` causes the first fetch.
 
         Args:
-            fetch: returns the value, or raises ``KeyUnavailableError``, or ``KeyRevokedError`` where the value must
-                not serve any longer.
-            ttl: for which a value serves without a look.
-            stale_if_error: since its fetch, for which a value serves where no other can be had.
-            min_refetch_interval: between two fetches that tokens cause which the value does not verify; and, while
-                there is a value, after a fetch that failed.
-            retry_delay: after a fetch that failed, while there is none.
-            clock: seconds since some moment.
+            fetch: Returns the value; raises ``KeyUnavailableError`` for transient errors, ``KeyRevokedError`` for
+                permanent ones, which drop the cached value.
+            ttl: The lifetime of a cached value.
+            stale_if_error: The maximum age of a value served while fetches fail.
+            min_refetch_interval: The minimum time between fetches caused by tokens that the value does not verify, and
+                the delay after a failed fetch while a value is cached.
+            retry_delay: The delay after a failed fetch while no value is cached.
+            clock: Returns the current time in seconds.
         """
         self._fetch = fetch
         self._ttl = ttl
@@ -59,10 +59,10 @@ class KeyCache(Generic[T]):
         self._failed_at = 0.0
 
     def get(self) -> T:
-        """Return the value, fetched anew where it is older than its lifespan.
+        """Return the cached value; refetch it if its TTL has passed.
 
         Raises:
-            KeyUnavailableError: there is none, and none could be fetched.
+            KeyUnavailableError: The fetch failed and no usable value is cached.
         """
         with self._lock:
             if self._value is None or not self._is_recent(self._ttl, self._fetched_at):
@@ -72,12 +72,12 @@ class KeyCache(Generic[T]):
             return self._value
 
     def refreshed(self) -> T:
-        """Return the value after a fetch less than the cooldown ago: now, if need be.
+        """Return a value at most ``min_refetch_interval`` old; refetch it if necessary.
 
-        For a token that the current value does not verify: the next one might.
+        For a token that the cached value does not verify: a newer value might verify it.
 
         Raises:
-            KeyUnavailableError: that fetch failed, so a newer value may exist.
+            KeyUnavailableError: The last fetch failed, so a newer value may exist.
         """
         with self._lock:
             if self._value is None or not self._is_recent(self._min_refetch_interval, self._fetched_at):
@@ -87,7 +87,7 @@ class KeyCache(Generic[T]):
             return self._value
 
     def _refetch(self) -> None:
-        """Fetch, unless that failed a moment ago. Afterwards, ``_last_fetch_failed`` tells whether it did."""
+        """Fetch and set ``_last_fetch_failed``. Do nothing during the delay after a failed fetch."""
         wait = self._min_refetch_interval if self._is_usable() else self._retry_delay
         if self._last_fetch_failed and self._is_recent(wait, self._failed_at):
             return
@@ -120,5 +120,5 @@ class KeyCache(Generic[T]):
 
 
 def _without_traceback(error: KeyUnavailableError) -> KeyUnavailableError:
-    """Return the same error without the variables of the fetch, which one that is kept would keep too."""
+    """Copy the error without its traceback, which would keep the fetch's frames alive."""
     return type(error)(str(error))

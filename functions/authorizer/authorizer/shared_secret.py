@@ -1,6 +1,6 @@
-"""The secret that this API shares with the issuer, fetched from SSM's Parameter Store.
+"""The secret shared with the issuer, fetched from the SSM Parameter Store.
 
-Loaded in this mode alone, for it brings botocore. Nothing here, in an error or in a log, holds the secret's text.
+Imported only with JWT_SECRET_PARAMETER, because it imports botocore. No error and no log line contains the secret.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _logger = logging.getLogger("authorizer")
 _suppress_debug_logs: ContextVar[bool] = ContextVar("jwt_secret_on_the_wire", default=False)
 
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
-# A status of 429 or 5xx counts as passing whatever the code.
+# A status of 429 or 5xx is a transient error with any code.
 _TRANSIENT_ERROR_CODES = frozenset(
     {
         "InternalServerError",
@@ -41,7 +41,7 @@ _TRANSIENT_ERROR_CODES = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
-        # Credentials that ran out: the runtime replaces them.
+        # Expired credentials: the runtime replaces them.
         "ExpiredToken",
         "ExpiredTokenException",
         "RequestExpired",
@@ -50,13 +50,13 @@ _TRANSIENT_ERROR_CODES = frozenset(
 _CONNECTION_ERRORS = (
     botocore.exceptions.BotoCoreError,
     botocore.parsers.ResponseParserError,
-    # What botocore raises where credentials ran out and no new ones come.
+    # Raised by botocore if refreshed credentials are still expired.
     RuntimeError,
 )
 
 
 class _SensitiveCallFilter(logging.Filter):
-    """Drops what botocore logs at DEBUG while the secret is fetched: the answer's body is among it."""
+    """Suppress botocore's DEBUG logs during the fetch: they contain the response body."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base class's signature
         return not _suppress_debug_logs.get()
@@ -67,22 +67,22 @@ for _name in ("botocore.endpoint", "botocore.parsers", "botocore.hooks", "botoco
 
 
 class Secret(bytes):
-    """Bytes that do not show themselves."""
+    """Bytes whose `repr` does not contain them."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Show nothing of it."""
+        """Return a constant."""
         return "Secret(…)"
 
     __str__ = __repr__
 
 
 class SharedSecret:
-    """The secret by which the issuer's tokens are verified. Threads may share it.
+    """Verification key from an SSM parameter: the secret shared with the issuer. Thread-safe.
 
     Attributes:
-        algorithms: the one that a token may be signed with.
+        algorithms: The accepted signature algorithm.
     """
 
     algorithms = ("HS256",)
@@ -98,17 +98,17 @@ class SharedSecret:
         retry_delay: float = 5,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take the parameter's name; nothing is fetched yet. The times are in seconds.
+        """Configure the cache without fetching. Times are in seconds.
 
         Args:
-            parameter: name of a SecureString.
-            ssm: botocore's client for SSM; without it, one is made.
-            ttl: for which a fetched secret serves; so long may tokens of the one before be accepted.
-            stale_if_error: for which it serves while SSM is throttled, fails or is out of reach.
-            min_refetch_interval: after a fetch within which a wrong signature causes no other one; so long may tokens
-                of a new secret be refused.
-            retry_delay: after a failed fetch before the next one, where no secret is held.
-            clock: seconds since some moment.
+            parameter: The name of a SecureString.
+            ssm: The botocore SSM client; created if omitted.
+            ttl: The lifetime of the cached secret, and thus the time that a replaced secret can remain accepted.
+            stale_if_error: The maximum age of a secret served while SSM has a transient error.
+            min_refetch_interval: The minimum time between fetches caused by wrong signatures, and thus the time that a
+                new secret's tokens can remain rejected.
+            retry_delay: The delay after a failed fetch while no secret is cached.
+            clock: Returns the current time in seconds.
         """
         self._parameter = parameter
         self._ssm = ssm or _client()
@@ -122,16 +122,16 @@ class SharedSecret:
         )
 
     def __repr__(self) -> str:
-        """Show where the secret is, not what it is."""
+        """Return the parameter's name, without the secret."""
         return f"SharedSecret({self._parameter!r})"
 
     def prefetch(self) -> None:
-        """Fetch the secret at a cold start, where a mistake is the deployer's and has a chance to be seen.
+        """Fetch the secret at the cold start, so that the deployer sees configuration errors at once.
 
-        An outage is left for the first token.
+        Log transient errors only: the next token causes another fetch.
 
         Raises:
-            ConfigurationError: the parameter is missing, out of reach by permission, no SecureString, or too short.
+            ConfigurationError: The parameter is missing, inaccessible, not a SecureString, or not a usable secret.
         """
         try:
             self._cache.get()
@@ -141,10 +141,10 @@ class SharedSecret:
             _logger.warning("%s The next token tries again.", error, extra={"reason": "key_unavailable"})
 
     def keys_for(self, _header: Mapping[str, Any]) -> Iterator[bytes]:
-        """Yield the secret, regardless of the token's header; then the secret that replaced it, if one did.
+        """Yield the cached secret, then its replacement if a refetch returns one. The header is ignored.
 
         Raises:
-            KeyUnavailableError: it could not be fetched, or cannot serve.
+            KeyUnavailableError: The secret could not be fetched or is unusable.
         """
         secret = self._cache.get()
         yield secret
@@ -193,7 +193,7 @@ class SharedSecret:
 
 
 def _client() -> Any:
-    # Two attempts and the pause between them end before the authorizer's own time does.
+    # Two attempts including backoff end before the authorizer's own timeout.
     config = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
     return botocore.session.get_session().create_client("ssm", config=config)
 
@@ -208,7 +208,7 @@ def _without_debug_logs() -> Iterator[None]:
 
 
 def _validation_error(secret: Secret) -> str | None:
-    """Say what makes it unfit, in words that tell nothing else of it."""
+    """Return the reason why the secret is unusable, or None. The text reveals nothing else about it."""
     if len(secret) < MIN_SECRET_BYTES:
         return f"is shorter than {MIN_SECRET_BYTES} bytes. Make one with: openssl rand -base64 48"
     if secret.strip() != secret:

@@ -1,6 +1,6 @@
-"""Which types of token are accepted (RFC 8725, section 3.11): access and ID tokens, as plain bearer tokens.
+"""Accepted token types (RFC 8725, section 3.11): access and ID tokens, as plain bearer tokens.
 
-An issuer signs other things with the same key: logout tokens, security events, refresh tokens, proofs of possession.
+Issuers sign other tokens with the same key: logout tokens, security events, refresh tokens, proofs of possession.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ REQUIRED_TYPE_PATTERN = r"((typ|token_use|token_type)=)?[A-Za-z0-9][A-Za-z0-9!#$
 """The template's AllowedPattern for RequiredTokenType is this text between ``^(`` and ``)?$``."""
 
 _ACCEPTED_MEDIA_TYPES = frozenset({"jwt", "at+jwt"})
-# Names and values without case and punctuation: tokenUse is token_use, Refresh-Token is refresh_token.
+# Names and values in lower case without punctuation: tokenUse is token_use, Refresh-Token is refresh_token.
 _TYPE_CLAIMS = frozenset({"tokenuse", "tokentype", "typ"})
 _ACCEPTED_CLAIM_VALUES = frozenset({"access", "accesstoken", "atjwt", "bearer", "id", "idtoken", "jwt"})
-# Issuers use these names for other things too (a type of user, for example), so only these words in them are refused.
+# Issuers also use these claims for other purposes (a type of user, for example), so only these words are rejected.
 _LOOSE_TYPE_CLAIMS = frozenset({"type", "use"})
 _OTHER_TYPES = re.compile(r"refresh|offline|logout|secevent|dpop")
-# A token that is bound to a key proves nothing without that key (RFC 7800); "events" makes a security event token
-# (RFC 8417), of which logout tokens are one kind, with or without a typ.
+# "cnf" binds a token to a key, without which it proves nothing (RFC 7800). "events" marks a security event token
+# (RFC 8417) such as a logout token, with or without a typ.
 _CLAIMS_OF_OTHER_TYPES = ("cnf", "events")
 
 
@@ -32,9 +32,9 @@ class RequiredType(NamedTuple):
     """The type that a token must state.
 
     Attributes:
-        place: the header or claim that must state it, ``typ``, ``token_use`` or ``token_type``; empty if any of them,
-            or the claim ``type``, may.
-        value: compared without regard to case; in the header's ``typ`` also without ``application/``.
+        place: The header or claim with the type, ``typ``, ``token_use`` or ``token_type``; empty for any of them or
+            the claim ``type``.
+        value: The type in lower case; in the header's ``typ``, ``application/`` is ignored too.
     """
 
     place: str
@@ -42,10 +42,10 @@ class RequiredType(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> RequiredType | None:
-        """Read ``value`` or ``place=value``, such as ``at+jwt`` or ``token_use=access``; None for an empty text.
+        """Parse ``value`` or ``place=value``, such as ``at+jwt`` or ``token_use=access``; None for an empty text.
 
         Raises:
-            ConfigurationError: the text has another form, or names a type that is always refused.
+            ConfigurationError: The text is malformed, or names a type that is never accepted.
         """
         if not text:
             return None
@@ -63,7 +63,7 @@ class RequiredType(NamedTuple):
         return cls(place, value.lower().removeprefix("application/"))
 
     def is_stated(self, header: Mapping[str, object], claims: Mapping[str, object]) -> bool:
-        """Tell whether the header or the claims state this type."""
+        """Return True if the header or the claims state this type."""
         if self.place in ("", "typ") and _media_type(header.get("typ")) == self.value:
             return True
         places = (self.place,) if self.place else ("typ", "token_use", "token_type", "type")
@@ -71,7 +71,7 @@ class RequiredType(NamedTuple):
 
 
 def check_header(header: Mapping[str, object], required: RequiredType | None) -> None:
-    """Refuse a token whose header says that it is of another type, or that another token is inside.
+    """Reject a token whose header states another type or a nested token.
 
     Raises:
         TokenRefusedError: ``wrong_type``.
@@ -87,7 +87,7 @@ def check_header(header: Mapping[str, object], required: RequiredType | None) ->
 
 
 def check_claims(header: Mapping[str, object], claims: Mapping[str, object], required: RequiredType | None) -> None:
-    """Refuse a token whose claims say that it is of another type, or that do not state the required one.
+    """Reject a token whose claims state another type, or a token without the required type.
 
     Raises:
         TokenRefusedError: ``wrong_type``.
@@ -131,7 +131,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _squeezed(stated: str) -> str:
-    # RFC 8693 names types by URN: urn:ietf:params:oauth:token-type:access_token.
+    # RFC 8693 identifies types by URN: urn:ietf:params:oauth:token-type:access_token.
     return _letters(stated.rpartition(":")[2])
 
 

@@ -1,4 +1,4 @@
-"""Whether a token is genuine, current, and meant for this API."""
+"""Verification of a JWT: signature, times, issuer, audience and type."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from authorizer.token_type import RequiredType
 
 START_LEEWAY_SECONDS = 60
-"""For ``nbf`` and ``iat``: an issuer's clock that is fast must not make its fresh tokens useless."""
+"""Leeway for ``nbf`` and ``iat``, so that a fast clock of the issuer does not invalidate its new tokens."""
 EXPIRY_LEEWAY_SECONDS = 10
-"""For ``exp``. A slow clock only shortens a token's life, so a longer leeway would serve stolen tokens alone."""
+"""Leeway for ``exp``. A slow clock only shortens a token's life, so a longer leeway would only help stolen tokens."""
 
 _MAX_HEADER_LENGTH = 16 * 1024
 _BEARER = re.compile(r"bearer +((?:[a-z0-9_-]+\.){2}[a-z0-9_-]+)", re.ASCII | re.IGNORECASE)
 _MAX_SUBJECT_LENGTH = 255
-# End of the year 9999. An exp beyond it never ends, or counts milliseconds.
+# End of the year 9999. A larger exp is in milliseconds, or never expires.
 _MAX_TIMESTAMP = 253_402_300_799
 
 _REASONS: dict[type[jwt.PyJWTError], Reason] = {
@@ -60,18 +60,18 @@ _OTHER_AUDIENCE = "The token is meant for another audience than JwtAudience."
 
 
 class KeySource(Protocol):
-    """What verifies tokens: ``JwksKeys`` or ``SharedSecret``. Which of them is for the configuration to say."""
+    """Source of verification keys: ``JwksKeys`` or ``SharedSecret``, chosen by the configuration."""
 
     @property
     def algorithms(self) -> Sequence[str]:
-        """Those that a token may be signed with."""
+        """The accepted signature algorithms."""
 
     def keys_for(self, header: Mapping[str, Any], /) -> Iterator[jwt.PyJWK | bytes]:
-        """Yield the keys that may have signed a token with this header, the likeliest first."""
+        """Yield the candidate keys for a token with this header, likeliest first."""
 
 
 class TokenVerifier:
-    """Verifies tokens of one issuer for one audience. Threads may share it."""
+    """Verify tokens of one issuer for one audience. Thread-safe."""
 
     def __init__(
         self,
@@ -83,15 +83,15 @@ class TokenVerifier:
         required_type: RequiredType | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take what tokens must match.
+        """Set the requirements for tokens.
 
         Args:
-            issuer: their exact ``iss``.
-            audience: their ``aud``, or one of its values; without an ``aud``, their ``client_id`` or ``azp``.
-            keys: says which algorithms and which key a token may be signed with.
-            audience_claim: ``azp`` if a token without ``aud`` names its audience there; else it is ``client_id``.
-            required_type: the type that tokens must state, or None for any that ``token_type`` accepts.
-            clock: seconds since the epoch, for ``nbf`` and ``iat``; PyJWT reads the time for ``exp`` itself.
+            issuer: The exact ``iss``.
+            audience: The ``aud`` or one of its values; without ``aud``, the ``client_id`` or ``azp``.
+            keys: The source of algorithms and verification keys.
+            audience_claim: ``azp`` if tokens without ``aud`` name their audience there; otherwise ``client_id`` does.
+            required_type: The type that tokens must state, or None for every type that ``token_type`` accepts.
+            clock: Returns seconds since the epoch, for ``nbf`` and ``iat``; PyJWT reads the time for ``exp`` itself.
         """
         self._issuer = issuer
         self._audience = audience
@@ -104,19 +104,19 @@ class TokenVerifier:
     def verify(self, authorization: object) -> dict[str, Any]:
         """Return the claims of the token in an Authorization header (``Bearer <token>``).
 
-        ``sub`` is among them, a string fit for display and storage.
+        They include ``sub``, a printable string of limited length.
 
         Raises:
-            TokenRefusedError: there is not exactly one valid token.
-            KeyUnavailableError: the key could not be fetched, so the token could not be checked.
+            TokenRefusedError: The header does not contain exactly one valid token.
+            KeyUnavailableError: The verification key could not be fetched.
         """
         token = _bearer_token(authorization)
         try:
             header = jwt.get_unverified_header(token)
             _strict_object(base64url_decode(token.partition(".")[0]))
-            if "crit" in header:  # RFC 7515, section 4.1.11: refuse what is not understood, and we understand none
+            if "crit" in header:  # RFC 7515, section 4.1.11: reject unsupported extensions; none is supported
                 raise TokenRefusedError(Reason.CRITICAL_EXTENSION)
-            # Before a key is looked up: a token that can never be valid causes no fetch.
+            # Before the key lookup: a token that can never be valid must not cause a fetch.
             if header.get("alg") not in self._keys.algorithms:
                 raise TokenRefusedError(Reason.WRONG_ALGORITHM)
             token_type.check_header(header, self._required_type)
@@ -147,8 +147,8 @@ class TokenVerifier:
             leeway=EXPIRY_LEEWAY_SECONDS,
             options={
                 "require": ["exp", "iss", "sub"],
-                "verify_aud": False,  # in _check_audience: PyJWT knows neither client_id nor azp
-                "verify_iat": False,  # in _check_times, with another leeway
+                "verify_aud": False,  # see _check_audience: PyJWT supports neither client_id nor azp
+                "verify_iat": False,  # see _check_times, with another leeway
                 "verify_nbf": False,
                 "enforce_minimum_key_length": True,
             },
@@ -160,8 +160,8 @@ class TokenVerifier:
                 raise TokenRefusedError(Reason.NOT_YET_VALID, claim=name)
 
     def _check_audience(self, claims: dict[str, Any]) -> None:
-        # Cognito's access tokens have no aud, but the client they were issued to; Clerk's have only the party they were
-        # issued to, which counts if the deployer says so. A wrong aud never falls back to either.
+        # Cognito's access tokens have client_id instead of aud; Clerk's have azp only, which the deployer must enable.
+        # A wrong aud never falls back to either.
         fallback = "client_id" if self._audience_claim == "aud" else self._audience_claim
         claim = "aud" if "aud" in claims else fallback
         if claim not in claims:
@@ -172,7 +172,7 @@ class TokenVerifier:
 
 
 class _StrictJWT(jwt.PyJWT):
-    """Refuses claims that parsers read differently."""
+    """Reject ambiguous claims, which JSON parsers read differently."""
 
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
         return _strict_object(decoded["payload"])
@@ -181,14 +181,13 @@ class _StrictJWT(jwt.PyJWT):
 def _strict_object(data: bytes) -> dict[str, Any]:
     """Parse a JSON object that every parser reads alike.
 
-    It is UTF-8 without a byte order mark, no member stands there twice, and each value is one that JSON can write: no
-    NaN, no infinity, no half of a surrogate pair.
+    It must be UTF-8 without a byte order mark, duplicate members, NaN, infinity or lone surrogates.
 
     Raises:
-        jwt.DecodeError: it is not such an object.
+        jwt.DecodeError: The data is not such an object.
     """
     try:
-        # From text: json.loads takes bytes for UTF-16 and UTF-32 too, and for surrogates in UTF-8.
+        # Decode first: json.loads accepts bytes in UTF-16 and UTF-32 too, and surrogates in UTF-8.
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
@@ -223,7 +222,7 @@ def _bearer_token(authorization: object) -> str:
 
 
 def _check_values(claims: dict[str, Any]) -> None:
-    # PyJWT reads times by int(), which takes "1" and true as well. A fraction is valid (RFC 7519, section 2).
+    # PyJWT converts times with int(), which accepts "1" and true too. A fraction is valid (RFC 7519, section 2).
     for name in ("exp", "nbf", "iat"):
         moment = claims.get(name, 0)
         if isinstance(moment, bool) or not isinstance(moment, int | float) or not 0 <= moment <= _MAX_TIMESTAMP:

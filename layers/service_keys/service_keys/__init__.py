@@ -1,11 +1,11 @@
-"""Service Keys: the API keys of external services, for the functions that use them.
+"""Service Keys: read the API keys of external services.
 
     from service_keys import get_api_key
 
     openai = OpenAI(api_key=get_api_key("openai").value)
     spotify = get_api_key("spotify")  # spotify["clientId"], spotify["clientSecret"]
 
-What is exported here is for other functions; the rest of the package is the admin API's.
+Consumers use the exported names; the rest of the package belongs to the admin API.
 """
 
 from service_keys.api_key import ApiKey

@@ -1,4 +1,4 @@
-"""What a reader gets."""
+"""The key that consumers receive."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 class ApiKey:
-    """A service's key, ready to use.
+    """A decrypted key of a service.
 
-    A key that is one string is ``key.value``. A key of named parts is a read-only mapping: ``key["clientId"]``, ``in``,
+    Read a single string as ``key.value``. A key with named fields is a read-only mapping: ``key["clientId"]``, ``in``,
     ``len``, iteration over the names, ``dict(key)``, ``**key``.
 
-    It shows its secret only where it is asked for it: ``repr``, ``str`` and f-strings do not, and neither pickle nor
-    json takes it. It is not registered as a `collections.abc.Mapping`, for error reporters walk into those.
+    ``repr``, ``str`` and f-strings omit the secret value, and pickle and json reject the object. It is not registered
+    as a `collections.abc.Mapping`, because error reporters print the contents of mappings.
 
     Attributes:
         id: The key's id.
-        name: The key's descriptive name.
-        service: The service it is for.
-        version: Grows by 1 with every change that an administrator makes.
+        name: The key's name.
+        service: The external service that issued the key.
+        version: The number of administrator changes; increases by 1 with each.
     """
 
     __slots__ = ("_fields", "_text", "id", "name", "service", "version")
@@ -39,10 +39,10 @@ class ApiKey:
 
     @property
     def value(self) -> str:
-        """The key.
+        """The secret value of a key without fields.
 
         Raises:
-            TypeError: The key has named parts.
+            TypeError: The key has named fields.
         """
         if self._text is None:
             fields, first = ", ".join(self._fields), next(iter(self._fields), "")
@@ -56,7 +56,7 @@ class ApiKey:
         return self._fields[field]
 
     def keys(self) -> Iterator[str]:
-        """Return the names of the parts."""
+        """Return the names of the fields."""
         return iter(self._fields)
 
     def __iter__(self) -> Iterator[str]:
@@ -69,7 +69,7 @@ class ApiKey:
         return len(self._fields)
 
     def __bool__(self) -> bool:
-        """Every key counts as true, the one without parts as well."""
+        """Return True, also for a key without fields."""
         return True
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
-"""What can go wrong, as types. Each carries what its reader needs to know next; none carries a secret.
+"""Exceptions of this package.
 
-Messages reach administrators and consumers word for word, so each says what to do.
+Administrators and consumers see the messages verbatim: each states the remedy, none contains a secret.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 LONGEST_MESSAGE: Final = 600
-"""Characters of a message, so that no log line and no response grows with input or with a response of AWS."""
+"""Maximum characters of a message. Keeps log lines and responses short when a message quotes input or AWS."""
 
 
 class ServiceKeysError(Exception):
-    """The base class of every error that `get_api_key` and `ServiceKeys` raise.
+    """Base class of every error that `get_api_key` and `ServiceKeys` raise.
 
-    A message of more than `LONGEST_MESSAGE` characters is cut.
+    Truncates messages of more than `LONGEST_MESSAGE` characters.
     """
 
     def __init__(self, message: str = "") -> None:
@@ -29,32 +29,32 @@ class ConfigurationError(ServiceKeysError):
     """
 
 
-# --- The store: raised to readers and to the admin functions alike ---------------------------------------------------
+# --- Store: raised to consumers and admin functions -------------------------------------------------------------------
 
 
 class KeyNotFoundError(ServiceKeysError):
-    """There is no such key, or what was given cannot be a service or a name."""
+    """No such key exists, or an argument is not a valid service or name."""
 
 
 class KeyDisabledError(ServiceKeysError):
-    """The key is there, but an administrator has disabled it."""
+    """An administrator disabled the key."""
 
 
 class KeyAccessDeniedError(ServiceKeysError):
-    """IAM, or the state of the KMS key, does not let this function do what it has to."""
+    """IAM or the state of the KMS key denies this function the operation."""
 
 
 class KeyCorruptedError(ServiceKeysError):
-    """A stored key cannot be read: not our item, or not our ciphertext."""
+    """The stored item or its ciphertext is malformed."""
 
 
 class KeyStoreUnavailableError(ServiceKeysError):
-    """DynamoDB or KMS throttled, failed or could not be reached, or this function has no valid AWS credentials now.
+    """DynamoDB or KMS throttled, failed or is unreachable, or this function lacks valid AWS credentials.
 
-    Consumers also get it for every error of AWS that has no type of its own here.
+    For consumers it also covers every AWS error without a type of its own.
 
     Attributes:
-        retry_after: Whole seconds after which trying again makes sense.
+        retry_after: Whole seconds to wait before a retry.
     """
 
     def __init__(self, message: str, *, retry_after: int = 2) -> None:
@@ -66,11 +66,11 @@ class KeyStoreUnavailableError(ServiceKeysError):
 
 
 class AuthenticationRequiredError(ServiceKeysError):
-    """The request came without the authorizer's word on who sent it."""
+    """The request has no authorizer context."""
 
 
 class DuplicateKeyNameError(ServiceKeysError):
-    """Another key has this name already."""
+    """Another key already has this name."""
 
 
 class VersionConflictError(ServiceKeysError):
@@ -78,30 +78,30 @@ class VersionConflictError(ServiceKeysError):
 
 
 class VerificationNotSupportedError(ServiceKeysError):
-    """There is no way to ask the key's service whether it takes the key."""
+    """The key's service has no probe."""
 
 
 class PayloadTooLargeError(ServiceKeysError):
-    """The request body is larger than the API takes."""
+    """The request body exceeds the size limit of the API."""
 
 
 class UnsupportedMediaTypeError(ServiceKeysError):
-    """The request body is not declared as JSON."""
+    """The Content-Type of the request is not JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field of a request. Never holds the field's value."""
+    """A validation error of one request field. Never contains the field's value."""
 
     field: str
     message: str
 
 
 class InvalidRequestError(ServiceKeysError):
-    """The request cannot be taken as it is.
+    """The request is invalid.
 
     Attributes:
-        details: What is wrong, field by field; empty where the request as a whole is.
+        details: The errors by field; empty if the error concerns the whole request.
     """
 
     def __init__(self, message: str, details: tuple[FieldError, ...] = ()) -> None:

@@ -1,8 +1,8 @@
-"""Keys for a consumer's own tests: no AWS, no environment, no clock.
+"""Fake keys for the tests of consumers: no AWS, no environment, no clock.
 
 from service_keys.testing import fake_api_keys
 
-def test_it_plays() -> None:
+def test_play() -> None:
     with fake_api_keys({"spotify": {"clientId": "made-up", "clientSecret": "made-up"}}) as keys:
         play()
         assert keys.reads == ["spotify"]
@@ -34,15 +34,15 @@ __all__ = ["FakeServiceKeys", "fake_api_keys"]
 
 
 class FakeServiceKeys:
-    """Stands where `service_keys.ServiceKeys` stands, and does what a test tells it to.
+    """A fake of `service_keys.ServiceKeys` that a test controls.
 
     Attributes:
-        reads: The services that were asked for, in order.
-        refreshes: Those of them that were asked for with ``refresh=True``.
+        reads: The requested services, in order.
+        refreshes: The services requested with ``refresh=True``, in order.
     """
 
     def __init__(self, keys: Mapping[str, str | Mapping[str, str]]) -> None:
-        """Hold one active key for each service, under the service's name."""
+        """Store one active key for each service, named as the service."""
         self.reads: list[str] = []
         self.refreshes: list[str] = []
         self._keys: dict[str, list[ApiKey]] = {}
@@ -52,10 +52,10 @@ class FakeServiceKeys:
             self.store(service, value)
 
     def store(self, service: str, value: str | Mapping[str, str], *, name: str | None = None) -> None:
-        """Store another key, newer than those before. Without ``name``, it is called as its service.
+        """Store a new key, the newest of its service. The name defaults to the service.
 
         Raises:
-            ValueError: No key can have this service, or the service has a key of this name.
+            ValueError: The service is invalid, or already has a key with this name.
         """
         if not is_valid_service(service):
             raise ValueError(_NO_SERVICE.format(service=service))
@@ -66,28 +66,28 @@ class FakeServiceKeys:
         held.insert(0, ApiKey(SecretValue(value), id=key_id, name=name or service, service=service, version=1))
 
     def disable(self, service: str, *, name: str | None = None) -> None:
-        """Disable every key of a service, or the one with this name."""
+        """Disable every key of a service, or only the key with this name."""
         self._disabled |= {key.id for key in self._named(service, name)}
 
     def enable(self, service: str, *, name: str | None = None) -> None:
-        """Enable every key of a service, or the one with this name."""
+        """Enable every key of a service, or only the key with this name."""
         self._disabled -= {key.id for key in self._named(service, name)}
 
     def delete(self, service: str, *, name: str | None = None) -> None:
-        """Delete every key of a service, or the one with this name."""
+        """Delete every key of a service, or only the key with this name."""
         gone = {key.id for key in self._named(service, name)}
         self._keys[service] = [key for key in self._keys.get(service, []) if key.id not in gone]
 
     def fail(self, service: str, error: ServiceKeysError) -> None:
-        """Raise this error for every read of the service, such as ``KeyStoreUnavailableError("made up")``."""
+        """Raise this error on every read of the service, such as ``KeyStoreUnavailableError("made up")``."""
         self._failures[service] = error
 
     def recover(self, service: str) -> None:
-        """Take back what `fail` did."""
+        """Undo `fail`."""
         self._failures.pop(service, None)
 
     def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
-        """Return the newest active key of a service, or the one with this name, as `ServiceKeys.get` does."""
+        """Return the newest active key of a service, or the key with this name, like `ServiceKeys.get`."""
         self.reads.append(service)
         if refresh:
             self.refreshes.append(service)
@@ -111,10 +111,10 @@ class FakeServiceKeys:
 
 @contextmanager
 def fake_api_keys(keys: Mapping[str, str | Mapping[str, str]] | None = None) -> Iterator[FakeServiceKeys]:
-    """Let `service_keys.get_api_key` return these keys, by service, until the block ends.
+    """Make `service_keys.get_api_key` return these keys, by service, inside the block.
 
     Yields:
-        What answers in the meantime, to change and to ask.
+        The fake, to change its keys and to inspect the reads.
     """
     fake = FakeServiceKeys(keys or {})
     with override_default(fake):

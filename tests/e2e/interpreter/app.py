@@ -1,4 +1,4 @@
-"""Tells which interpreter and which of the layer's native modules a container runs."""
+"""Function that reports the interpreter and the layer's native modules in a container."""
 
 import platform
 import sys
@@ -10,7 +10,7 @@ import service_keys
 
 
 def handler(_event: object, _context: object) -> dict[str, Any]:
-    """Answer with what this process has loaded."""
+    """Return the interpreter's data and the paths of the loaded modules."""
     return {
         "implementation": platform.python_implementation(),
         "version": sys.version,

@@ -1,4 +1,4 @@
-"""One HTTP request: its bounds in time and size, and its refusal of clear text."""
+"""Tests of one HTTP request: bounds of time and size, and no clear text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AUTHORIZATION = {"Authorization": f"Bearer {SECRET}"}
 LARGEST = 64 * 1024
 DEADLINE = 0.3
 LATEST = 2.0
-"""Seconds after which a request with that deadline has ended, on a busy machine too."""
+"""Maximum duration of a request with that deadline, in seconds, on a busy machine too."""
 SOURCE = Path(bounded_http.__file__)
 ROOT = Path(__file__).parents[3]
 
@@ -57,7 +57,7 @@ def tap(trusted: Path) -> Iterator[TlsTap]:
 
 @contextmanager
 def server(serve: Serve) -> Iterator[int]:
-    """A server on a loopback port, which calls `serve` with each connection."""
+    """Run a server on a loopback port that calls `serve` with each connection."""
 
     def run() -> None:
         while True:
@@ -69,7 +69,7 @@ def server(serve: Serve) -> Iterator[int]:
                 connection.settimeout(5)
                 try:
                     serve(connection)
-                except OSError:  # the client left
+                except OSError:  # the client disconnected
                     continue
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -82,7 +82,7 @@ def server(serve: Serve) -> Iterator[int]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """The head of a request."""
+    """Return the head of a request."""
     head = b""
     while b"\r\n\r\n" not in head:
         more = connection.recv(65536)
@@ -102,7 +102,7 @@ def responding(*parts: bytes) -> Serve:
 
 
 def repeating(start: bytes, part: bytes, *, pause: float = 0, tls: bool = False) -> Serve:
-    """Send `start` and then `part` until the client leaves."""
+    """Send `start`, then `part` until the client disconnects."""
     stop = threading.Event()
 
     def serve(connection: socket.socket) -> None:
@@ -118,13 +118,13 @@ def repeating(start: bytes, part: bytes, *, pause: float = 0, tls: bool = False)
 
 
 def silent(connection: socket.socket) -> None:
-    """Read, and send nothing, until the client leaves."""
+    """Read without sending until the client disconnects."""
     while connection.recv(65536):
         pass
 
 
 def deaf(connection: socket.socket) -> None:
-    """Read nothing, and send nothing, until the client has left."""
+    """Neither read nor send until the client has disconnected."""
     threading.Event().wait(2 * DEADLINE)
 
 
@@ -139,7 +139,7 @@ def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-# --- what is sent and returned ------------------------------------------------------------------------------------
+# --- requests and responses ---------------------------------------------------------------------------------------
 
 
 def test_the_request_carries_target_headers_and_body() -> None:
@@ -165,7 +165,7 @@ def test_the_request_carries_target_headers_and_body() -> None:
 
 
 def test_a_request_over_tls_arrives_encrypted(tap: TlsTap) -> None:
-    """Show the control of all tests below: a complete request, of which the raw bytes are TLS records."""
+    """Verify the premise of the tests below: a complete request whose raw bytes are TLS records."""
     assert get(tap.port, scheme="https") == Response(200, b"{}")
 
     tap.join()
@@ -176,8 +176,8 @@ def test_a_request_over_tls_arrives_encrypted(tap: TlsTap) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_closed_connection_does_not_cut_the_body(trusted: Path, scheme: str) -> None:
-    """Read a body to its end although http.client has closed the socket at ``Connection: close``."""
+def test_connection_close_does_not_truncate_the_body(trusted: Path, scheme: str) -> None:
+    """Read a body to its end although http.client closes the socket at ``Connection: close``."""
     body = b"x" * LARGEST
     response = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body
     if scheme == "https":
@@ -189,7 +189,7 @@ def test_a_closed_connection_does_not_cut_the_body(trusted: Path, scheme: str) -
 
 
 def test_redirects_are_not_followed() -> None:
-    """Return a 302 as it is, and connect once."""
+    """Return a 302 unchanged, and connect once."""
     connections = []
 
     def serve(connection: socket.socket) -> None:
@@ -201,8 +201,8 @@ def test_redirects_are_not_followed() -> None:
     assert len(connections) == 1
 
 
-def test_proxies_of_the_environment_are_not_used(tap: TlsTap, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connect to the host itself although every proxy variable names another address."""
+def test_proxy_variables_are_ignored(tap: TlsTap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to the host itself although each proxy variable contains another address."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with server(responding(answer(b"{}"))) as port:
@@ -211,15 +211,15 @@ def test_proxies_of_the_environment_are_not_used(tap: TlsTap, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("scheme", ["ftp", "file", "httpx", ""])
-def test_other_schemes_are_refused(scheme: str) -> None:
-    """Send nothing to a URL that is neither https nor http."""
+def test_other_schemes_are_rejected(scheme: str) -> None:
+    """Send nothing to a URL whose scheme is neither https nor http."""
     with pytest.raises(ValueError, match="must begin with https:// or http://"):
         request("GET", f"{scheme}://127.0.0.1/", headers={}, deadline=1, max_bytes=1)
 
 
 @pytest.mark.parametrize("value", [f"{SECRET}\nX: y", f"{SECRET}\r", f"{SECRET}\u2011"])
 def test_an_unsendable_header_is_not_repeated(value: str) -> None:
-    """Raise an error without the header's value, in its text and in its chain."""
+    """Raise an error without the header's value in its text and its chain."""
     with server(silent) as port, pytest.raises(ValueError, match="cannot be sent") as raised:
         request("GET", f"http://127.0.0.1:{port}/", headers={"Authorization": value}, deadline=5, max_bytes=1)
 
@@ -231,8 +231,8 @@ def test_an_unsendable_header_is_not_repeated(value: str) -> None:
 # --- bounds of size -----------------------------------------------------------------------------------------------
 
 
-def test_a_body_of_exactly_the_bound_is_accepted() -> None:
-    """Accept `max_bytes`, and refuse one byte more, with and without a length."""
+def test_a_body_of_exactly_max_bytes_is_accepted() -> None:
+    """Accept `max_bytes` and reject one byte more, with and without a Content-Length."""
     for head in (b"HTTP/1.1 200 OK\r\n\r\n", b""):
         for extra in (0, 1):
             body = b"x" * (LARGEST + extra)
@@ -267,8 +267,8 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("case", ENDLESS)
-def test_an_endless_response_is_refused(case: str) -> None:
-    """End on size, long before the deadline, and receive at most the bound and one read more."""
+def test_an_endless_response_is_rejected(case: str) -> None:
+    """Stop at the size bound, long before the deadline, and receive at most one more read."""
     start, part = ENDLESS[case]
     counted = []
     original = bounded_http._Bounds.count
@@ -300,8 +300,8 @@ def test_an_endless_response_is_refused(case: str) -> None:
         b"\xff\xfe\x00\r\n\r\n",
     ],
 )
-def test_an_incomplete_or_malformed_response_is_refused(response: bytes) -> None:
-    """Raise HTTPException or OSError, and never return a part of a body."""
+def test_an_incomplete_or_malformed_response_is_rejected(response: bytes) -> None:
+    """Raise HTTPException or OSError, and never return an incomplete body."""
     with server(responding(response)) as port, pytest.raises((http.client.HTTPException, OSError)):
         get(port)
 
@@ -309,7 +309,7 @@ def test_an_incomplete_or_malformed_response_is_refused(response: bytes) -> None
 # --- bounds of time -----------------------------------------------------------------------------------------------
 
 HELLO = b"\x16\x03\x03\x40\x00"
-"""The header of a TLS handshake record of 16 KiB."""
+"""Header of a TLS handshake record of 16 KiB."""
 SLOW: dict[str, tuple[str, Serve]] = {
     "TLS handshake silent": ("https", silent),
     "TLS handshake drips": ("https", repeating(HELLO, b"x", pause=0.01, tls=True)),
@@ -327,8 +327,8 @@ SLOW: dict[str, tuple[str, Serve]] = {
 
 
 @pytest.mark.parametrize("case", SLOW)
-def test_a_slow_server_is_left_at_the_deadline(case: str) -> None:
-    """Raise TimeoutError at the deadline although each single byte comes in time."""
+def test_a_slow_server_times_out_at_the_deadline(case: str) -> None:
+    """Raise TimeoutError at the deadline although each byte arrives in time."""
     scheme, serve = SLOW[case]
     with server(serve) as port:
         begun = time.monotonic()
@@ -337,7 +337,7 @@ def test_a_slow_server_is_left_at_the_deadline(case: str) -> None:
         assert DEADLINE <= time.monotonic() - begun < LATEST
 
 
-def test_a_server_that_reads_nothing_is_left_at_the_deadline() -> None:
+def test_a_server_that_reads_nothing_times_out_at_the_deadline() -> None:
     """Bound the time of sending: a large body fills the buffers of a server that does not read."""
     with server(deaf) as port:
         begun = time.monotonic()
@@ -346,8 +346,8 @@ def test_a_server_that_reads_nothing_is_left_at_the_deadline() -> None:
         assert time.monotonic() - begun < LATEST
 
 
-def test_a_slow_name_server_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bound the DNS lookup, and leave it in a thread that keeps no process alive."""
+def test_a_slow_name_server_times_out_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bound the DNS lookup, and leave it in a daemon thread."""
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30))
     begun = time.monotonic()
@@ -364,14 +364,14 @@ def test_a_slow_name_server_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPa
         thread.join(5)
 
 
-def test_a_name_that_does_not_exist_is_a_dns_error() -> None:
-    """Pass on the resolver's error."""
+def test_an_unknown_host_name_is_a_dns_error() -> None:
+    """Raise the resolver's error unchanged."""
     with pytest.raises(socket.gaierror):
         request("GET", "https://no-such-host.invalid/", headers={}, deadline=10, max_bytes=1)
 
 
-def test_a_process_without_free_threads_gets_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raise an error of a documented class, so that callers treat it as an outage."""
+def test_a_process_without_free_threads_raises_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise an error of a documented class, so that callers treat it as a transient error."""
 
     def start(_: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -382,7 +382,7 @@ def test_a_process_without_free_threads_gets_an_os_error(monkeypatch: pytest.Mon
         request("GET", "https://127.0.0.1:9/", headers={}, deadline=5, max_bytes=1)
 
 
-# Before Python 3.13, wrap_socket() leaves the socket to the garbage collector in this case.
+# Before Python 3.13, wrap_socket() leaves the socket to the garbage collector after a reset.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_reset_before_the_tls_handshake_is_an_os_error(trusted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send nothing if the server resets the connection before `ssl` sees it."""
@@ -390,7 +390,7 @@ def test_a_reset_before_the_tls_handshake_is_an_os_error(trusted: Path, monkeypa
     create, was_reset = ssl.create_default_context, threading.Event()
 
     def reset(connection: socket.socket) -> None:
-        # No linger: the other end sees a reset, not an end.
+        # Without linger, the other end receives a reset, not an end.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         was_reset.set()
@@ -406,7 +406,7 @@ def test_a_reset_before_the_tls_handshake_is_an_os_error(trusted: Path, monkeypa
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example"])
-def test_a_name_that_cannot_be_a_host_is_refused(host: str) -> None:
+def test_an_invalid_host_name_is_rejected(host: str) -> None:
     """Raise an error of a documented class for labels that DNS excludes."""
     with pytest.raises((OSError, ValueError)):
         request("GET", f"https://{host}/", headers={}, deadline=10, max_bytes=1)
@@ -414,7 +414,7 @@ def test_a_name_that_cannot_be_a_host_is_refused(host: str) -> None:
 
 @contextmanager
 def black_hole() -> Iterator[int]:
-    """A loopback port on which connecting never ends: the queue of its listener is full."""
+    """Open a loopback port to which connecting never completes, because the queue of its listener is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = []
         for _ in range(3):
@@ -432,8 +432,8 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[socket.AddressF
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
 
-def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reach the second address, and an unusable IPv6 address before it, within one deadline."""
+def test_an_unresponsive_address_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to the third address, after an unusable IPv6 and an unresponsive address, within one deadline."""
     with black_hole() as closed, server(responding(answer(b"{}"))) as port:
         resolving(
             monkeypatch,
@@ -448,7 +448,7 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: p
 
 
 def test_many_addresses_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """End at the deadline although none of eight addresses answers."""
+    """Stop at the deadline although none of eight addresses responds."""
     with black_hole() as closed:
         resolving(monkeypatch, *[(socket.AF_INET, ("127.0.0.1", closed))] * 8)
         begun = time.monotonic()
@@ -458,8 +458,8 @@ def test_many_addresses_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> N
     assert time.monotonic() - begun < LATEST
 
 
-def test_a_refused_connection_is_told_from_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raise the error of the last address if time is left."""
+def test_a_refused_connection_is_not_reported_as_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise the error of the last address if time remains."""
     resolving(monkeypatch, (socket.AF_INET6, ("::1", 1, 0, 0)), (socket.AF_INET, ("127.0.0.1", 1)))
 
     with pytest.raises(ConnectionRefusedError):
@@ -470,7 +470,7 @@ def test_a_refused_connection_is_told_from_a_deadline(monkeypatch: pytest.Monkey
 
 
 class JumpingClock:
-    """A clock that stands still, and is an hour later from its n-th reading on."""
+    """A clock that stands still and jumps one hour ahead at its n-th reading."""
 
     def __init__(self, jump_at: int) -> None:
         self.readings = 0
@@ -482,7 +482,7 @@ class JumpingClock:
 
 
 def attempted(tap: TlsTap, clock: JumpingClock) -> tuple[bool, Conversation]:
-    """Whether a request with this clock was completed, and the conversation."""
+    """Return True if a request with this clock was completed, and the conversation."""
     try:
         get(tap.port, scheme="https", clock=clock)
         complete = True
@@ -493,7 +493,7 @@ def attempted(tap: TlsTap, clock: JumpingClock) -> tuple[bool, Conversation]:
 
 
 def test_nothing_is_sent_after_the_deadline(tap: TlsTap) -> None:
-    """Let the deadline pass before each single operation: before the send, the server gets no byte of the request."""
+    """Let the deadline pass before each operation: before the send, the server receives no byte of the request."""
     arrived = []
     for reading in itertools.count(2):
         complete, conversation = attempted(tap, JumpingClock(reading))
@@ -511,12 +511,12 @@ def test_nothing_is_sent_after_the_deadline(tap: TlsTap) -> None:
 
 @pytest.mark.parametrize("operation", ["send", "sendall", "recv_into"])
 def test_a_socket_without_tls_layer_sends_nothing(tap: TlsTap, operation: str) -> None:
-    """Refuse the fall-back of `ssl.SSLSocket` to clear text once its TLS layer is gone."""
+    """Prevent the fallback of `ssl.SSLSocket` to clear text once its TLS layer is gone."""
     bounds = bounded_http._Bounds(5, LARGEST, time.monotonic)
     connection = bounded_http._Connection("127.0.0.1", tap.port, tls=True, bounds=bounds)
     connection.connect()
     sock: Any = connection.sock
-    # Drops the TLS layer, and leaves the connection able to send: the state between the two steps of shutdown().
+    # Drop the TLS layer but leave the connection able to send, as between the two steps of shutdown().
     ssl.SSLSocket.shutdown(sock, socket.SHUT_RD)
 
     with pytest.raises(ssl.SSLError, match="no TLS layer"):
@@ -530,7 +530,7 @@ def test_a_socket_without_tls_layer_sends_nothing(tap: TlsTap, operation: str) -
 
 
 def test_an_unknown_certificate_gets_no_request(pem: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Verify the server's certificate before anything of the request is sent."""
+    """Verify the server's certificate before sending any part of the request."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate(tmp_path)))
     with TlsTap(pem) as tap:
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -560,13 +560,13 @@ def test_a_certificate_of_another_host_gets_no_request(tap: TlsTap, monkeypatch:
         (b"\x17\x03\x03\xff\xff", False),
     ],
 )
-def test_clear_text_is_told_from_tls_records(raw: bytes, *, expected: bool) -> None:
-    """Judge raw bytes by the framing of TLS records."""
+def test_is_tls_detects_clear_text(raw: bytes, *, expected: bool) -> None:
+    """Check the framing of TLS records."""
     assert is_tls(raw) is expected
 
 
-def test_the_search_counts_a_request_in_clear_text() -> None:
-    """Count clear text alone, after TLS records, and with the secret inside what looks like a record."""
+def test_findings_count_requests_in_clear_text() -> None:
+    """Count clear text alone, after TLS records, and inside bytes that resemble a record."""
     findings = tls_deadline.Findings()
     clear = f"GET / HTTP/1.1\r\nAuthorization: {tls_deadline.AUTHORIZATION}\r\n\r\n".encode()
     framed = b"\x17\x03\x03" + len(clear).to_bytes(2) + clear
@@ -579,14 +579,14 @@ def test_the_search_counts_a_request_in_clear_text() -> None:
 
 @pytest.mark.slow
 def test_throttled_attempts_send_nothing_in_clear_text(capsys: pytest.CaptureFixture[str]) -> None:
-    """Make 300 of the 20,000 attempts of ``python -m tests.support.tls_deadline``."""
+    """Run 300 of the 20,000 attempts of ``python -m tests.support.tls_deadline``."""
     assert tls_deadline.main(["--attempts", "300"]) == 0
 
     assert "300 attempts" in capsys.readouterr().out
 
 
-def test_no_source_file_shuts_a_socket_down() -> None:
-    """Refuse calls that drop a TLS layer, in everything that is deployed."""
+def test_no_deployed_source_shuts_a_socket_down() -> None:
+    """Reject calls that drop a TLS layer in all deployed files."""
     sources = [path for folder in ("layers", "functions") for path in (ROOT / folder).rglob("*.py")]
     calls = [
         f"{path}:{node.lineno}"
@@ -602,8 +602,8 @@ def test_no_source_file_shuts_a_socket_down() -> None:
 # --- one source file ----------------------------------------------------------------------------------------------
 
 
-def test_the_request_needs_the_standard_library_alone() -> None:
-    """Load the file alone, in a Python without site-packages."""
+def test_bounded_http_needs_only_the_standard_library() -> None:
+    """Load the file alone in a Python without site-packages."""
     code = f"import runpy, sys; runpy.run_path({str(SOURCE)!r}); print('service_keys' in sys.modules)"
 
     ran = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""From an API Gateway event to a request, and from a result or an error to a response."""
+"""Tests of the endpoint: event to request, and result or error to response."""
 
 import base64
 import json
@@ -37,7 +37,7 @@ def event(
 
 
 def answer_of(handle: Callable[[Request], Any], sent: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Run `handle` as an endpoint; what it returns is the data of the answer."""
+    """Run `handle` as an endpoint that returns its result as `data`."""
     endpoint = api_handler(lambda request: Response(200, {"data": handle(request)}))
     answer = endpoint(sent, None)
     return answer["statusCode"], answer["headers"], json.loads(answer["body"])
@@ -49,7 +49,8 @@ def refusal(read: Callable[[Request], object], sent: dict[str, Any]) -> tuple[in
     return status, body["error"]["code"]
 
 
-def test_every_answer_has_the_common_headers_and_the_request_id() -> None:
+def test_responses_have_common_headers_and_the_request_id() -> None:
+    """Include them in successful responses and in errors."""
     for handle in (lambda _: "fine", lambda request: request.parse_body()):
         status, headers, body = answer_of(handle, event(body="{"))
         assert headers["Content-Type"] == "application/json"
@@ -61,7 +62,8 @@ def test_every_answer_has_the_common_headers_and_the_request_id() -> None:
 
 
 @pytest.mark.parametrize("authorizer", [None, {}, {"sub": ""}, {"sub": None}, {"sub": 7}, {"principalId": "ada"}])
-def test_without_the_authorizers_word_nothing_is_done(authorizer: dict[str, Any] | None) -> None:
+def test_a_request_without_authorizer_context_is_unauthenticated(authorizer: dict[str, Any] | None) -> None:
+    """Return 401 and do not call the handler."""
     calls: list[object] = []
     sent = rest_event("GET", PATH, authorizer=authorizer)
 
@@ -72,7 +74,8 @@ def test_without_the_authorizers_word_nothing_is_done(authorizer: dict[str, Any]
     assert not calls
 
 
-def test_the_change_names_who_and_in_which_request() -> None:
+def test_the_change_context_holds_principal_and_request_id() -> None:
+    """Take both from the event."""
     _, _, body = answer_of(lambda request: [request.context.principal, request.context.request_id], event())
 
     assert body["data"] == ["ada", "request-1"]
@@ -101,11 +104,13 @@ def test_the_change_names_who_and_in_which_request() -> None:
         '{"a": 1}'.encode("utf-16-le").decode("latin-1"),
     ],
 )
-def test_what_is_not_json_is_refused(body: str) -> None:
+def test_a_body_that_is_not_json_is_rejected(body: str) -> None:
+    """Return 400 without the body's text."""
     assert refusal(lambda request: request.parse_body(), event(body=body)) == (400, "VALIDATION_ERROR")
 
 
-def test_a_field_named_twice_is_refused() -> None:
+def test_a_duplicate_field_is_rejected() -> None:
+    """Return 400 without the secret value."""
     body = f'{{"key": "{SECRET}", "key": "other"}}'
 
     status, _, answer = answer_of(lambda request: request.parse_body(), event(body=body))
@@ -114,7 +119,8 @@ def test_a_field_named_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [16_384, 16_385])
-def test_a_body_of_sixteen_kibibytes_is_the_largest(size: int) -> None:
+def test_a_body_may_have_at_most_16_kib(size: int) -> None:
+    """Return 413 for 16,385 bytes of UTF-8."""
     body = json.dumps("ü" + "x" * (size - 4), ensure_ascii=False)
     assert len(body.encode()) == size
 
@@ -123,7 +129,8 @@ def test_a_body_of_sixteen_kibibytes_is_the_largest(size: int) -> None:
     assert status == (200 if size == 16_384 else 413)
 
 
-def test_a_large_body_is_refused_before_it_is_read() -> None:
+def test_a_large_body_is_rejected_before_it_is_parsed() -> None:
+    """Return 413 rather than 400 for a large body that is not JSON."""
     assert refusal(lambda request: request.parse_body(), event(body="{" + SECRET * 1000)) == (413, "PAYLOAD_TOO_LARGE")
 
 
@@ -135,7 +142,8 @@ def test_a_large_body_is_refused_before_it_is_read() -> None:
         *("application/json, text/plain", "application/json charset=utf-8", "x; application/json"),
     ],
 )
-def test_another_media_type_is_refused(content_type: str) -> None:
+def test_another_media_type_is_rejected(content_type: str) -> None:
+    """Return 415."""
     sent = event(body="{}") | {"headers": {"content-type": content_type} if content_type else None}
 
     assert refusal(lambda request: request.parse_body(), sent) == (415, "UNSUPPORTED_MEDIA_TYPE")
@@ -150,8 +158,8 @@ def test_another_media_type_is_refused(content_type: str) -> None:
         *("application/json; charset=latin1", "application/json; odata.metadata=none", "application/json;;"),
     ],
 )
-def test_json_may_be_declared_in_its_usual_ways(content_type: str) -> None:
-    """Parameters of the media type are ignored: JSON is UTF-8 whatever they say."""
+def test_common_json_media_types_are_accepted(content_type: str) -> None:
+    """Ignore parameters of the media type, because JSON is always UTF-8."""
     sent = event(body='{"a": 1}') | {"headers": {"CONTENT-TYPE": content_type}}
 
     assert answer_of(lambda request: request.parse_body(), sent)[2]["data"] == {"a": 1}
@@ -169,16 +177,16 @@ def test_json_may_be_declared_in_its_usual_ways(content_type: str) -> None:
         ('{"name": "Caf\udce9"}', "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8."),
     ],
 )
-def test_a_body_is_refused_with_the_reason(body: str, message: str) -> None:
-    """Nothing of the body is in the message."""
+def test_an_invalid_body_is_rejected_with_the_reason(body: str, message: str) -> None:
+    """Return the position of the error, and no text of the body."""
     assert answer_of(lambda request: request.parse_body(), event(body=body))[2]["error"]["message"] == message
 
 
 @pytest.mark.parametrize(
     "body", [b'{"name": "Caf\xe9"}', b"\xff\xfe{\x00}\x00", b'{"name": "\xc3("}', b'{"a": "\xed\xa0\x80"}']
 )
-def test_bytes_that_are_not_utf_8_are_refused(body: bytes) -> None:
-    """Latin-1, UTF-16, a cut sequence, an encoded surrogate; as API Gateway passes them, in base64."""
+def test_a_body_that_is_not_utf_8_is_rejected(body: bytes) -> None:
+    """Reject Latin-1, UTF-16, a cut sequence and an encoded surrogate, passed in base64 by API Gateway."""
     sent = event(body=base64.b64encode(body).decode()) | {"isBase64Encoded": True}
 
     status, _, answer = answer_of(lambda request: request.parse_body(), sent)
@@ -187,19 +195,20 @@ def test_bytes_that_are_not_utf_8_are_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", ["e30", "e30=\n!", "é", "====", "e3"])
-def test_a_body_that_is_not_base64_is_refused(body: str) -> None:
-    """An event that declares base64 and holds something else is the sender's fault, not a 500."""
+def test_a_body_that_is_not_base64_is_rejected(body: str) -> None:
+    """Return 400, not 500, for an event that declares base64 and contains other text."""
     sent = event(body=body) | {"isBase64Encoded": True}
 
     assert refusal(lambda request: request.parse_body(), sent) == (400, "VALIDATION_ERROR")
 
 
 def test_a_byte_order_mark_before_the_body_is_ignored() -> None:
-    """Windows programs write one (RFC 8259, 8.1)."""
+    """Accept the mark that Windows programs write (RFC 8259, 8.1)."""
     assert answer_of(lambda request: request.parse_body(), event(body='\ufeff{"a": 1}'))[2]["data"] == {"a": 1}
 
 
-def test_a_body_in_base64_is_decoded() -> None:
+def test_a_base64_body_is_decoded() -> None:
+    """Decode a body that API Gateway marks as base64."""
     sent = event(body=base64.b64encode('{"a": "ü"}'.encode()).decode()) | {"isBase64Encoded": True}
 
     assert answer_of(lambda request: request.parse_body(), sent)[2]["data"] == {"a": "ü"}
@@ -222,7 +231,8 @@ def test_a_body_in_base64_is_decoded() -> None:
         (f'"{"9" * 40}"', []),
     ],
 )
-def test_if_match_names_versions(header: str | None, versions: list[int] | None) -> None:
+def test_if_match_is_parsed_into_versions(header: str | None, versions: list[int] | None) -> None:
+    """Ignore entity tags that no version can have."""
     sent = event(If_Match=header) if header else event()
 
     def read(request: Request) -> list[int] | None:
@@ -233,22 +243,27 @@ def test_if_match_names_versions(header: str | None, versions: list[int] | None)
 
 
 @pytest.mark.parametrize("header", ["", "1", '"1', "abc", '"1" "2"', ",", '"1",', ", ".join(['"1"'] * 11)])
-def test_a_malformed_if_match_is_told(header: str) -> None:
+def test_a_malformed_if_match_is_rejected(header: str) -> None:
+    """Return 400, also for more than 10 entity tags."""
     assert refusal(lambda request: bool(request.parse_if_match()), event(If_Match=header)) == (400, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("header", ["", "x" * 15, "x" * 129, "white space inside it", "ümlaut-ümlaut-ümlaut"])
-def test_a_malformed_idempotency_key_is_told(header: str) -> None:
+def test_a_malformed_idempotency_key_is_rejected(header: str) -> None:
+    """Return 400."""
     sent = event(Idempotency_Key=header)
 
     assert refusal(lambda request: request.idempotency_fingerprint({}), sent) == (400, "VALIDATION_ERROR")
 
 
-def test_without_idempotency_key_no_retry_is_expected() -> None:
+def test_no_idempotency_key_means_no_fingerprint() -> None:
+    """Return None."""
     assert answer_of(lambda request: request.idempotency_fingerprint({}), event())[2]["data"] is None
 
 
-def test_the_idempotency_of_a_request_hides_it_and_tells_it_from_every_other() -> None:
+def test_the_idempotency_fingerprint_is_an_unambiguous_hash() -> None:
+    """Depend on principal, key and body, not on the order of fields; reveal none of them."""
+
     def digest(body: dict[str, str], key: str = "k" * 16, sub: str = "ada") -> str:
         sent = event(Idempotency_Key=key, sub=sub)
         return str(answer_of(lambda request: request.idempotency_fingerprint(body), sent)[2]["data"])
@@ -288,13 +303,15 @@ def raising(error: Exception) -> Callable[[Request], object]:
     ],
 )
 def test_each_error_has_its_status_and_code(error: Exception, status: int, code: str) -> None:
+    """Return the message of the error, except with status 500."""
     got, _, body = answer_of(raising(error), event())
 
     assert (got, body["error"]["code"], body["success"]) == (status, code, False)
     assert body["error"]["message"] == "no" or status == 500
 
 
-def test_details_are_there_for_validation_alone() -> None:
+def test_only_validation_errors_have_details() -> None:
+    """Omit `details` if there are none."""
     details = (errors.FieldError("name", "too long"),)
 
     assert answer_of(raising(errors.InvalidRequestError("no", details)), event())[2]["error"]["details"] == [
@@ -303,8 +320,8 @@ def test_details_are_there_for_validation_alone() -> None:
     assert "details" not in answer_of(raising(errors.InvalidRequestError("no")), event())[2]["error"]
 
 
-def test_a_response_does_not_grow_with_the_faults_of_a_body() -> None:
-    """Each fault once, and twenty of them: 16 KB of unknown fields made 400 KB of details."""
+def test_error_details_are_bounded() -> None:
+    """Return each error once and at most 20: unknown fields of 16 KB produced 400 KB of details."""
     names = [*(f"unknown{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(500)), *(f"_{n}" for n in range(500))]
     body = dict.fromkeys(names, 1) | {"name": 7}
 
@@ -319,13 +336,15 @@ def test_a_response_does_not_grow_with_the_faults_of_a_body() -> None:
     assert [detail["field"] for detail in json.loads(few["body"])["error"]["details"]] == ["(body)"]
 
 
-def test_unavailability_says_when_to_try_again() -> None:
+def test_unavailability_has_a_retry_after_header() -> None:
+    """Return the seconds of the error."""
     _, headers, _ = answer_of(raising(errors.KeyStoreUnavailableError("no", retry_after=7)), event())
 
     assert headers["Retry-After"] == "7"
 
 
-def test_an_unexpected_error_is_logged_by_its_place_and_never_by_its_text(logged: Logged) -> None:
+def test_an_unexpected_error_is_logged_by_place_without_its_text(logged: Logged) -> None:
+    """Log type and stack, and return a generic message."""
     _, _, body = answer_of(raising(ValueError(f"cannot take {SECRET}")), event(body=SECRET))
 
     (line,) = logged()
@@ -337,13 +356,15 @@ def test_an_unexpected_error_is_logged_by_its_place_and_never_by_its_text(logged
     assert "report the requestId" in body["error"]["message"]
 
 
-def test_our_own_unexpected_errors_are_logged_with_their_text(logged: Logged) -> None:
+def test_an_unexpected_package_error_is_logged_with_its_text(logged: Logged) -> None:
+    """Log the message, which contains no secret value."""
     answer_of(raising(errors.KeyAccessDeniedError("KMS refused Encrypt. Check the policy.")), event())
 
     assert logged()[0]["message"] == "KMS refused Encrypt. Check the policy."
 
 
-def test_an_expected_refusal_is_logged_at_info_without_what_was_sent(logged: Logged) -> None:
+def test_a_client_error_is_logged_at_info_without_the_request(logged: Logged) -> None:
+    """Log the code only."""
     answer_of(raising(errors.InvalidRequestError("no", (errors.FieldError(SECRET, "no"),))), event(body=SECRET))
 
     (line,) = logged()
@@ -351,7 +372,8 @@ def test_an_expected_refusal_is_logged_at_info_without_what_was_sent(logged: Log
     assert SECRET not in json.dumps(line)
 
 
-def test_a_list_shows_its_pagination() -> None:
+def test_a_list_response_has_its_pagination() -> None:
+    """Return the limit and the next cursor."""
     sent = rest_event("GET", PATH, query={"limit": "7"}, authorizer={"sub": "ada"})
     endpoint = api_handler(lambda request: list_response(Page((), "next"), request.parse_query()))
 
@@ -360,5 +382,6 @@ def test_a_list_shows_its_pagination() -> None:
     assert (body["data"], body["pagination"]) == ([], {"limit": 7, "nextCursor": "next"})
 
 
-def test_nothing_of_botocore_is_logged_at_debug_level() -> None:
+def test_botocore_does_not_log_at_debug_level() -> None:
+    """Disable DEBUG, at which botocore logs request bodies."""
     assert not logging.getLogger("botocore").isEnabledFor(logging.DEBUG), "it would log request bodies"

@@ -1,4 +1,4 @@
-"""Log lines and error messages of the layer do not grow with a request, a stored item or a response of AWS."""
+"""Tests of the bounds of log lines and error messages: no request, item or AWS response makes them grow."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__[:20])
-def test_an_error_makes_one_short_line(logged: Logged, error: Exception) -> None:
+def test_an_error_is_one_short_log_line(logged: Logged, error: Exception) -> None:
     """Write one line of at most 2 KB for an error with a text of 1 MB, and a response of at most 2 KB."""
     answer = called(raising(error))
 
@@ -91,8 +91,8 @@ def test_an_error_makes_one_short_line(logged: Logged, error: Exception) -> None
     assert len(answer["body"].encode()) <= LONGEST_LINE
 
 
-def test_a_recursion_makes_one_short_line(logged: Logged) -> None:
-    """Keep the outermost and the innermost frames of a stack, not all thousand."""
+def test_a_recursion_error_is_one_short_log_line(logged: Logged) -> None:
+    """Keep the outermost and the innermost frames of the stack, 12 in total."""
     called(lambda _: Response(recurse([]), {}))
 
     (line,) = logged()
@@ -106,16 +106,16 @@ def test_a_recursion_makes_one_short_line(logged: Logged) -> None:
 @pytest.mark.parametrize(
     "error", [errors.KeyStoreUnavailableError("made up"), errors.KeyNotFoundError("made up"), ValueError()]
 )
-def test_the_ids_of_a_request_make_no_long_line(logged: Logged, error: Exception) -> None:
-    """Cut a request id that the caller chose."""
+def test_long_request_ids_are_truncated(logged: Logged, error: Exception) -> None:
+    """Truncate a request id that the caller chose."""
     called(raising(error), request_id=X)
 
     assert longest(logged) <= LONGEST_LINE
 
 
 @pytest.mark.parametrize("value", [X, "é" * HUGE])
-def test_the_line_of_a_change_is_short(logged: Logged, value: str) -> None:
-    """Cut a key id from the path, a request id and a principal, and keep each start."""
+def test_an_audit_line_is_bounded(logged: Logged, value: str) -> None:
+    """Truncate a key id from the path, a request id and a principal; keep the start of each."""
     change = ChangeContext(at_ms=1, principal=value, request_id=value)
 
     with pytest.raises(ValueError, match="made up"), audited("update", key_id=value, fields=("key",), context=change):
@@ -131,8 +131,8 @@ def test_the_line_of_a_change_is_short(logged: Logged, value: str) -> None:
     assert longest(logged) <= LONGEST_LINE
 
 
-def test_a_line_keeps_all_of_a_change_with_the_longest_ids(logged: Logged) -> None:
-    """Cut nothing that a stored key or a token can have."""
+def test_an_audit_line_keeps_the_longest_valid_ids(logged: Logged) -> None:
+    """Truncate no value that a stored key or a token can have."""
     principal, key_id, fields = "p" * 255, f"{'s' * 40}.0123456789ab", ["active", "description", "key", "name"]
 
     with audited("update", key_id=key_id, fields=fields, context=ChangeContext(1, principal, "r" * 36)):
@@ -152,23 +152,23 @@ def test_a_line_keeps_all_of_a_change_with_the_longest_ids(logged: Logged) -> No
         {"made": tuple(X[:300] for _ in range(3))},
     ],
 )
-def test_no_field_of_a_line_is_long(logged: Logged, extra: dict[str, Any]) -> None:
+def test_every_field_of_a_log_line_is_bounded(logged: Logged, extra: dict[str, Any]) -> None:
     """Bound each string of a field, at any depth."""
     logger.info("made up", extra=extra)
 
     assert longest(logged) <= LONGEST_LINE
 
 
-def test_a_message_with_arguments_is_cut(logged: Logged) -> None:
-    """Bound a message after its arguments are in it."""
+def test_a_message_with_arguments_is_truncated(logged: Logged) -> None:
+    """Bound a message after its arguments are formatted."""
     logger.info("about %s", X)
 
     assert logged()[0]["message"].startswith("about xxx")
     assert longest(logged) <= LONGEST_LINE
 
 
-def test_what_fits_is_not_changed() -> None:
-    """Cut at the bound, and not before."""
+def test_values_within_the_bounds_are_unchanged() -> None:
+    """Truncate only beyond the bounds."""
     whole = {"a": "x" * STRING_MAX_LENGTH, "b": list(range(ITEMS_MAX)), "c": None, "d": 1.5, "e": True}
 
     assert bounded(whole) == whole
@@ -179,7 +179,7 @@ def test_what_fits_is_not_changed() -> None:
 
 @pytest.mark.parametrize("length", [0, 599, 600, 601, HUGE])
 def test_a_message_has_at_most_600_characters(length: int) -> None:
-    """Bound the message of each error of this package, in its type."""
+    """Bound the message of each error of this package, in its base class."""
     text = str(errors.KeyDisabledError("z" * length))
 
     assert len(text) == min(length, 600)
@@ -187,15 +187,15 @@ def test_a_message_has_at_most_600_characters(length: int) -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [(X, 503), (X, 429)])
-def test_a_code_of_aws_makes_no_long_message(code: str, status: int) -> None:
-    """Bound the message that consumers log, whichever code AWS sends."""
+def test_a_long_aws_error_code_is_truncated(code: str, status: int) -> None:
+    """Bound the message that consumers log, regardless of the AWS error code."""
     with pytest.raises(errors.KeyStoreUnavailableError) as raised, aws_clients.translate_aws_errors("DynamoDB"):
         raise client_error(code, status)
 
     assert len(str(raised.value)) <= 600
 
 
-def test_a_stamp_that_fails_makes_a_short_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_usage_stamp_is_one_short_log_line(caplog: pytest.LogCaptureFixture) -> None:
     """Bound the warning of a consumer whose usage stamp fails."""
 
     class Table:
@@ -209,8 +209,8 @@ def test_a_stamp_that_fails_makes_a_short_line(caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("version", ["9" * 5000, "x" * 300_000])
-def test_a_damaged_item_makes_a_short_line(caplog: pytest.LogCaptureFixture, version: str) -> None:
-    """Bound the line about an item whose content cannot be read."""
+def test_a_malformed_item_is_one_short_log_line(caplog: pytest.LogCaptureFixture, version: str) -> None:
+    """Bound the line about a malformed item."""
     caplog.set_level(logging.ERROR)
     item: dict[str, Any] = {
         "id": {"S": KEY.id},

@@ -1,4 +1,4 @@
-"""The line that every change leaves, and what it counts."""
+"""Tests of audit log lines and metrics."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def metric(dimensions: list[str], name: str) -> list[dict[str, Any]]:
     return [{"Namespace": "ServiceKeys", "Dimensions": [dimensions], "Metrics": [{"Name": name, "Unit": "Count"}]}]
 
 
-def test_a_change_that_was_made_is_told_and_counted(logged: Logged) -> None:
+def test_a_change_is_logged_and_counted(logged: Logged) -> None:
+    """Write one audit line that also counts the change in EMF."""
     change()
 
     (line,) = logged()
@@ -56,8 +57,8 @@ def test_a_change_that_was_made_is_told_and_counted(logged: Logged) -> None:
     assert line.keys() == {"level", "message", "timestamp", "service", "audit", "_aws", "change", "Changes"}
 
 
-def test_an_audit_line_has_the_id_that_no_sender_can_choose(logged: Logged) -> None:
-    """The sender of a request chooses requestId, by the header x-amzn-RequestId."""
+def test_an_audit_line_has_the_extended_request_id(logged: Logged) -> None:
+    """Log the id of API Gateway, because the sender can choose requestId with the header x-amzn-RequestId."""
     by_gateway = replace(CHANGE, extended_request_id="S1h2iEXAMPLEjVw=")
 
     with audited("update", key_id="spotify.0123456789ab", fields=("name", "active"), context=by_gateway):
@@ -66,7 +67,8 @@ def test_an_audit_line_has_the_id_that_no_sender_can_choose(logged: Logged) -> N
     assert logged()[0]["audit"] == AUDIT | {"extendedRequestId": "S1h2iEXAMPLEjVw="}
 
 
-def test_a_change_that_was_made_before_is_told_but_not_counted(logged: Logged) -> None:
+def test_a_replayed_change_is_logged_but_not_counted(logged: Logged) -> None:
+    """Write the outcome `replayed`."""
     change("replayed")
 
     (line,) = logged()
@@ -75,7 +77,8 @@ def test_a_change_that_was_made_before_is_told_but_not_counted(logged: Logged) -
 
 
 @pytest.mark.parametrize("error", [KeyStoreUnavailableError("Busy."), ZeroDivisionError()])
-def test_a_change_that_may_have_been_made_is_told_as_unknown(logged: Logged, error: Exception) -> None:
+def test_a_change_with_an_unknown_outcome_is_logged_as_unknown(logged: Logged, error: Exception) -> None:
+    """Log a transient or unexpected error as `unknown`."""
     with pytest.raises(type(error)):
         change(error=error)
 
@@ -84,14 +87,16 @@ def test_a_change_that_may_have_been_made_is_told_as_unknown(logged: Logged, err
     assert "_aws" not in line
 
 
-def test_a_change_that_is_refused_leaves_no_line(logged: Logged) -> None:
+def test_a_rejected_change_is_not_logged(logged: Logged) -> None:
+    """Write no audit line for a client error."""
     with pytest.raises(DuplicateKeyNameError):
         change(error=DuplicateKeyNameError("Taken."))
 
     assert logged() == []
 
 
-def test_a_count_carries_its_moment_in_milliseconds() -> None:
+def test_a_metric_has_its_timestamp_in_milliseconds() -> None:
+    """Use an integer, as EMF requires."""
     before = time.time_ns() // 1_000_000
     extra: Any = count_metric("AccessDenied")
     after = time.time_ns() // 1_000_000
@@ -102,7 +107,8 @@ def test_a_count_carries_its_moment_in_milliseconds() -> None:
     assert extra["AccessDenied"] == 1
 
 
-def test_counts_go_where_the_environment_says_when_a_function_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_metrics_namespace_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the variable at import."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "made-up-stack")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/made-up")
 
@@ -111,7 +117,8 @@ def test_counts_go_where_the_environment_says_when_a_function_starts(monkeypatch
     assert started["count_metric"]("AccessDenied")["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "ServiceKeys/made-up"
 
 
-def test_where_metrics_are_switched_off_nothing_is_counted(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
+def test_no_metrics_are_counted_without_a_namespace(monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
+    """Omit the EMF fields from log lines."""
     monkeypatch.setattr(observability, "metrics_namespace", "")
 
     assert count_metric("AccessDenied") == {}

@@ -1,4 +1,4 @@
-"""List parameters and cursors."""
+"""Tests of list parameters and cursors."""
 
 import pytest
 
@@ -16,12 +16,14 @@ def refusal(parameters: dict[str, list[str]]) -> dict[str, str]:
     return {detail.field: detail.message for detail in refused.value.details}
 
 
-def test_without_parameters_a_page_of_twenty_of_everything() -> None:
+def test_the_default_is_an_unfiltered_page_of_20() -> None:
+    """Start at the newest key."""
     assert parse_list_query({}) == ListQuery(active=None, service=None, verification=None, limit=20, start_after=None)
     assert parse_list_query({}).verification is None
 
 
-def test_all_parameters_are_read() -> None:
+def test_all_parameters_are_parsed() -> None:
+    """Parse filters, limit and cursor."""
     cursor = ListQuery(active=False, service="spotify").encode_cursor(LAST)
 
     query = parse_list_query({"active": ["false"], "service": ["spotify"], "limit": ["100"], "cursor": [cursor]})
@@ -30,7 +32,8 @@ def test_all_parameters_are_read() -> None:
 
 
 @pytest.mark.parametrize("result", ["valid", "rejected", "inconclusive", "none"])
-def test_every_result_of_a_check_can_be_asked_for(result: str) -> None:
+def test_every_verification_filter_is_accepted(result: str) -> None:
+    """Combine it with another filter and with a cursor."""
     cursor = ListQuery(verification=result).encode_cursor(LAST)
 
     query = parse_list_query({"verification": [result], "active": ["true"]})
@@ -41,7 +44,8 @@ def test_every_result_of_a_check_can_be_asked_for(result: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 9, 20, 100])
-def test_a_limit_is_a_number_from_1_to_100(limit: int) -> None:
+def test_a_limit_is_an_integer_from_1_to_100(limit: int) -> None:
+    """Accept the limits of the range."""
     assert parse_list_query({"limit": [str(limit)]}).limit == limit
 
 
@@ -55,29 +59,35 @@ def test_a_limit_is_a_number_from_1_to_100(limit: int) -> None:
         *(("cursor", bad) for bad in ("", "x", "=", "🔑", "A" * 5000, "AAAA", LAST)),
     ],
 )
-def test_a_bad_value_is_told(name: str, value: str) -> None:
+def test_an_invalid_value_is_rejected(name: str, value: str) -> None:
+    """Report the parameter's name."""
     assert refusal({name: [value]}).keys() == {name}
 
 
-def test_an_unknown_parameter_is_told_with_the_known_ones() -> None:
+def test_an_unknown_parameter_is_rejected_with_the_valid_ones() -> None:
+    """List the valid parameters in the message."""
     message = refusal({"page": ["2"]})["page"]
 
     assert "active, service, verification, limit, cursor" in message
 
 
-def test_a_parameter_name_that_may_be_anything_is_not_repeated() -> None:
+def test_an_unusual_parameter_name_is_not_repeated() -> None:
+    """Report `(query)` instead."""
     assert refusal({"<script>": ["2"]}).keys() == {"(query)"}
 
 
-def test_a_repeated_parameter_is_told() -> None:
+def test_a_repeated_parameter_is_rejected() -> None:
+    """Report it once."""
     assert refusal({"limit": ["1", "2"]}) == {"limit": "give it once"}
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
+    """Return one message for each parameter."""
     assert refusal({"limit": ["0"], "active": ["?"], "nope": ["1"]}).keys() == {"limit", "active", "nope"}
 
 
 def test_the_limit_may_change_between_pages() -> None:
+    """Accept a cursor of a page with another limit."""
     cursor = ListQuery(limit=5).encode_cursor(LAST)
 
     assert parse_list_query({"cursor": [cursor], "limit": ["50"]}).start_after == LAST
@@ -95,11 +105,13 @@ def test_the_limit_may_change_between_pages() -> None:
         (ListQuery(), "tidal.0123456789f3", "dGlkYWwuMDEyMzQ1Njc4OWYzIkGTK--8AOcX"),
     ],
 )
-def test_a_cursor_that_was_given_out_stays_good(query: ListQuery, last: str, cursor: str) -> None:
+def test_the_cursor_format_is_stable(query: ListQuery, last: str, cursor: str) -> None:
+    """Encode the same cursor in every release."""
     assert query.encode_cursor(last) == cursor
 
 
-def test_every_key_has_a_cursor_that_leads_back_to_it() -> None:
+def test_every_cursor_decodes_to_its_key() -> None:
+    """Cover service names of different lengths."""
     for service in ("a", "ab", "abc", "abcd", "a" * 40):
         for number in range(32):
             last = new_id(service, at_ms=1767355200345, random_bits=number)
@@ -116,17 +128,20 @@ def test_every_key_has_a_cursor_that_leads_back_to_it() -> None:
         ListQuery(verification="none"),
     ],
 )
-def test_a_cursor_of_another_list_is_refused(other: ListQuery) -> None:
+def test_a_cursor_of_another_list_is_rejected(other: ListQuery) -> None:
+    """Bind a cursor to its filters."""
     assert refusal({"cursor": [other.encode_cursor(LAST)]}).keys() == {"cursor"}
 
 
-def test_a_cursor_of_another_service_is_refused_there() -> None:
+def test_a_cursor_with_a_foreign_service_is_rejected() -> None:
+    """Reject a forged cursor that contains an id of another service."""
     forged = ListQuery(service="openai").encode_cursor(LAST)
 
     assert refusal({"cursor": [forged], "service": ["openai"]}).keys() == {"cursor"}
 
 
-def test_no_altered_cursor_is_taken() -> None:
+def test_an_altered_cursor_is_rejected() -> None:
+    """Change each character, and truncate or extend the cursor."""
     cursor = ListQuery().encode_cursor(LAST)
 
     for position, character in enumerate(cursor):

@@ -1,4 +1,4 @@
-"""The messages of refused requests: in the words of this API, with the valid fields, without a secret."""
+"""Tests of validation messages: own wording, valid fields, and no secret."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def schema_types(schema: Any) -> Iterator[str]:
             yield from schema_types(value)
 
 
-def test_every_error_of_the_schemas_has_a_message_of_its_own() -> None:
-    """A schema type that is new in the models fails here, until its errors have messages."""
+def test_every_schema_error_has_its_own_message() -> None:
+    """Fail for a new schema type in the models until its errors have messages."""
     types = {
         name for model in (CreateApiKey, UpdateApiKey) for name in schema_types(TypeAdapter(model).core_schema)
     } - {"definitions", "definition-ref"}
     assert types - NO_ERRORS <= ERRORS_OF_SCHEMAS.keys()
-    strict = {"bool_parsing", "invalid_key", "extra_forbidden"}  # not raised in strict mode, or told by _unknown_field
+    strict = {"bool_parsing", "invalid_key", "extra_forbidden"}  # not in strict mode, or reported by _unknown_field
 
     for name in types - NO_ERRORS:
         for kind in ERRORS_OF_SCHEMAS[name] - strict:
@@ -69,8 +69,8 @@ def test_every_error_of_the_schemas_has_a_message_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", [error["type"] for error in list_all_errors()])
-def test_no_message_of_pydantic_reaches_a_client(kind: str) -> None:
-    """Also not one of a type that no schema raises today."""
+def test_no_pydantic_message_reaches_a_client(kind: str) -> None:
+    """Cover error types that no schema raises today."""
     (error,) = (error for error in list_all_errors() if error["type"] == kind)
 
     message = message_for(kind, error.get("example_context") or {})
@@ -80,8 +80,8 @@ def test_no_message_of_pydantic_reaches_a_client(kind: str) -> None:
     assert not {"should", "Input", "Value", "valid string"} & set(message.split()), message
 
 
-def test_a_limit_that_an_error_does_not_name_is_not_shown() -> None:
-    """The last case, rather than an error in the error."""
+def test_an_error_without_a_limit_has_a_generic_message() -> None:
+    """Return the generic message rather than raise an error."""
     assert message_for("string_too_long", {}) == message_for("an_error_of_tomorrow", {})
     assert message_for("string_too_long", {"max_length": 100}) == "give at most 100 characters"
 
@@ -105,8 +105,10 @@ def test_a_limit_that_an_error_does_not_name_is_not_shown() -> None:
     ],
 )
 @pytest.mark.parametrize("update", [False, True])
-def test_a_field_is_refused_in_plain_words(field: str, value: object, message: str, *, update: bool) -> None:
-    """The same words in both requests."""
+def test_an_invalid_field_has_the_same_message_in_both_requests(
+    field: str, value: object, message: str, *, update: bool
+) -> None:
+    """Check create and update."""
     body = {field: value} if update else {"name": "One", "key": SECRET} | {field: value}
 
     assert refused(body, update=update) == (FieldError(field, message),)
@@ -122,8 +124,8 @@ def test_a_field_is_refused_in_plain_words(field: str, value: object, message: s
         (7, "give a string"),
     ],
 )
-def test_a_service_is_refused_in_plain_words(service: object, message: str) -> None:
-    """An example shows the form."""
+def test_an_invalid_service_has_a_message_with_an_example(service: object, message: str) -> None:
+    """Explain the format."""
     assert refused({"name": "One", "key": SECRET, "service": service}) == (FieldError("service", message),)
 
 
@@ -147,8 +149,8 @@ def test_a_service_is_refused_in_plain_words(service: object, message: str) -> N
     ],
 )
 @pytest.mark.parametrize("update", [False, True])
-def test_a_field_of_another_api_leads_to_the_right_one(name: str, meant: str, *, update: bool) -> None:
-    """Also a typing error, or another case."""
+def test_a_similar_field_name_is_suggested(name: str, meant: str, *, update: bool) -> None:
+    """Suggest a field for synonyms, typing errors and another case."""
     body = {name: SECRET} if update else {"name": "One", "key": SECRET, name: SECRET}
     valid = UPDATE_FIELDS if update else CREATE_FIELDS
 
@@ -157,8 +159,8 @@ def test_a_field_of_another_api_leads_to_the_right_one(name: str, meant: str, *,
 
 @pytest.mark.parametrize("name", ["tags", "owner", "environment", "expiresAt", "rateLimit", "projectId", "x"])
 @pytest.mark.parametrize("update", [False, True])
-def test_an_unknown_field_is_refused_with_the_valid_ones(name: str, *, update: bool) -> None:
-    """A create and an update have different ones."""
+def test_an_unknown_field_is_rejected_with_the_valid_ones(name: str, *, update: bool) -> None:
+    """List the fields of the request: create and update differ."""
     body = {name: 1} if update else {"name": "One", "key": SECRET, name: 1}
     valid = UPDATE_FIELDS if update else CREATE_FIELDS
 
@@ -167,8 +169,8 @@ def test_an_unknown_field_is_refused_with_the_valid_ones(name: str, *, update: b
 
 @pytest.mark.parametrize("field", ["id", "maskedKey", "createdAt", "updatedBy", "version", "verification", "lastUsed"])
 @pytest.mark.parametrize("update", [False, True])
-def test_a_field_of_the_server_is_refused_as_such(field: str, *, update: bool) -> None:
-    """Administrators send back the object that they got."""
+def test_a_server_field_is_rejected_with_the_reason(field: str, *, update: bool) -> None:
+    """Cover clients that send a response back."""
     body = {field: "x"} if update else {"name": "One", "key": SECRET, field: "x"}
     valid = UPDATE_FIELDS if update else CREATE_FIELDS
 
@@ -192,8 +194,8 @@ def test_a_field_of_the_server_is_refused_as_such(field: str, *, update: bool) -
         ),
     ],
 )
-def test_a_name_that_may_be_a_secret_is_not_repeated(name: str) -> None:
-    """A secret that was pasted as a field's name stays out of the answer."""
+def test_a_field_name_that_may_be_a_secret_is_not_repeated(name: str) -> None:
+    """Report the body instead of a name that may be a pasted secret."""
     expected = (FieldError("(body)", f"there is no such field as one of those sent; leave it out. {CREATE_FIELDS}"),)
 
     assert refused({"name": "One", "key": SECRET, name: 1}) == expected
@@ -221,8 +223,8 @@ ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007
         *("Café", "Cafe\u0301", "Ключ", "音楽 🎵", "Spotify™ (prod) – EU", "“quoted”", "A/B & C’s"),
     ],
 )
-def test_a_name_may_be_written_as_its_language_is(name: str) -> None:
-    """Joiners belong to emoji, Persian and Indic scripts; typographic characters are no fault in a name."""
+def test_names_of_all_scripts_are_accepted(name: str) -> None:
+    """Accept joiners of emoji, Persian and Indic scripts, and typographic characters."""
     request = parse_create({"name": name, "service": "x", "description": name, "key": SECRET})
 
     assert (request.name, request.description) == (name, name)
@@ -255,8 +257,8 @@ def test_a_name_may_be_written_as_its_language_is(name: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_name_with_an_invisible_character_is_refused(name: str) -> None:
-    """It would look like another name, or reorder a line of the list."""
+def test_a_name_with_an_invisible_character_is_rejected(name: str) -> None:
+    """Reject it, because it would look like another name or reorder a line of the list."""
     (in_name,) = refused({"name": name, "service": "x", "key": SECRET})
     (in_description,) = refused({"name": "One", "service": "x", "description": f"x{name}x", "key": SECRET})
 
@@ -267,14 +269,14 @@ def test_a_name_with_an_invisible_character_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["two\nlines", "tab\there", "no\u00a0break", "ideo\u3000graphic", "private\ue000use"])
 def test_a_description_may_have_characters_that_a_name_may_not(name: str) -> None:
-    """Lines, tabs, any space."""
+    """Accept line breaks, tabs and any space."""
     assert refused({"name": name, "service": "x", "key": SECRET})[0].field == "name"
     assert parse_create({"name": "One", "description": name, "key": SECRET}).description == name
 
 
 @pytest.mark.parametrize("field", ["name", "description"])
-def test_a_lost_character_is_refused_with_the_cause(field: str) -> None:
-    """A body in Latin-1, whose bytes API Gateway replaced."""
+def test_a_replacement_character_is_rejected_with_the_cause(field: str) -> None:
+    """Advise UTF-8: API Gateway replaces the bytes of a body in Latin-1."""
     body = {"name": "One", "key": SECRET} | {field: "Caf\ufffd"}
 
     assert refused(body) == (FieldError(field, "some characters were lost on the way: send the body in UTF-8"),)
@@ -285,8 +287,8 @@ def test_a_lost_character_is_refused_with_the_cause(field: str) -> None:
     ("one", "other"),
     [("می‌خواهم", "میخواهم"), ("👨‍👩‍👧 x", "👨👩👧 X"), ("1️⃣ one", "1⃣ one"), ("葛\U000e0100城", "葛城"), ("❤️ x", "❤ x")],
 )
-def test_names_that_differ_in_joiners_only_are_one_name(one: str, other: str) -> None:
-    """An administrator could not tell them apart in a list."""
+def test_names_that_differ_only_in_joiners_are_equal(one: str, other: str) -> None:
+    """Normalize joiners away, because such names look alike in a list."""
     assert normalize_name(one) == normalize_name(other)
 
 
@@ -297,14 +299,14 @@ def test_names_that_differ_in_joiners_only_are_one_name(one: str, other: str) ->
         *(("C++", "c"), ("№ 5", "no-5"), ("ﬁnance", "finance"), ("Ｓｐｏｔｉｆｙ", "spotify"), ("a.b_c", "a-b-c")),
     ],
 )
-def test_a_service_is_the_name_in_ascii(name: str, service: str) -> None:
-    """Letters without a decomposition have a usual spelling."""
+def test_a_derived_service_is_the_name_in_ascii(name: str, service: str) -> None:
+    """Transliterate letters without a decomposition."""
     assert slug(name) == service
 
 
 @pytest.mark.parametrize("name", ["音楽", "🎵🎵", "™™", "--", "Ключ"])
-def test_a_name_that_makes_no_service_needs_one(name: str) -> None:
-    """The message names the field to give."""
+def test_a_name_without_ascii_requires_a_service(name: str) -> None:
+    """Name the missing field in the message."""
     assert refused({"name": name, "key": SECRET}) == (
         FieldError(
             "service",
@@ -315,7 +317,7 @@ def test_a_name_that_makes_no_service_needs_one(name: str) -> None:
 
 @pytest.mark.parametrize("description", [None, "", "  ", "\n\t"])
 def test_an_empty_description_is_null(description: str | None) -> None:
-    """As one that is left out; in an update it removes the stored one."""
+    """Treat it as omitted in a create; remove the stored one in an update."""
     assert parse_create({"name": "One", "key": SECRET, "description": description}).description is None
     assert parse_update({"description": description}, service="x") == {"description": None}
     assert parse_create({"name": "One", "key": SECRET, "service": None}).effective_service == "one"

@@ -1,4 +1,4 @@
-"""What each request is answered, to the byte where a client or an operator reads it."""
+"""Tests of the exact responses and log lines of the endpoint."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def failing(error: Exception) -> dict[str, Any]:
     return answer(respond)
 
 
-def test_an_answer_is_what_api_gateway_takes() -> None:
+def test_a_response_has_the_format_of_api_gateway() -> None:
+    """Return status, headers, JSON body and the base64 flag."""
     assert answer(lambda _: Response(200, {"data": "•é"}, {"ETag": '"1"'})) == {
         "statusCode": 200,
         "headers": {
@@ -78,10 +79,13 @@ def test_an_answer_is_what_api_gateway_takes() -> None:
 
 @pytest.mark.parametrize(("status", "success"), [(200, True), (201, True), (399, True), (400, False), (503, False)])
 def test_success_is_any_status_below_400(status: int, *, success: bool) -> None:
+    """Set `success` from the status."""
     assert json.loads(answer(lambda _: Response(status, {}))["body"])["success"] is success
 
 
-def test_a_handler_keeps_its_name() -> None:
+def test_a_decorated_handler_keeps_its_name() -> None:
+    """Keep `__name__`."""
+
     def create(_: Request) -> Response:
         """Create a key."""
         return Response(201, {})
@@ -90,7 +94,8 @@ def test_a_handler_keeps_its_name() -> None:
 
 
 @pytest.mark.parametrize("path", [PATH, PATH + "/"])
-def test_a_created_key_says_where_it_is(path: str) -> None:
+def test_a_created_key_has_a_location_header(path: str) -> None:
+    """Mark a replay with Idempotency-Replayed."""
     made = request()
     made.path = path
 
@@ -101,13 +106,15 @@ def test_a_created_key_says_where_it_is(path: str) -> None:
     assert created_response(KEY, made, replayed=True) == Response(201, {"data": KEY.to_response()}, replayed)
 
 
-def test_a_key_is_shown_with_its_version() -> None:
+def test_a_key_response_has_an_etag() -> None:
+    """Return the version as `ETag`."""
     assert key_response(replace(KEY, version=7)).headers == {"ETag": '"7"'}
     assert key_response(KEY) == Response(200, {"data": KEY.to_response()}, {"ETag": '"1"'})
 
 
 @pytest.mark.parametrize("fields", [{"active"}, {"key"}, {"key", "name"}])
-def test_an_update_that_readers_act_on_says_by_when_they_have(fields: set[str]) -> None:
+def test_an_update_that_affects_consumers_has_effective_by(fields: set[str]) -> None:
+    """Return the time 60 s from now, when all consumers have refreshed."""
     before = int(time.time() * 1000)
     response = updated_response(KEY, fields=fields)
     after = time.time() * 1000
@@ -118,18 +125,20 @@ def test_an_update_that_readers_act_on_says_by_when_they_have(fields: set[str]) 
 
 
 @pytest.mark.parametrize("fields", [{"name"}, {"description"}, set[str]()])
-def test_an_update_that_readers_need_not_act_on_says_nothing_of_them(fields: set[str]) -> None:
+def test_an_update_without_consumer_effect_has_no_effective_by(fields: set[str]) -> None:
+    """Omit `effectiveBy` for name and description."""
     assert updated_response(KEY, fields=fields) == Response(200, {"data": KEY.to_response()}, {"ETag": '"1"'})
 
 
-def test_a_page_says_how_to_go_on() -> None:
+def test_a_list_response_has_a_next_cursor() -> None:
+    """Return the cursor with the limit."""
     assert list_response(Page((KEY,), "cursor"), ListQuery(limit=3)) == Response(
         200, {"data": [KEY.to_response()], "pagination": {"limit": 3, "nextCursor": "cursor"}}
     )
 
 
 def test_a_deletion_is_confirmed() -> None:
-    """Name the key that is gone, and say when the last reader treats it as absent."""
+    """Return the deleted key and the time from which all consumers treat it as absent."""
     before = int(time.time() * 1000)
     response = deleted_response(DeletedKey(KEY.id, "Key", "2026-01-01T00:00:00.000Z"))
 
@@ -150,23 +159,27 @@ def test_a_deletion_is_confirmed() -> None:
     }
 
 
-def test_now_is_now() -> None:
+def test_current_timestamp_is_the_current_time() -> None:
+    """Allow a deviation of 10 s."""
     assert abs(datetime.fromisoformat(current_timestamp()).timestamp() - time.time()) < 10
 
 
-# --- what is read of an event ---------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("parameters", [None, {}, {"other": "x"}])
-def test_without_an_id_in_the_path_there_is_none(parameters: dict[str, str] | None) -> None:
+def test_a_path_without_an_id_has_an_empty_key_id(parameters: dict[str, str] | None) -> None:
+    """Accept missing path parameters."""
     assert request(pathParameters=parameters).key_id == ""
 
 
-def test_the_id_is_taken_from_the_path_as_it_is() -> None:
+def test_the_key_id_is_the_unchanged_path_parameter() -> None:
+    """Leave validation to the caller."""
     assert request(pathParameters={"id": "x y"}).key_id == "x y"
 
 
-def test_a_body_that_is_no_unicode_is_no_json() -> None:
+def test_a_body_with_a_surrogate_is_not_json() -> None:
+    """Raise InvalidRequestError."""
     sent = request(headers={"Content-Type": "application/json"}, body='{"name": "\ud800"}')
 
     with pytest.raises(errors.InvalidRequestError, match="not valid JSON"):
@@ -174,7 +187,8 @@ def test_a_body_that_is_no_unicode_is_no_json() -> None:
 
 
 @pytest.mark.parametrize("headers", [None, {}])
-def test_an_event_may_have_no_headers(headers: dict[str, str] | None) -> None:
+def test_an_event_may_lack_headers(headers: dict[str, str] | None) -> None:
+    """Treat all headers as absent."""
     made = request(headers=headers)
 
     assert made.parse_if_match() is None
@@ -183,11 +197,13 @@ def test_an_event_may_have_no_headers(headers: dict[str, str] | None) -> None:
         _ = made.parse_body()
 
 
-def test_the_moment_and_the_path_of_a_request_are_known() -> None:
+def test_a_request_has_its_time_and_path() -> None:
+    """Take both from the event."""
     assert (request().context.at_ms, request().path) == (1, PATH)
 
 
-def test_what_identifies_a_request_stays_the_same_from_release_to_release() -> None:
+def test_the_idempotency_fingerprint_is_stable_across_releases() -> None:
+    """Compute the HMAC-SHA256 of principal and body."""
     made = request(headers={"Idempotency-Key": "k" * 16})
     canonical = '["ada",{"key":"made-up","name":"\\u00e9"}]'
 
@@ -195,7 +211,8 @@ def test_what_identifies_a_request_stays_the_same_from_release_to_release() -> N
     assert made.idempotency_fingerprint({"name": "é", "key": "made-up"}) == digest
 
 
-def test_ten_entity_tags_are_read_and_no_more() -> None:
+def test_if_match_may_have_at_most_ten_entity_tags() -> None:
+    """Raise InvalidRequestError for 11."""
     ten = ", ".join(f'"{number}"' for number in range(1, 11))
 
     assert request(headers={"If-Match": ten}).parse_if_match() == frozenset(range(1, 11))
@@ -206,7 +223,8 @@ def test_ten_entity_tags_are_read_and_no_more() -> None:
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_error_is_told_in_its_own_words_and_logged_by_its_code(logged: Logged) -> None:
+def test_a_client_error_returns_its_message_and_logs_its_code(logged: Logged) -> None:
+    """Log at INFO without the message."""
     told = failing(errors.KeyNotFoundError("There is none."))
 
     assert json.loads(told["body"]) == {
@@ -247,8 +265,8 @@ def log_of(logged: Logged, error: Exception, key_id: str, **context: object) -> 
 
 
 @pytest.mark.parametrize(("error", "code"), REFUSALS, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_refused_request_is_logged_with_its_sender(logged: Logged, error: Exception, code: str) -> None:
-    """Who tried what: a series of refused requests under one principal is the sign of a stolen token."""
+def test_a_rejected_request_is_logged_with_its_principal(logged: Logged, error: Exception, code: str) -> None:
+    """Log principal, method and route: many rejections for one principal indicate a stolen token."""
     line = log_of(logged, error, KEY_ID, extendedRequestId="S1h2iEXAMPLEjVw=")
 
     assert {name: line[name] for name in ("code", "principal", "method", "route", "keyId")} == {
@@ -264,8 +282,8 @@ def test_a_refused_request_is_logged_with_its_sender(logged: Logged, error: Exce
 @pytest.mark.parametrize(
     "key_id", ["x" * 5000, "sk-made-up-secret", "a" * 41 + ".0123456789ab", "%0A{}", "SPOTIFY.0123456789ab"]
 )
-def test_a_log_line_has_no_path_that_the_sender_chose(logged: Logged, key_id: str) -> None:
-    """Only what can be an id is logged as one."""
+def test_an_invalid_key_id_is_not_logged(logged: Logged, key_id: str) -> None:
+    """Log a path parameter only if it is a valid id."""
     line = log_of(logged, errors.KeyNotFoundError("x"), key_id)
 
     assert "keyId" not in line
@@ -274,16 +292,18 @@ def test_a_log_line_has_no_path_that_the_sender_chose(logged: Logged, key_id: st
 
 
 @pytest.mark.parametrize("authorizer", [None, {}, {"sub": ""}, {"sub": 7}])
-def test_a_request_without_a_sender_is_logged_without(logged: Logged, authorizer: dict[str, object] | None) -> None:
-    """The route is enough to find the fault in a deployment's authorizer."""
+def test_a_request_without_a_principal_is_logged_by_its_route(
+    logged: Logged, authorizer: dict[str, object] | None
+) -> None:
+    """Log the route, which locates a misconfigured authorizer."""
     line = log_of(logged, errors.AuthenticationRequiredError("x"), KEY_ID, authorizer=authorizer)
 
     assert "principal" not in line
     assert (line["code"], line["route"]) == ("AUTHENTICATION_REQUIRED", ROUTE)
 
 
-def test_an_event_without_an_extended_id_is_served(logged: Logged) -> None:
-    """Other invokers, such as sam local, send none."""
+def test_an_event_without_an_extended_request_id_is_accepted(logged: Logged) -> None:
+    """Accept events of other invokers, such as sam local, which send none."""
     line = log_of(logged, errors.KeyNotFoundError("x"), KEY_ID, extendedRequestId=None)
     sent = rest_event("GET", PATH, authorizer={"sub": "ada"})
     del sent["requestContext"]["extendedRequestId"]
@@ -309,13 +329,15 @@ def test_an_event_without_an_extended_id_is_served(logged: Logged) -> None:
         (errors.KeyCorruptedError("x"), 500, "INTERNAL_SERVER_ERROR"),
     ],
 )
-def test_each_error_has_the_status_and_the_code_of_the_contract(error: Exception, status: int, code: str) -> None:
+def test_each_error_has_its_documented_status_and_code(error: Exception, status: int, code: str) -> None:
+    """Return the status and the code of openapi.yaml."""
     told = failing(error)
 
     assert (told["statusCode"], json.loads(told["body"])["error"]["code"]) == (status, code)
 
 
-def test_what_is_wrong_is_told_field_by_field() -> None:
+def test_validation_errors_list_each_field() -> None:
+    """Return the details in order."""
     details = (errors.FieldError("name", "give one"), errors.FieldError("key", "give a key"))
 
     told = json.loads(failing(errors.InvalidRequestError("Some fields.", details))["body"])["error"]
@@ -326,7 +348,8 @@ def test_what_is_wrong_is_told_field_by_field() -> None:
     ]
 
 
-def test_an_outage_says_when_to_come_back_and_is_logged_as_a_warning(logged: Logged) -> None:
+def test_a_transient_error_has_retry_after_and_logs_a_warning(logged: Logged) -> None:
+    """Return 503."""
     told = failing(errors.KeyStoreUnavailableError("Busy.", retry_after=7))
 
     assert (told["statusCode"], told["headers"]["Retry-After"]) == (503, "7")
@@ -335,12 +358,13 @@ def test_an_outage_says_when_to_come_back_and_is_logged_as_a_warning(logged: Log
     assert line["requestId"] == "request-1"
 
 
-def test_what_is_unexpected_is_told_without_its_cause_and_logged_with_its_place(logged: Logged) -> None:
+def test_an_unexpected_error_hides_its_cause_and_logs_its_place(logged: Logged) -> None:
+    """Return a generic 500; log type and stack without the text."""
     told = failing(ZeroDivisionError("with the key"))
 
     assert json.loads(told["body"])["error"] == {
         "code": "INTERNAL_SERVER_ERROR",
-        "message": "Something went wrong on our side. Try again; if it stays, report the requestId.",
+        "message": "Something went wrong on our side. Try again. If the problem persists, report the requestId.",
     }
     assert told["statusCode"] == 500
     (line,) = logged()
@@ -353,7 +377,8 @@ def test_what_is_unexpected_is_told_without_its_cause_and_logged_with_its_place(
     assert "with the key" not in json.dumps(line)
 
 
-def test_a_configuration_that_is_wrong_is_logged_in_our_words(logged: Logged) -> None:
+def test_a_configuration_error_is_logged_with_its_message(logged: Logged) -> None:
+    """Log at ERROR."""
     failing(errors.ConfigurationError("Set it."))
 
     (line,) = logged()

@@ -1,4 +1,4 @@
-"""What an administrator may send, and what is said of what is wrong."""
+"""Tests of the request models: valid bodies, and the error of each invalid field."""
 
 from typing import Any
 
@@ -29,6 +29,7 @@ def refusal(body: object) -> dict[str, str]:
 
 
 def test_a_create_request_has_defaults() -> None:
+    """Trim the name and derive the service from it."""
     request = parse_create({"name": "  Spotify production ", "key": SECRET})
 
     assert request.name == "Spotify production"
@@ -39,7 +40,8 @@ def test_a_create_request_has_defaults() -> None:
     assert request.key.reveal() == SECRET
 
 
-def test_everything_can_be_given() -> None:
+def test_all_fields_can_be_set() -> None:
+    """Trim the description and keep its line breaks."""
     request = parse_create(
         {"name": "S1", "service": "spotify", "description": " For\n\tthe player ", "active": False, "key": SPOTIFY}
     )
@@ -49,18 +51,21 @@ def test_everything_can_be_given() -> None:
 
 
 def test_a_blank_description_is_none() -> None:
+    """Store no blank description."""
     assert parse_create({"name": "S1", "key": SECRET, "description": "  "}).description is None
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 1, True, [{"name": "x"}]])
-def test_only_an_object_is_taken(body: object) -> None:
+def test_only_a_json_object_is_accepted(body: object) -> None:
+    """Reject other JSON values on create and update."""
     assert refusal(body) == {"(body)": "send a JSON object"}
     with pytest.raises(InvalidRequestError) as refused:
         parse_update(body, service="x")
     assert refused.value.details == (FieldError("(body)", "send a JSON object"),)
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
+    """Return one message for each field."""
     assert refusal({"service": "No!", "active": "yes", "description": 7, "nonsense": SECRET}) == {
         "name": "this field is required",
         "service": "use lower-case letters and digits, with single hyphens between them, such as spotify",
@@ -87,36 +92,43 @@ def test_every_problem_is_told_at_once() -> None:
         (["Spotify"], "give a string"),
     ],
 )
-def test_a_bad_name_is_told(name: object, hint: str) -> None:
+def test_an_invalid_name_is_rejected(name: object, hint: str) -> None:
+    """Return a hint on the name."""
     assert hint in refusal({"name": name, "key": SECRET, "service": "x"})["name"]
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "xy", "\ufdfa" * 31 + "x"], ids=["long", "short", "long when folded"])
-def test_a_name_may_have_a_hundred_characters_and_1024_bytes_when_folded(name: str) -> None:
+def test_a_name_has_2_to_100_characters_and_at_most_1024_bytes(name: str) -> None:
+    """Count the bytes of the normalized name."""
     assert parse_create({"name": name, "key": SECRET, "service": "x"}).name == name
 
 
 @pytest.mark.parametrize("service", ["", "Spotify", "spo tify", "-a", "a-", "a--b", "#name", "a" * 41, "a\n", "ü", 1])
-def test_a_bad_service_is_told(service: object) -> None:
+def test_an_invalid_service_is_rejected(service: object) -> None:
+    """Return an error for `service`."""
     assert "service" in refusal({"name": "S1", "key": SECRET, "service": service})
 
 
-def test_a_name_without_a_slug_needs_a_service() -> None:
+def test_a_name_without_a_slug_requires_a_service() -> None:
+    """Derive no service from a name without Latin letters or digits."""
     assert "give the service" in refusal({"name": "音楽", "key": SECRET})["service"]
     assert parse_create({"name": "音楽", "key": SECRET, "service": "ongaku"}).effective_service == "ongaku"
 
 
 @pytest.mark.parametrize("description", ["x" * 501, "bell\a", "\u202egnp.exe"])
-def test_a_bad_description_is_told(description: str) -> None:
+def test_an_invalid_description_is_rejected(description: str) -> None:
+    """Reject long text and control characters."""
     assert "description" in refusal({"name": "S1", "key": SECRET, "description": description})
 
 
-def test_a_description_may_have_five_hundred_characters() -> None:
+def test_a_description_may_have_500_characters() -> None:
+    """Accept the maximum length."""
     assert parse_create({"name": "S1", "key": SECRET, "description": "x" * 500}).description == "x" * 500
 
 
 @pytest.mark.parametrize("active", ["true", 1, 0, None, "no"])
-def test_active_is_true_or_false_and_nothing_else(active: object) -> None:
+def test_active_is_a_boolean(active: object) -> None:
+    """Reject numbers, strings and null."""
     assert refusal({"name": "S1", "key": SECRET, "active": active}) == {"active": "give true or false"}
 
 
@@ -152,18 +164,21 @@ def test_active_is_true_or_false_and_nothing_else(active: object) -> None:
         ({"a": "x" * 3000, "b": "x" * 1100}, "key", "4096 bytes"),
     ],
 )
-def test_a_bad_key_is_told_without_repeating_it(key: object, field: str, hint: str) -> None:
+def test_an_invalid_key_is_rejected_without_repeating_it(key: object, field: str, hint: str) -> None:
+    """Return a hint for the key or for its field."""
     assert hint in refusal({"name": "S1", "key": key})[field]
 
 
-def test_a_part_whose_name_is_bad_is_told_of_its_name_alone() -> None:
+def test_an_invalid_field_name_is_the_only_error_of_its_field() -> None:
+    """Report the name, not the value."""
     with pytest.raises(InvalidRequestError) as refused:
         parse_create({"name": "S1", "key": {"a b": " "}})
     assert [detail.field for detail in refused.value.details] == ["key"]
 
 
 @pytest.mark.parametrize("parts", [1, 20])
-def test_a_key_has_one_to_twenty_parts(parts: int) -> None:
+def test_a_key_has_1_to_20_fields(parts: int) -> None:
+    """Accept both limits."""
     key = {f"part{number}": "x" for number in range(parts)}
 
     assert parse_create({"name": "S1", "key": key}).key.reveal() == key
@@ -173,7 +188,8 @@ def test_a_key_has_one_to_twenty_parts(parts: int) -> None:
     "key",
     ["x" * 4094, "ü" * 2047, "x" * 8, "line one\nline\ttwo", {"pem": "-----BEGIN-----\nMII\n-----END-----"}, "🔑" * 8],
 )
-def test_a_good_key_is_taken_as_it_is(key: Any) -> None:
+def test_a_valid_key_is_kept_unchanged(key: Any) -> None:
+    """Keep line breaks, non-ASCII text and the maximum length."""
     assert parse_create({"name": "S1", "key": key}).key.reveal() == key
 
 
@@ -187,11 +203,13 @@ def test_a_good_key_is_taken_as_it_is(key: Any) -> None:
         (SPOTIFY | {"clientSecret": "g" * 32}, "key.clientSecret"),
     ],
 )
-def test_a_spotify_key_has_its_shape(key: object, field: str) -> None:
+def test_a_spotify_key_must_match_its_format(key: object, field: str) -> None:
+    """Require two fields of 32 hexadecimal digits."""
     assert "32 hexadecimal" in refusal({"name": "S1", "service": "spotify", "key": key})[field]
 
 
-def test_both_parts_of_a_spotify_key_are_told() -> None:
+def test_both_fields_of_a_spotify_key_are_reported() -> None:
+    """Return one error for each field."""
     body = {"name": "S1", "service": "spotify", "key": {"clientId": "x", "clientSecret": "y"}}
 
     assert refusal(body).keys() == {"key.clientId", "key.clientSecret"}
@@ -207,19 +225,22 @@ def test_both_parts_of_a_spotify_key_are_told() -> None:
         ({"apiKey": SECRET}, "key.apiKey"),
     ],
 )
-def test_an_openai_key_has_its_shape(key: object, field: str) -> None:
+def test_an_openai_key_must_match_its_format(key: object, field: str) -> None:
+    """Require the `sk-` prefix and known fields."""
     assert "OpenAI key" in refusal({"name": "OpenAI", "key": key})[field]
 
 
 @pytest.mark.parametrize("key", [SECRET, "sk-made-up-key", "sk-ant-white space", {"apiKey": "sk-ant-made-up"}])
-def test_an_anthropic_key_has_its_shape(key: object) -> None:
+def test_an_anthropic_key_must_match_its_format(key: object) -> None:
+    """Require the `sk-ant-` prefix in a string."""
     assert "sk-ant-" in refusal({"name": "Anthropic", "key": key})["key"]
     assert parse_create({"name": "Anthropic", "key": "sk-ant-made-up"}).effective_service == "anthropic"
 
 
 @pytest.mark.parametrize("option", ["organization", "project"])
 @pytest.mark.parametrize("value", ["org with space", "org\nX-Injected: 1", "örg"])
-def test_what_goes_into_a_header_is_visible_ascii(option: str, value: str) -> None:
+def test_a_field_sent_as_a_header_is_visible_ascii(option: str, value: str) -> None:
+    """Reject white space, line breaks and non-ASCII text."""
     body = {"name": "OpenAI", "key": {"apiKey": "sk-made-up-key", option: value}}
 
     assert "visible ASCII" in refusal(body)[f"key.{option}"]
@@ -229,39 +250,46 @@ def test_what_goes_into_a_header_is_visible_ascii(option: str, value: str) -> No
     "key",
     ["sk-made-up-key", {"apiKey": "sk-made-up-key"}, {"apiKey": "sk-made-up-key", "organization": "o", "project": "p"}],
 )
-def test_a_good_openai_key_is_taken(key: object) -> None:
+def test_a_valid_openai_key_is_accepted(key: object) -> None:
+    """Accept a string, and an object with optional fields."""
     assert parse_create({"name": "OpenAI", "key": key}).effective_service == "openai"
 
 
 @pytest.mark.parametrize(
     "field", ["id", "maskedKey", "createdAt", "version", "lastUsed", "verification", "effectiveBy"]
 )
-def test_what_the_server_sets_cannot_be_sent_back(field: str) -> None:
+def test_server_fields_are_rejected(field: str) -> None:
+    """Report fields that only the server sets."""
     assert "the server sets" in refusal({"name": "S1", "key": SECRET, field: "••••6789"})[field]
 
 
-def test_a_field_name_that_is_no_text_is_told() -> None:
+def test_a_field_name_that_is_not_unicode_is_rejected() -> None:
+    """Report the body instead of the name."""
     assert refusal({"name": "S1", "key": SECRET, "\ud800": 1}) == {"(body)": "give valid Unicode text"}
 
 
-def test_a_part_name_that_may_be_a_secret_is_not_repeated() -> None:
+def test_a_field_name_that_may_be_a_secret_is_not_repeated() -> None:
+    """Report the key without the names of its fields."""
     assert refusal({"name": "S1", "key": {"sk-pasted-as-a-name": "", "x" * 30: " "}}).keys() == {"key"}
 
 
-def test_an_error_of_the_model_shows_nothing_of_the_body() -> None:
+def test_a_validation_error_contains_no_input() -> None:
+    """Hide the input in pydantic's error."""
     with pytest.raises(ValidationError) as refused:
         CreateApiKey.model_validate({"name": SECRET * 5, "active": SECRET, "key": f" {SECRET}", "nonsense": SECRET})
     assert SECRET not in str(refused.value)
 
 
-def test_a_request_does_not_change() -> None:
+def test_a_request_is_immutable() -> None:
+    """Reject assignment to a field."""
     request = parse_create({"name": "S1", "key": SECRET})
 
     with pytest.raises(ValidationError, match="frozen"):
         request.active = False  # type: ignore[misc]
 
 
-def test_a_request_makes_a_key_of_its_moment_and_its_principal() -> None:
+def test_to_stored_key_uses_the_time_of_the_id_and_the_principal() -> None:
+    """Set all timestamps to the time of the id."""
     request = parse_create({"name": "S1", "description": "For the player", "active": False, "key": SECRET})
     moment = "2026-01-02T12:00:00.345Z"
 
@@ -281,28 +309,33 @@ def test_a_request_makes_a_key_of_its_moment_and_its_principal() -> None:
     )
 
 
-def test_line_breaks_of_windows_become_line_breaks() -> None:
+def test_windows_line_breaks_are_normalized() -> None:
+    """Turn CRLF into LF."""
     assert parse_create({"name": "S1", "key": SECRET, "description": "a\r\nb\u00a0c"}).description == "a\nb\u00a0c"
 
 
-def test_an_update_holds_only_what_it_names() -> None:
+def test_an_update_holds_only_the_given_fields() -> None:
+    """Keep an explicit null description."""
     assert parse_update({"active": False}, service="x") == {"active": False}
     assert parse_update({"name": " New ", "description": None}, service="x") == {"name": "New", "description": None}
 
 
-def test_an_update_of_nothing_is_refused() -> None:
+def test_an_empty_update_is_rejected() -> None:
+    """Raise InvalidRequestError."""
     with pytest.raises(InvalidRequestError, match="at least one of"):
         parse_update({}, service="x")
 
 
 @pytest.mark.parametrize("field", ["name", "active", "key"])
-def test_only_the_description_can_be_removed(field: str) -> None:
+def test_only_the_description_accepts_null(field: str) -> None:
+    """Report the field."""
     with pytest.raises(InvalidRequestError) as refused:
         parse_update({field: None}, service="x")
     assert [detail.field for detail in refused.value.details] == [field]
 
 
-def test_the_service_of_a_key_cannot_change() -> None:
+def test_the_service_of_a_key_is_immutable() -> None:
+    """Report `service` even if its value is unchanged."""
     with pytest.raises(InvalidRequestError) as refused:
         parse_update({"service": "spotify"}, service="spotify")
     assert refused.value.details == (
@@ -310,7 +343,8 @@ def test_the_service_of_a_key_cannot_change() -> None:
     )
 
 
-def test_a_new_key_must_fit_its_service() -> None:
+def test_a_new_secret_value_must_match_the_service_format() -> None:
+    """Validate it for the service of the stored key."""
     with pytest.raises(InvalidRequestError) as refused:
         parse_update({"key": SECRET}, service="spotify")
     assert refused.value.details[0].field == "key"

@@ -1,4 +1,4 @@
-"""Values that cannot be a key: damaged, masked, or of a wrong shape."""
+"""Tests of the rules for secret values: corrupted, masked or malformed ones are rejected."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def found(value: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("key", [PEM, PEM + "\n", PEM.replace("\n", "\r\n"), PEM.replace("\n", "\r\n") + "\r\n"])
-def test_a_file_of_several_lines_may_end_in_a_newline(key: str) -> None:
-    """PEM files end so, and some parsers need it."""
+def test_a_multi_line_value_may_end_in_a_newline(key: str) -> None:
+    """Accept the end of PEM files, which some parsers need."""
     assert found(key) == {}
     assert found({"privateKey": key}) == {}
 
@@ -33,15 +33,15 @@ def test_a_file_of_several_lines_may_end_in_a_newline(key: str) -> None:
         *(PEM + "\n\n", "\n" + PEM, PEM + " ", PEM + "\r", PEM + "\n\r\n", PEM + " \n", "\u3000" + PEM, PEM + "\u2028"),
     ],
 )
-def test_other_white_space_around_a_value_is_refused(key: str) -> None:
-    """A single line that ends in a newline was pasted with one too many."""
+def test_other_surrounding_white_space_is_rejected(key: str) -> None:
+    """Reject a single line that ends in a newline, which is a paste error."""
     assert found(key)["key"] == "remove the white space before and after it"
     assert found({"a": key})["key.a"] == "remove the white space before and after it"
 
 
 @pytest.mark.parametrize("key", ["one\rtwo three", "one\r\rtwo three", PEM.replace("\n", "\r"), "one\n\rtwo three"])
-def test_a_carriage_return_without_newline_is_refused(key: str) -> None:
-    """It is not part of any line break in use."""
+def test_a_carriage_return_without_newline_is_rejected(key: str) -> None:
+    """Accept carriage returns only in CRLF."""
     assert "U+000D" in found(key)["key"]
 
 
@@ -77,8 +77,8 @@ def test_a_carriage_return_without_newline_is_refused(key: str) -> None:
         ("\uff41", "U+FF41 FULLWIDTH LATIN SMALL LETTER A"),
     ],
 )
-def test_a_look_alike_of_a_word_processor_is_refused(character: str, name: str) -> None:
-    """The message has the character's place and number: nothing of the key itself."""
+def test_a_typographic_look_alike_is_rejected(character: str, name: str) -> None:
+    """Report position and code point of the character, and nothing else of the key."""
     message = found(f"made-up key{character}0123456789")["key"]
 
     assert message == (
@@ -96,15 +96,15 @@ def test_a_look_alike_of_a_word_processor_is_refused(character: str, name: str) 
     ],
     ids=lambda character: f"U+{ord(character):04X}",
 )
-def test_an_invisible_character_is_refused(character: str) -> None:
-    """Controls, formats, fillers, tags, selectors, private use, noncharacters."""
+def test_an_invisible_character_is_rejected(character: str) -> None:
+    """Reject controls, formats, fillers, tags, selectors, private use characters and noncharacters."""
     message = found(f"made-up-key{character}0123456789")["key"]
 
     assert message.startswith(f"remove the control and invisible characters: character 12 is U+{ord(character):04X}")
 
 
-def test_a_lost_character_is_refused_with_the_cause() -> None:
-    """API Gateway replaces bytes that are not UTF-8."""
+def test_a_replacement_character_is_rejected_with_the_cause() -> None:
+    """Advise UTF-8, because API Gateway replaces bytes that are not UTF-8."""
     assert found("made-up-\ufffd-key") == {"key": "some characters were lost on the way; send the body in UTF-8"}
 
 
@@ -121,7 +121,7 @@ def test_a_lost_character_is_refused_with_the_cause() -> None:
     ],
 )
 def test_letters_and_symbols_of_any_script_are_accepted(key: str) -> None:
-    """A password can have them; decomposed ones stay decomposed."""
+    """Accept them because a password can contain them; do not compose decomposed ones."""
     assert found(key) == {}
     assert SecretValue.from_json(SecretValue(key).to_json()).reveal() == key
 
@@ -138,8 +138,8 @@ MASKED = [
 
 
 @pytest.mark.parametrize("key", MASKED)
-def test_a_masked_value_is_refused(key: str) -> None:
-    """As dashboards, loggers and this API show keys."""
+def test_a_masked_value_is_rejected(key: str) -> None:
+    """Reject the masks of dashboards, loggers and this API."""
     expected = "this is a masked value, not the key; copy the whole key from the service that issued it"
     assert found(key) == {"key": expected}
     assert found({"apiKey": "made-up-key", "clientSecret": key}) == {"key.clientSecret": expected}
@@ -168,13 +168,13 @@ def test_a_masked_value_is_refused(key: str) -> None:
         *("x" * 32, "xxxxxxxx-xxxx", "-" * 16, "_" * 16, "." * 16, "=" * 16),
     ],
 )
-def test_a_value_that_only_resembles_a_mask_is_accepted(key: str) -> None:
-    """A password is not refused for two asterisks."""
+def test_a_value_that_resembles_a_mask_is_accepted(key: str) -> None:
+    """Accept a password with two asterisks."""
     assert found(key) == {}
 
 
-def test_advice_on_a_masked_value_fits_the_request() -> None:
-    """A new key has no stored one that could stay."""
+def test_advice_on_a_masked_value_depends_on_the_request() -> None:
+    """Advise to omit `key` only in an update, where a stored secret value exists."""
     with pytest.raises(InvalidRequestError) as created:
         parse_create({"name": "One", "key": "••••cdef"})
     with pytest.raises(InvalidRequestError) as updated:
@@ -192,8 +192,8 @@ def test_advice_on_a_masked_value_fits_the_request() -> None:
 
 
 @pytest.mark.parametrize("key", [None, 12345678, [], {}])
-def test_only_an_update_says_that_a_key_can_be_left_out(key: object) -> None:
-    """A create needs one."""
+def test_only_an_update_advises_to_omit_the_key(key: object) -> None:
+    """Require a key in a create."""
     expected = "give a string, or an object of 1 to 20 named strings"
 
     assert problems(key, update=False) == (FieldError("key", expected),)
@@ -217,8 +217,8 @@ def test_only_an_update_says_that_a_key_can_be_left_out(key: object) -> None:
     ],
     ids=["ascii", "latin", "emoji", "quotes", "backslashes", "newlines", "one field", "twenty fields"],
 )
-def test_a_key_has_at_most_4096_bytes_as_stored(key: str | dict[str, str], size: int) -> None:
-    """The limit is KMS's, on the JSON that is encrypted."""
+def test_a_secret_value_has_at_most_4096_bytes_as_json(key: str | dict[str, str], size: int) -> None:
+    """Apply the limit of KMS to the encrypted JSON."""
     assert len(SecretValue(key).to_json()) == size
     assert found(key) == {}
 
@@ -227,15 +227,15 @@ def test_a_key_has_at_most_4096_bytes_as_stored(key: str | dict[str, str], size:
     assert found(longer)["key"].startswith(("give at most 4096 bytes", "give a string, or an object of 1 to 20"))
 
 
-def test_the_schema_has_the_longest_lengths_that_fit() -> None:
-    """A client that keeps to the schema's lengths, in ASCII without escapes, gets no 400 for the size."""
+def test_the_schema_lengths_match_the_size_limit() -> None:
+    """Accept every value within the schema's lengths, in ASCII without escapes."""
     assert found("x" * STRING_MAX_LENGTH) == found({"a": "x" * FIELD_MAX_LENGTH}) == {}
     assert found("x" * (STRING_MAX_LENGTH + 1)).keys() == found({"a": "x" * (FIELD_MAX_LENGTH + 1)}).keys() == {"key"}
 
 
 @pytest.mark.parametrize("key", ["1234567", "🔑" * 7, ""])
-def test_a_string_has_at_least_eight_characters(key: str) -> None:
-    """Characters, not bytes; fields of an object may be shorter."""
+def test_a_string_has_at_least_8_characters(key: str) -> None:
+    """Count characters, not bytes; fields of an object may be shorter."""
     assert found(key) == {"key": "give at least 8 characters"}
     assert found(key + "x" * (8 - len(key))) == {}
     if key:
@@ -243,30 +243,30 @@ def test_a_string_has_at_least_eight_characters(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [{"a": 1}, {"a": None}, {"a": ["x"]}, {"a": {"b": "c"}}, {"a": "x", "b": True}])
-def test_fields_that_are_no_strings_are_refused(key: object) -> None:
-    """Files of nested JSON are stored as one string."""
+def test_fields_that_are_not_strings_are_rejected(key: object) -> None:
+    """Advise to send a file of nested JSON as one string."""
     assert found(key) == {"key": "give an object of named strings only; send a file of nested JSON as one string"}
 
 
 @pytest.mark.parametrize(
     "name", ["", "1st", "_id", "a b", "a.b", "a/b", "ä", "a\n", "x" * 65, "\ufeffa", "a\u200b", "-a"]
 )
-def test_a_field_is_named_in_plain_ascii(name: str) -> None:
-    """Consumers write these names in code."""
+def test_a_field_name_is_ascii(name: str) -> None:
+    """Restrict the names, because consumers write them in code."""
     assert found({name: "made-up"}) == {
         "key": "name each field with a letter, then letters, digits, _ or -; at most 64 characters"
     }
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 64, "X-Api-Key", "client_x509_cert_url", "DD-API-KEY", "a1"])
-def test_field_names_of_services_are_accepted(name: str) -> None:
-    """Headers, snake case, camel case."""
+def test_common_field_names_are_accepted(name: str) -> None:
+    """Accept header names, snake case and camel case."""
     assert found({name: "made-up"}) == {}
 
 
 @pytest.mark.parametrize("name", ["clientSecret", "private_key", "auth_provider_x509_cert_url", "DD-API-KEY", "k"])
-def test_a_detail_names_a_field_of_plain_words(name: str) -> None:
-    """The console marks the field."""
+def test_an_error_names_a_field_of_plain_words(name: str) -> None:
+    """Return the field name, which the console highlights."""
     assert found({"id": "made-up", name: ""}) == {f"key.{name}": "give a value"}
 
 
@@ -274,13 +274,13 @@ def test_a_detail_names_a_field_of_plain_words(name: str) -> None:
     "name",
     ["sk_live_madeupsecret", "AKIAMADEUPMADEUP1234", "hunter2hunter2", "sk-pasted-as-a-name", "a" * 17, "A1b2C3d4"],
 )
-def test_a_detail_counts_a_field_whose_name_may_be_a_secret(name: str) -> None:
-    """A key that was pasted as a name is not repeated."""
+def test_an_error_counts_a_field_whose_name_may_be_a_secret(name: str) -> None:
+    """Return its position, because a key may have been pasted as a name."""
     assert found({"id": "made-up", name: ""}) == {"key": "field 2: give a value"}
 
 
-def test_a_key_of_another_service_is_refused_by_openai() -> None:
-    """Anthropic's keys begin with sk- too."""
+def test_openai_rejects_a_key_of_anthropic() -> None:
+    """Distinguish the prefix sk-ant- from sk-."""
     with pytest.raises(InvalidRequestError) as refused:
         parse_create({"name": "OpenAI", "key": "sk-ant-made-up-key"})
 

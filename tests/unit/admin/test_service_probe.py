@@ -1,4 +1,4 @@
-"""Asking a service: where the request goes, and what keeps it there."""
+"""Tests of the service probe: target of the request, results, and errors without the key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fake_services() -> Iterator[FakeServices]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The requests that were to be sent; each gets an empty response."""
+    """The requests of the probe; each gets an empty response."""
     requests: list[dict[str, Any]] = []
 
     def request(method: str, url: str, **options: Any) -> Response:
@@ -48,7 +48,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=lambda service: service.name)
-def test_a_service_is_asked_over_tls_at_its_own_host(service: ServiceDefinition, sent: list[dict[str, Any]]) -> None:
+def test_a_probe_uses_tls_and_the_host_of_the_service(service: ServiceDefinition, sent: list[dict[str, Any]]) -> None:
+    """Send the request of the definition with a deadline of 6 s and a limit of 256 KB."""
     keys: dict[str, Any] = {"spotify": {"clientId": "0" * 32, "clientSecret": "f" * 32}, "anthropic": ANTHROPIC_SECRET}
     secret_value = SecretValue(keys.get(service.name, SECRET))
     question = service.build_probe(secret_value)
@@ -62,13 +63,15 @@ def test_a_service_is_asked_over_tls_at_its_own_host(service: ServiceDefinition,
     assert (request["deadline"], request["max_bytes"]) == (6, 256 * 1024)
 
 
-def test_what_stands_in_for_the_services_is_asked_at_its_address_under_their_names(sent: list[dict[str, Any]]) -> None:
+def test_base_url_redirects_a_probe_to_the_fake_service(sent: list[dict[str, Any]]) -> None:
+    """Add the service name to the path."""
     service_probe.verify(OpenAI(), SecretValue(SECRET), base_url="http://127.0.0.1:8123")
 
     assert [request["url"] for request in sent] == ["http://127.0.0.1:8123/openai/v1/models"]
 
 
-def test_only_a_service_that_is_known_can_be_asked() -> None:
+def test_only_a_known_service_is_supported() -> None:
+    """Name the known services in the error."""
     assert service_probe.get_service("openai") is SERVICES["openai"]
     with pytest.raises(VerificationNotSupportedError, match=r"keys of 'lastfm'.* for spotify, openai, anthropic\."):
         service_probe.get_service("lastfm")
@@ -86,15 +89,17 @@ def test_only_a_service_that_is_known_can_be_asked() -> None:
         ("huge", ("inconclusive", "api.openai.com answered with too much, or with no HTTP. Try again later.")),
     ],
 )
-def test_a_check_tells_what_the_service_made_of_the_key(
+def test_verify_returns_the_result_of_the_probe(
     fake_services: FakeServices, chosen: str, result: tuple[str, str]
 ) -> None:
+    """Return valid, rejected or inconclusive."""
     fake_services.chosen["openai"] = chosen
 
     assert service_probe.verify(OpenAI(), SecretValue(SECRET), base_url=fake_services.url) == result
 
 
-def test_a_check_ends_at_its_deadline(fake_services: FakeServices, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_ends_at_its_deadline(fake_services: FakeServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Return inconclusive for a slow response."""
     monkeypatch.setattr(service_probe, "DEADLINE", 0.3)
     fake_services.chosen["openai"] = "drip"
 
@@ -103,19 +108,22 @@ def test_a_check_ends_at_its_deadline(fake_services: FakeServices, monkeypatch: 
     assert result == ("inconclusive", "api.openai.com did not answer in time. Try again later.")
 
 
-def test_a_key_of_another_shape_is_not_sent(fake_services: FakeServices) -> None:
+def test_a_key_in_another_format_is_not_sent(fake_services: FakeServices) -> None:
+    """Return inconclusive without a request."""
     result = service_probe.verify(OpenAI(), SecretValue("made-up-key-0123456789"), base_url=fake_services.url)
 
-    assert result == ("inconclusive", "The stored key has not the shape of a key of openai. Store it again.")
+    assert result == ("inconclusive", "The stored key is not a valid openai key. Replace it.")
     assert fake_services.requests == []
 
 
-def test_the_hosts_are_the_services_own() -> None:
+def test_probe_hosts_are_fixed() -> None:
+    """Take no part of the host from the key."""
     assert Spotify().build_probe(SecretValue({"clientId": "a", "clientSecret": "b"})).host == "accounts.spotify.com"
     assert OpenAI().build_probe(SecretValue(SECRET)).host == "api.openai.com"
 
 
-def test_a_question_does_not_show_the_key() -> None:
+def test_repr_of_a_probe_request_hides_the_key() -> None:
+    """Omit the headers."""
     assert SECRET not in repr(OpenAI().build_probe(SecretValue(SECRET)))
 
 
@@ -130,17 +138,18 @@ def test_a_question_does_not_show_the_key() -> None:
         (ValueError(SECRET), "cannot be sent as it is"),
     ],
 )
-def test_what_went_wrong_is_told_by_its_type(error: Exception, words: str) -> None:
+def test_a_probe_error_is_described_by_its_type(error: Exception, words: str) -> None:
+    """Repeat no text of the error."""
     told = service_probe._describe_error(error)
 
     assert words in told
     assert SECRET not in told
 
 
-def test_a_key_that_cannot_be_sent_is_not_repeated(
+def test_a_key_that_is_invalid_in_a_header_is_not_repeated(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Say that the key cannot be sent, without the key, if a check of its format should let it through."""
+    """Report that the key is unsendable, without the key, even if format validation lets it through."""
     monkeypatch.setattr(OpenAI, "validate", lambda *_: ())
 
     result = service_probe.verify(OpenAI(), SecretValue(f"{SECRET}\n"), base_url="http://127.0.0.1:9")
@@ -162,7 +171,8 @@ def test_a_key_that_cannot_be_sent_is_not_repeated(
     ],
     ids=["object", "list", "nothing", "cut", "no UTF-8", "too deep", "huge number"],
 )
-def test_a_reply_is_its_status_and_its_json_object(body: bytes, read: dict[str, object] | None) -> None:
+def test_a_probe_response_is_parsed_only_as_a_json_object(body: bytes, read: dict[str, object] | None) -> None:
+    """Return None for any other body."""
     assert service_probe._json_object(body) == read
 
 
@@ -170,14 +180,16 @@ def test_a_reply_is_its_status_and_its_json_object(body: bytes, read: dict[str, 
     "url",
     ["https://api.example.com", "http://api.example.com:80", "http://127.0.0.1", "http://127.0.0.1:80@evil.example"],
 )
-def test_only_this_machine_can_stand_in_for_a_service(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_fake_services_url_must_be_local(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Raise ConfigurationError for any URL but http://127.0.0.1 with a port."""
     monkeypatch.setenv(settings.FAKE_SERVICES_URL_VARIABLE, url)
 
     with pytest.raises(ConfigurationError, match="Leave it unset on AWS"):
         settings.fake_services_url()
 
 
-def test_nothing_stands_in_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fake_services_url_is_none_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Return None if the variable is unset or empty."""
     monkeypatch.delenv("SERVICE_KEYS_FAKE_SERVICES_URL", raising=False)
     assert settings.fake_services_url() is None
     monkeypatch.setenv("SERVICE_KEYS_FAKE_SERVICES_URL", "")

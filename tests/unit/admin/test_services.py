@@ -1,4 +1,4 @@
-"""What is sent to each external service, to which host, and what each answer means."""
+"""Tests of the service definitions: probe requests, hosts, and the interpretation of each response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def asked(question: ProbeRequest) -> tuple[Any, ...]:
     return question.method, question.host, question.path, dict(question.headers), question.body
 
 
-def test_spotify_is_asked_for_a_token() -> None:
+def test_spotify_probe_requests_a_token() -> None:
+    """Send the client credentials in a Basic header."""
     basic = base64.b64encode(f"{PARTS['clientId']}:{PARTS['clientSecret']}".encode()).decode()
     headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
 
@@ -45,19 +46,22 @@ def test_spotify_is_asked_for_a_token() -> None:
         ),
     ],
 )
-def test_openai_is_asked_for_its_models(key: str | dict[str, str], headers: dict[str, str]) -> None:
+def test_openai_probe_lists_models(key: str | dict[str, str], headers: dict[str, str]) -> None:
+    """Send organization and project as headers if the key has them."""
     sent = {"Authorization": f"Bearer {SECRET}"} | headers
 
     assert asked(OpenAI().build_probe(SecretValue(key))) == ("GET", "api.openai.com", "/v1/models", sent, None)
 
 
-def test_anthropic_is_asked_for_its_models() -> None:
+def test_anthropic_probe_lists_models() -> None:
+    """Send the key in `x-api-key`."""
     sent = {"x-api-key": SECRET, "anthropic-version": "2023-06-01"}
 
     assert asked(Anthropic().build_probe(SecretValue(SECRET))) == ("GET", "api.anthropic.com", "/v1/models", sent, None)
 
 
-def test_services_are_known_by_the_names_that_keys_have() -> None:
+def test_services_are_registered_by_name() -> None:
+    """Register each definition under the name in key ids."""
     assert {name: type(service) for name, service in SERVICES.items()} == {
         "spotify": Spotify,
         "openai": OpenAI,
@@ -65,7 +69,8 @@ def test_services_are_known_by_the_names_that_keys_have() -> None:
     }
 
 
-def test_a_question_and_a_reply_show_nothing_of_the_key() -> None:
+def test_probe_request_and_response_hide_the_key_in_repr() -> None:
+    """Omit headers and bodies."""
     shown = [
         repr(ProbeRequest("POST", "host", "/path", {"Authorization": SECRET}, SECRET.encode())),
         repr(ProbeResponse(200, {"access_token": SECRET})),
@@ -89,7 +94,8 @@ def test_a_question_and_a_reply_show_nothing_of_the_key() -> None:
         (529, "inconclusive", "Who is failing (529). Try again later."),
     ],
 )
-def test_a_status_means_the_same_at_every_service(status: int, result: str, words: str) -> None:
+def test_interpret_by_status_is_the_same_for_every_service(status: int, result: str, words: str) -> None:
+    """Return inconclusive with a reason."""
     judged, detail = interpret_by_status(ProbeResponse(status, None), "Who")
 
     assert judged == result
@@ -98,17 +104,17 @@ def test_a_status_means_the_same_at_every_service(status: int, result: str, word
 
 
 def openai(code: str | None, kind: str = "invalid_request_error") -> dict[str, Any]:
-    """OpenAI's error object."""
+    """Return OpenAI's error object."""
     return {"error": {"message": f"made up of {SECRET}", "type": kind, "param": None, "code": code}}
 
 
 def anthropic(kind: str) -> dict[str, Any]:
-    """Anthropic's error object."""
+    """Return Anthropic's error object."""
     return {"type": "error", "error": {"type": kind, "message": f"made up of {SECRET}"}}
 
 
 def oauth(error: str) -> dict[str, Any]:
-    """An error of OAuth 2.0, as Spotify's token endpoint returns it."""
+    """Return an OAuth 2.0 error as Spotify's token endpoint does."""
     return {"error": error, "error_description": f"made up of {SECRET}"}
 
 
@@ -188,10 +194,10 @@ RESPONSES: list[tuple[Spotify | OpenAI | Anthropic, int, Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("service", "status", "reply", "result", "words"), RESPONSES)
-def test_only_the_services_statement_rejects_a_key(
+def test_only_a_documented_error_rejects_a_key(
     service: Spotify | OpenAI | Anthropic, status: int, reply: dict[str, Any] | None, result: str, words: str
 ) -> None:
-    """Judge each documented response, and responses that others send; repeat nothing of them."""
+    """Interpret documented and undocumented responses without repeating their text."""
     judged, detail = service.interpret(ProbeResponse(status, reply))
 
     assert judged == result

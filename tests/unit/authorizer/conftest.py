@@ -24,7 +24,7 @@ _numbers = itertools.count()
 
 
 class Authorize(Protocol):
-    """Calls the Lambda function as API Gateway does."""
+    """Invoke the Lambda function as API Gateway does."""
 
     def __call__(self, authorization: object) -> dict[str, Any]: ...
 
@@ -42,7 +42,7 @@ def server(keys: dict[str, issuer.SigningKey]) -> Iterator[issuer.KeySetServer]:
 
 
 def load_app() -> ModuleType:
-    """A fresh copy of the function's module: as at a cold start, it reads the environment."""
+    """Load a fresh copy of the function's module, which reads the environment as at a cold start."""
     spec = importlib.util.spec_from_file_location(f"authorizer_app_{next(_numbers)}", APP)
     assert spec is not None
     assert spec.loader is not None
@@ -52,7 +52,7 @@ def load_app() -> ModuleType:
 
 
 class Clock:
-    """The time of a test, which passes when it is told to."""
+    """Fake clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1_750_000_000.0
@@ -68,9 +68,9 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="package", autouse=True)
 def _read_service_models_once() -> Iterator[None]:
-    """botocore reads megabytes for each session, of which a test makes one at every cold start.
+    """Cache botocore's loader: each cold start creates a session, which reads megabytes of service models.
 
-    For these tests alone: `service_keys.store.aws_clients.clients` changes its loader, which nobody else may share.
+    Limited to these tests, because `service_keys.store.aws_clients.clients` changes its loader.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
@@ -86,7 +86,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ParameterStore]:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """What both modes need."""
+    """Set the variables that both modes need."""
     monkeypatch.setenv("JWT_ISSUER", issuer.ISSUER)
     monkeypatch.setenv("JWT_AUDIENCE", issuer.AUDIENCE)
     monkeypatch.setenv("ADMIN_CLAIM_RULE", "role=admin")
@@ -111,7 +111,7 @@ def secret_mode(environment: pytest.MonkeyPatch, store: ParameterStore) -> pytes
 
 @pytest.fixture(params=["key_set", "secret"])
 def signers(request: pytest.FixtureRequest, keys: dict[str, issuer.SigningKey]) -> issuer.Signers:
-    """The authorizer's mode, and who signs in it."""
+    """Select the authorizer's mode and return its signing keys."""
     request.getfixturevalue(f"{request.param}_mode")
     if request.param == "key_set":
         return issuer.Signers(keys["RS256"], keys["foreign"], keys)
@@ -121,7 +121,7 @@ def signers(request: pytest.FixtureRequest, keys: dict[str, issuer.SigningKey]) 
 
 @pytest.fixture
 def authorize(signers: issuer.Signers, caplog: pytest.LogCaptureFixture) -> Authorize:
-    """The function after a cold start, in the mode of ``signers``."""
+    """Return the function after a cold start, in the mode of ``signers``."""
     caplog.set_level("INFO", "authorizer")
     handler = load_app().handler
 

@@ -1,4 +1,4 @@
-"""The rule for administrators: its grammar, the claims that it matches, and the hints that it gives."""
+"""The admin rule: grammar, matching claims and hints."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def admits(rule: str, claims: dict[str, object]) -> bool:
         ("email_verified=true", {"email_verified": True}),
     ],
 )
-def test_a_rule_admits_whoever_holds_one_of_its_values(rule: str, claims: dict[str, object]) -> None:
-    """A value is compared as a whole, in a string, in an array, or as the boolean true."""
+def test_rule_matches_claim_values(rule: str, claims: dict[str, object]) -> None:
+    """A value matches a whole string, an array element or the boolean true."""
     assert admits(rule, claims)
 
 
@@ -163,8 +163,8 @@ CLAIM_MISSING, VALUE_MISSING, EMAIL_NOT_VERIFIED = Mismatch
         ),
     ],
 )
-def test_a_rule_admits_nobody_else(rule: str, claims: dict[str, object], why: Mismatch) -> None:
-    """The hint tells a claim that is absent from one without the value."""
+def test_rule_rejects_other_claims(rule: str, claims: dict[str, object], why: Mismatch) -> None:
+    """The mismatch distinguishes a missing claim, a missing value and an unverified e-mail address."""
     assert AdminRule.parse(rule).mismatch(claims) is why
 
 
@@ -191,8 +191,8 @@ AMBIGUOUS = [
 
 
 @pytest.mark.parametrize(("rule", "advice"), AMBIGUOUS, ids=[rule for rule, _ in AMBIGUOUS])
-def test_an_ambiguous_rule_is_refused_with_its_clear_form(rule: str, advice: str) -> None:
-    """The message of the failed start shows the form to write."""
+def test_ambiguous_rule_rejected(rule: str, advice: str) -> None:
+    """The error shows the unambiguous form."""
     with pytest.raises(ConfigurationError, match=re.escape(advice)):
         AdminRule.parse(rule)
 
@@ -206,15 +206,15 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("rule", MALFORMED)
-def test_a_rule_of_no_claim_or_no_value_is_refused(rule: str) -> None:
-    """The message names the variable and shows the form."""
+def test_malformed_rule_rejected(rule: str) -> None:
+    """The error names the variable and shows the form."""
     with pytest.raises(ConfigurationError, match="ADMIN_CLAIM_RULE must read claim=value"):
         AdminRule.parse(rule)
 
 
 @pytest.mark.parametrize("rule", [*(rule for rule, _ in AMBIGUOUS), *MALFORMED])
-def test_such_a_rule_is_refused_at_deployment_too(rule: str) -> None:
-    """The parameter's pattern is the parser's."""
+def test_invalid_rule_rejected_at_deployment(rule: str) -> None:
+    """The template's parameter pattern rejects the rules that the parser rejects."""
     with pytest.raises(TemplateError, match="Parameter AdminClaimRule"):
         Template.load(DEPLOYMENT | {"AdminClaimRule": rule})
 
@@ -222,19 +222,19 @@ def test_such_a_rule_is_refused_at_deployment_too(rule: str) -> None:
 @functools.cache
 @functools.cache
 def allowed_pattern(parameter: str) -> str:
-    """Return the pattern that CloudFormation checks a parameter by."""
+    """Return the AllowedPattern of a template parameter."""
     pattern: str = Template.load(DEPLOYMENT).cloudformation["Parameters"][parameter]["AllowedPattern"]
     return pattern
 
 
 def test_the_template_and_the_function_share_their_patterns() -> None:
-    """Both refuse the same rules and the same token types."""
+    """Both reject the same rules and token types."""
     assert allowed_pattern("AdminClaimRule") == f"^{RULE_PATTERN}$"
     assert allowed_pattern("RequiredTokenType") == f"^({REQUIRED_TYPE_PATTERN})?$"
 
 
-def test_a_refused_parameter_shows_the_quoted_form() -> None:
-    """CloudFormation shows the constraint's description in place of the pattern."""
+def test_rejected_parameter_shows_the_quoted_form() -> None:
+    """CloudFormation shows the constraint's description instead of the pattern."""
     with pytest.raises(TemplateError, match='groups="CN=Key Admins,OU=Groups,DC=example,DC=com"'):
         Template.load(DEPLOYMENT | {"AdminClaimRule": f"groups={DN}"})
 
@@ -249,7 +249,7 @@ pieces = st.sampled_from(
 @example("role=admin\n")
 @example("role=\ud800")
 def test_the_parser_and_the_template_accept_the_same_rules(rule: str) -> None:
-    """No rule is deployed that fails the start, and none is refused that would serve."""
+    """Every rule that the template accepts parses, and the reverse."""
     try:
         parsed = AdminRule.parse(rule)
     except ConfigurationError:

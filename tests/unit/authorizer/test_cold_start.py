@@ -16,7 +16,7 @@ from tests.unit.authorizer.conftest import APP, METHOD_ARN
 if TYPE_CHECKING:
     from tests.support.issuer import Signers
 
-# type() shows whether a module still waits; any attribute access would load it.
+# type() shows if the module is still unloaded; any attribute access would load it.
 FIRST_REQUEST = """
 import gc, json, sys
 import app
@@ -76,7 +76,7 @@ def test_x509_loads_on_first_use() -> None:
     assert run_fresh(USE) == "[True, '', True, 'module']"
 
 
-def test_x509_that_is_loaded_already_is_left_alone() -> None:
+def test_loaded_x509_is_not_replaced() -> None:
     """A module that was imported before the cold start is not replaced."""
     assert run_fresh(LOADED_BEFORE) == "True module"
 

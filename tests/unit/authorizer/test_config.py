@@ -1,4 +1,4 @@
-"""Wrong configuration fails by the variable's name."""
+"""Configuration errors name the environment variable."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ GOOD = {
         "http://[::1]:8000/jwks",
     ],
 )
-def test_the_key_set_comes_by_https_or_from_this_machine(url: str) -> None:
+def test_jwks_url_is_https_or_loopback(url: str) -> None:
+    """A JWKS URL uses HTTPS, or HTTP on the loopback."""
     assert Configuration.from_environment({**GOOD, "JWKS_URL": url}).jwks_url == url
 
 
@@ -66,7 +67,8 @@ def test_the_key_set_comes_by_https_or_from_this_machine(url: str) -> None:
         "http://issuer.example#@127.0.0.1/jwks",
     ],
 )
-def test_any_other_key_set_url_is_refused_without_being_repeated(url: str) -> None:
+def test_invalid_jwks_url_rejected(url: str) -> None:
+    """The error does not repeat the URL, which may hold a password."""
     with pytest.raises(ConfigurationError, match="JWKS_URL") as refusal:
         Configuration.from_environment({**GOOD, "JWKS_URL": url})
     assert "hunter22" not in str(refusal.value)
@@ -76,7 +78,8 @@ WITH_SECRET = {**GOOD, "JWKS_URL": "", "JWT_SECRET_PARAMETER": "/service-keys/jw
 
 
 @pytest.mark.parametrize("name", ["/service-keys/jwt-secret", "jwt-secret", "/a/b/c_D.e-1"])
-def test_a_parameter_is_named_as_parameter_store_names_it(name: str) -> None:
+def test_valid_ssm_parameter_name_accepted(name: str) -> None:
+    """Names with and without a path are valid, and select secret mode."""
     given = Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
     assert (given.secret_parameter, given.jwks_url) == (name, None)
 
@@ -96,25 +99,29 @@ def test_a_parameter_is_named_as_parameter_store_names_it(name: str) -> None:
         "made-up-secret/with+signs+of=base64",
     ],
 )
-def test_any_other_parameter_is_refused_without_being_repeated(name: str) -> None:
+def test_invalid_ssm_parameter_name_rejected(name: str) -> None:
+    """The error does not repeat the value, which may be a pasted secret."""
     with pytest.raises(ConfigurationError, match="JWT_SECRET_PARAMETER") as refusal:
         Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
     assert "made-up-secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("missing", [{}, {"JWKS_URL": ""}, {"JWKS_URL": "", "JWT_SECRET_PARAMETER": ""}])
-def test_one_of_the_two_modes_must_be_chosen(missing: dict[str, str]) -> None:
+def test_missing_mode_rejected(missing: dict[str, str]) -> None:
+    """Either the JWKS URL or the secret's parameter is required."""
     environment = {name: value for name, value in GOOD.items() if name != "JWKS_URL"}
     with pytest.raises(ConfigurationError, match=r"JWKS_URL or JWT_SECRET_PARAMETER"):
         Configuration.from_environment({**environment, **missing})
 
 
-def test_two_modes_at_once_are_refused() -> None:
+def test_both_modes_rejected() -> None:
+    """The JWKS URL and the secret's parameter exclude each other."""
     with pytest.raises(ConfigurationError, match=r"JWKS_URL and JWT_SECRET_PARAMETER"):
         Configuration.from_environment({**WITH_SECRET, "JWKS_URL": GOOD["JWKS_URL"]})
 
 
-def test_metrics_are_a_stacks_and_can_be_switched_off() -> None:
+def test_metrics_namespace_is_optional() -> None:
+    """An unset namespace switches metrics off."""
     counting = Configuration.from_environment({**GOOD, "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/prod"})
     silent = Configuration.from_environment(GOOD)
 
@@ -131,7 +138,7 @@ def test_issuer_and_audience_are_single_words(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ["AUD", "aud,azp", "client_id", "sub", " azp", "aud "])
 def test_only_aud_and_azp_can_name_the_audience(value: str) -> None:
-    """Another claim would be one that the user, not the issuer, may choose."""
+    """Users could choose the value of other claims."""
     with pytest.raises(ConfigurationError, match="JWT_AUDIENCE_CLAIM"):
         Configuration.from_environment({**GOOD, "JWT_AUDIENCE_CLAIM": value})
 
@@ -146,8 +153,8 @@ def test_the_audience_claim_is_aud_by_default(given: dict[str, str], read: str) 
     "value",
     ["at jwt", "=access", "typ=", "aud=x", "Typ=JWT", "a=b=c", " access", "access\n", "a,b", "/typ=ID", "x" * 128],
 )
-def test_a_required_type_of_another_form_is_refused(value: str) -> None:
-    """The cold start fails with the variable's name."""
+def test_malformed_required_type_rejected(value: str) -> None:
+    """The error names the variable."""
     with pytest.raises(ConfigurationError, match="REQUIRED_TOKEN_TYPE must be a type such as at"):
         Configuration.from_environment({**GOOD, "REQUIRED_TOKEN_TYPE": value})
 
@@ -155,13 +162,15 @@ def test_a_required_type_of_another_form_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ["refresh", "token_use=Refresh", "typ=Offline", "logout+jwt", "typ=application/secevent+jwt", "dpop+jwt"]
 )
-def test_a_type_that_is_always_refused_cannot_be_required(value: str) -> None:
-    """Such a setting would lock every administrator out, or let refresh tokens in."""
+def test_never_accepted_type_cannot_be_required(value: str) -> None:
+    """Such a setting would reject every administrator or admit refresh tokens."""
     with pytest.raises(ConfigurationError, match="never accepted"):
         Configuration.from_environment({**GOOD, "REQUIRED_TOKEN_TYPE": value})
 
 
-def test_the_function_brings_the_versions_that_were_tested() -> None:
+def test_bundled_versions_are_tested() -> None:
+    """The function's pinned versions are those of the development environment."""
+
     def pins(file: str) -> set[str]:
         return {
             line.lower().removesuffix(" \\").partition(" ;")[0]

@@ -1,4 +1,4 @@
-"""What API Gateway gets for a token: a policy, 401 (Unauthorized) or 500 (any other exception)."""
+"""Handler results for a token: a policy, 401 (Unauthorized) or 500 (any other exception)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ in_key_set_mode = pytest.mark.parametrize("signers", ["key_set"], indirect=True)
 in_secret_mode = pytest.mark.parametrize("signers", ["secret"], indirect=True)
 
 
-def test_an_administrators_token_is_allowed_for_the_stage_asked_about(signers: Signers, authorize: Authorize) -> None:
+def test_administrator_is_allowed_on_the_stage(signers: Signers, authorize: Authorize) -> None:
+    """The policy allows the whole stage of the requested method."""
     assert authorize(f"Bearer {token(signers.own)}") == {
         "principalId": SUBJECT,
         "policyDocument": {
@@ -41,7 +42,8 @@ def test_an_administrators_token_is_allowed_for_the_stage_asked_about(signers: S
 
 @in_key_set_mode
 @pytest.mark.parametrize("name", ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed448"])
-def test_every_asymmetric_algorithm_of_the_key_set_is_taken(name: str, keys: Keys, authorize: Authorize) -> None:
+def test_asymmetric_algorithms_accepted(name: str, keys: Keys, authorize: Authorize) -> None:
+    """A token of each asymmetric algorithm verifies with its key in the JWKS."""
     assert authorize(f"Bearer {token(keys[name])}")["policyDocument"]["Statement"][0]["Effect"] == "Allow"
 
 
@@ -49,9 +51,8 @@ def test_every_asymmetric_algorithm_of_the_key_set_is_taken(name: str, keys: Key
 @pytest.mark.parametrize(
     "header", [{}, {"kid": ...}, {"kid": ""}, {"kid": "../../dev/null"}, {"typ": "at+jwt"}], ids=str
 )
-def test_with_a_secret_a_good_token_may_name_any_key(
-    header: dict[str, Any], signers: Signers, authorize: Authorize
-) -> None:
+def test_shared_secret_ignores_kid(header: dict[str, Any], signers: Signers, authorize: Authorize) -> None:
+    """With a shared secret, a valid token may name any key."""
     answer = authorize(f"Bearer {token(signers.own, **header)}")
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
 
@@ -68,9 +69,8 @@ def test_with_a_secret_a_good_token_may_name_any_key(
         pytest.param(lambda: claims(sub="auth0|Ada Lovelace é" + "x" * 235), id="sub of 255 characters"),
     ],
 )
-def test_the_less_usual_valid_tokens_are_allowed(
-    payload: Callable[[], object], signers: Signers, authorize: Authorize
-) -> None:
+def test_unusual_valid_tokens_allowed(payload: Callable[[], object], signers: Signers, authorize: Authorize) -> None:
+    """Several audiences, client_id, leeway, fractional times and long subjects are valid."""
     answer = authorize(f"Bearer {token(signers.own, payload())}")
     assert answer["policyDocument"]["Statement"][0]["Effect"] == "Allow"
 
@@ -82,9 +82,8 @@ def test_the_scheme_is_case_insensitive(scheme: str, signers: Signers, authorize
 
 @in_key_set_mode
 @pytest.mark.parametrize("hint", ["jku", "x5u"])
-def test_a_url_in_a_good_tokens_header_is_never_visited(
-    hint: str, signers: Signers, authorize: Authorize, server: KeySetServer
-) -> None:
+def test_header_urls_are_never_fetched(hint: str, signers: Signers, authorize: Authorize, server: KeySetServer) -> None:
+    """The URLs in `jku` and `x5u` are ignored."""
     with KeySetServer(keys=[signers.foreign.jwk]) as foreign:
         authorize(f"Bearer {token(signers.own, **{hint: foreign.url})}")
         assert foreign.fetches == []
@@ -115,9 +114,10 @@ def test_a_url_in_a_good_tokens_header_is_never_visited(
     ],
     ids=str,
 )
-def test_a_good_token_of_a_non_administrator_is_denied(
+def test_non_administrator_is_denied(
     changes: dict[str, Any], signers: Signers, authorize: Authorize, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A valid token without the admin claim gets a Deny policy and one log line."""
     answer = authorize(f"Bearer {token(signers.own, claims(**changes))}")
 
     assert answer["policyDocument"]["Statement"] == [
@@ -135,14 +135,14 @@ def refuses(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Fail unless it is refused, the reason is counted, and neither it nor its claims are written anywhere."""
+    """Assert that the token is rejected, that its reason is counted, and that no log line or metric contains it."""
     make, reason = cases[name]
     hostile = make(signers)
 
     with pytest.raises(Exception, match=r"^Unauthorized$") as refusal:
         authorize(f"Bearer {hostile}")
 
-    assert refusal.value.__suppress_context__  # what the runtime logs of the exception leads no further
+    assert refusal.value.__suppress_context__  # keeps the cause out of the runtime's log
     (record,) = caplog.records
     assert (record.levelname, vars(record)["reason"]) == ("INFO", reason)
     (metric,) = metrics(capsys)
@@ -156,31 +156,33 @@ def metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_token_is_refused(
+def test_hostile_token_rejected(
     name: str,
     signers: Signers,
     authorize: Authorize,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Tokens that are invalid in both modes."""
     refuses(HOSTILE, name, signers, authorize, caplog, capsys)
 
 
 @in_key_set_mode
 @pytest.mark.parametrize("name", HOSTILE_TO_KEY_SET)
-def test_a_token_hostile_to_a_key_set_is_refused(
+def test_token_hostile_to_jwks_rejected(
     name: str,
     signers: Signers,
     authorize: Authorize,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Tokens that are invalid in JWKS mode."""
     refuses(HOSTILE_TO_KEY_SET, name, signers, authorize, caplog, capsys)
 
 
 @in_secret_mode
 @pytest.mark.parametrize("name", HOSTILE_TO_SECRET)
-def test_a_token_hostile_to_a_secret_is_refused(
+def test_token_hostile_to_shared_secret_rejected(
     name: str,
     signers: Signers,
     authorize: Authorize,
@@ -188,6 +190,7 @@ def test_a_token_hostile_to_a_secret_is_refused(
     capsys: pytest.CaptureFixture[str],
     store: ParameterStore,
 ) -> None:
+    """Tokens that are invalid in secret mode cause no second fetch of the secret."""
     refuses(HOSTILE_TO_SECRET, name, signers, authorize, caplog, capsys)
     assert len(store.requests) == 1
 
@@ -213,27 +216,30 @@ def test_a_token_hostile_to_a_secret_is_refused(
         "Bearer Bearer {}",
         "Bearer {}=",
         "Bearer {}.{}",
-        "Bearer {}\u017f",  # folds to s
+        "Bearer {}\u017f",  # case-folds to s
         "Bearer {}\udcff",
         "Bearer a.b",
         "Bearer ..",
     ],
 )
-def test_anything_but_one_bearer_token_is_refused(header: str, signers: Signers, authorize: Authorize) -> None:
+def test_malformed_authorization_header_rejected(header: str, signers: Signers, authorize: Authorize) -> None:
+    """The header must be `Bearer` and exactly one token."""
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize(header.replace("{}", token(signers.own)))
 
 
 @pytest.mark.parametrize("header", [None, 1, ["Bearer"], {}])
-def test_a_header_that_is_not_text_is_refused(header: object, authorize: Authorize) -> None:
+def test_non_string_authorization_header_rejected(header: object, authorize: Authorize) -> None:
+    """A header of another type is rejected, not an error."""
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize(header)
 
 
 @in_key_set_mode
-def test_a_token_over_16_kib_is_refused_before_it_is_read(
+def test_token_over_16_kib_is_not_parsed(
     signers: Signers, authorize: Authorize, server: KeySetServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A header over 16 KiB is rejected before parsing, and causes no fetch."""
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize(f"Bearer {token(signers.own, claims(padding='x' * 16 * 1024))}")
     assert [vars(record)["reason"] for record in caplog.records] == ["too_long"]
@@ -241,7 +247,8 @@ def test_a_token_over_16_kib_is_refused_before_it_is_read(
 
 
 @in_key_set_mode
-def test_a_token_that_can_never_be_valid_causes_no_fetch(authorize: Authorize, server: KeySetServer) -> None:
+def test_unsupported_algorithm_causes_no_fetch(authorize: Authorize, server: KeySetServer) -> None:
+    """A token with an unsupported `alg` is rejected before the JWKS is fetched."""
     for alg in ("HS256", "none", "RSA-OAEP"):
         with pytest.raises(Exception, match=r"^Unauthorized$"):
             authorize(f"Bearer {token(SigningKey('unknown', 'HS256', b'x' * 32), alg=alg)}")
@@ -249,13 +256,14 @@ def test_a_token_that_can_never_be_valid_causes_no_fetch(authorize: Authorize, s
 
 
 @in_key_set_mode
-def test_a_key_set_out_of_reach_is_not_the_clients_fault(
+def test_unavailable_jwks_raises_key_unavailable(
     signers: Signers,
     authorize: Authorize,
     server: KeySetServer,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """The error is logged without the token, and a metric filter on the log counts it."""
     server.status = 503
     with pytest.raises(KeyUnavailableError, match="503"):
         authorize(f"Bearer {token(signers.own)}")
@@ -266,7 +274,8 @@ def test_a_key_set_out_of_reach_is_not_the_clients_fault(
     assert metrics(capsys) == [], "the metric filter on the log counts it"
 
 
-def test_a_refusal_is_a_metric_in_the_embedded_format(authorize: Authorize, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejection_metric_format(authorize: Authorize, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rejected token is counted in CloudWatch's embedded metric format."""
     before = time.time()
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize("Bearer a.b.c")
@@ -288,29 +297,32 @@ def test_a_refusal_is_a_metric_in_the_embedded_format(authorize: Authorize, caps
     }
 
 
-def test_a_denial_is_counted_and_does_not_name_who_was_denied(
+def test_denial_metric_has_no_subject(
     signers: Signers, authorize: Authorize, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A denied token is counted without its subject."""
     authorize(f"Bearer {token(signers.own, claims(role='user'))}")
     (metric,) = metrics(capsys)
     assert (metric["reason"], metric["RefusedTokens"]) == ("not_administrator", 1)
     assert SUBJECT not in repr(metric)
 
 
-def test_who_is_let_in_is_not_counted(
+def test_allowed_token_is_not_counted(
     signers: Signers, authorize: Authorize, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """An allowed token writes no metric."""
     authorize(f"Bearer {token(signers.own)}")
     assert metrics(capsys) == []
 
 
-def test_without_a_namespace_only_the_log_says_what_was_refused(
+def test_empty_namespace_disables_metrics(
     key_set_mode: pytest.MonkeyPatch,
     server: KeySetServer,
     keys: Keys,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Without a metrics namespace only log lines report rejections and errors."""
     key_set_mode.setenv("POWERTOOLS_METRICS_NAMESPACE", "")
     caplog.set_level("INFO", "authorizer")
     handler = load_app().handler
@@ -323,9 +335,8 @@ def test_without_a_namespace_only_the_log_says_what_was_refused(
 
 
 @pytest.mark.parametrize("name", ["JWT_ISSUER", "JWT_AUDIENCE", "ADMIN_CLAIM_RULE"])
-def test_a_missing_variable_fails_the_cold_start_by_name(
-    name: str, signers: Signers, environment: pytest.MonkeyPatch
-) -> None:
+def test_missing_variable_fails_the_cold_start(name: str, signers: Signers, environment: pytest.MonkeyPatch) -> None:
+    """The error names the variable."""
     environment.delenv(name)
     with pytest.raises(ConfigurationError, match=re.escape(name)):
         load_app()
@@ -351,7 +362,8 @@ def test_the_secret_is_fetched_once_at_the_cold_start(
 
 
 @pytest.mark.parametrize("mode", ["key_set_mode", "secret_mode"])
-def test_only_the_secret_mode_loads_botocore_and_neither_loads_more(mode: str, request: pytest.FixtureRequest) -> None:
+def test_only_secret_mode_imports_botocore(mode: str, request: pytest.FixtureRequest) -> None:
+    """Neither mode imports boto3, pydantic or Powertools."""
     request.getfixturevalue(mode)
     heavy = ("boto3", "botocore", "pydantic", "aws_lambda_powertools", "urllib3")
     code = f"import sys, app; print([name for name in {heavy!r} if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""The requests of a download, its bounds, and the source file that it shares with the verification of keys."""
+"""HTTP GET of the authorizer: request, limits, and the source file shared with the layer."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ AUTHORIZER = ROOT / "functions" / "authorizer"
     ("asked", "target"),
     [("", "/"), ("/", "/"), ("/jwks.json", "/jwks.json"), ("/jwks?tenant=a&v=2", "/jwks?tenant=a&v=2")],
 )
-def test_a_request_names_itself_and_asks_for_json(
-    asked: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_request_target_and_headers(asked: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send the target of the URL and two headers, over TLS."""
     pem = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
@@ -47,8 +45,8 @@ def test_a_request_names_itself_and_asks_for_json(
     assert is_tls(conversation.raw)
 
 
-def test_after_the_deadline_nothing_of_it_is_left(server: KeySetServer) -> None:
-    """Leave no thread and no connection of a download that timed out."""
+def test_timeout_leaves_no_thread_or_connection(server: KeySetServer) -> None:
+    """A timeout ends the DNS thread and closes the connection."""
     before = set(threading.enumerate())
     server.dripping = "body"
 
@@ -69,7 +67,7 @@ def test_the_authorizer_and_the_layer_share_one_source_file() -> None:
 
 
 def test_the_shared_file_imports_the_standard_library_alone() -> None:
-    """Refuse an import that the authorizer's package does not have."""
+    """Reject imports that are missing in the authorizer's package."""
     tree = ast.parse(Path(bounded_http.__file__).read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

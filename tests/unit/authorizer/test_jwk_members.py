@@ -1,4 +1,4 @@
-"""Which keys of a JWKS are tried for a token: optional members of a JWK and of a token's header are optional."""
+"""Selection of JWKS keys for a token; optional members of a JWK and of the token's header may be absent."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def without(jwk: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def signed_as(algorithm: str, key: SigningKey, **header: Any) -> str:
-    """Sign by a key's private half, with any algorithm of its type."""
+    """Sign a token with a private key and any algorithm of its type."""
     return issuer.token(issuer.SigningKey(key.kid, algorithm, key.private), **header)
 
 
 class Api:
-    """A verifier of the tokens whose keys a server publishes."""
+    """Token verifier that uses a server's JWKS."""
 
     def __init__(self, server: KeySetServer, clock: Clock) -> None:
         keys = JwksKeys(server.url, clock=clock)
         self._verifier = TokenVerifier(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, keys=keys)
 
     def answer(self, token: str) -> str:
-        """Return ``ok``, ``unavailable``, or the reason of the refusal."""
+        """Return ``ok``, ``unavailable`` or the reason of the rejection."""
         try:
             self._verifier.verify(f"Bearer {token}")
         except TokenRefusedError as refusal:
@@ -53,7 +53,7 @@ def api(server: KeySetServer, clock: Clock) -> Api:
 
 @pytest.mark.parametrize("header", [{"kid": ...}, {"kid": ""}, {}, {"kid": "another"}], ids=str)
 @pytest.mark.parametrize("kid", [..., None, ""])
-def test_a_key_without_an_id_verifies_any_kid(
+def test_key_without_kid_verifies_any_kid(
     header: dict[str, Any], kid: object, server: KeySetServer, keys: Keys, api: Api
 ) -> None:
     """The only key has no kid; the token has one, another or none."""
@@ -64,10 +64,8 @@ def test_a_key_without_an_id_verifies_any_kid(
 
 
 @pytest.mark.parametrize("name", ["RS256", "ES256", "ES384", "ES512", "EdDSA", "Ed448"])
-def test_a_key_needs_nothing_but_its_type_and_numbers(
-    name: str, server: KeySetServer, keys: Keys, clock: Clock
-) -> None:
-    """Every optional member is left out, then null, as some issuers write absent members."""
+def test_optional_jwk_members_may_be_absent(name: str, server: KeySetServer, keys: Keys, clock: Clock) -> None:
+    """Optional members may be absent, or null as some issuers write them."""
     for jwk in (without(keys[name].jwk, *OPTIONAL), {**keys[name].jwk, **dict.fromkeys(OPTIONAL)}):
         server.keys = [jwk]
         assert Api(server, clock).answer(issuer.token(keys[name])) == "ok"
@@ -84,7 +82,7 @@ def test_an_rsa_key_without_alg_verifies_each_rsa_alg(
 
 
 def test_a_key_never_verifies_an_alg_of_another_type(server: KeySetServer, keys: Keys, api: Api) -> None:
-    """A key without kid and alg serves for its own type and curve only."""
+    """A key without kid and alg verifies for its own type and curve only."""
     server.keys = [without(keys["RS256"].jwk, "alg", "kid"), without(keys["ES256"].jwk, "alg", "kid")]
 
     assert api.answer(issuer.token(keys["ES256"])) == "ok"
@@ -94,7 +92,7 @@ def test_a_key_never_verifies_an_alg_of_another_type(server: KeySetServer, keys:
 
 
 def test_a_key_with_alg_verifies_that_algorithm_only(server: KeySetServer, keys: Keys, api: Api) -> None:
-    """The issuer says what its key is for."""
+    """The issuer limits the key to one algorithm."""
     server.keys = [without(keys["RS256"].jwk, "kid")]
 
     assert api.answer(signed_as("PS256", keys["RS256"])) == "unknown_key"
@@ -102,7 +100,7 @@ def test_a_key_with_alg_verifies_that_algorithm_only(server: KeySetServer, keys:
 
 
 def test_a_token_without_kid_is_tried_by_every_key(server: KeySetServer, keys: Keys, api: Api) -> None:
-    """The keys have ids, and the token names none of them."""
+    """The keys have kids, and the token has none."""
     server.keys = [keys[name].jwk for name in ("foreign", "short", "ES256", "RS256")]
 
     assert api.answer(issuer.token(keys["RS256"], kid=...)) == "ok"
@@ -111,8 +109,8 @@ def test_a_token_without_kid_is_tried_by_every_key(server: KeySetServer, keys: K
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_two_keys_with_one_kid_both_are_tried(order: int, server: KeySetServer, keys: Keys, api: Api) -> None:
-    """They may differ in type, or be old and new keys under one name."""
+def test_keys_with_the_same_kid_are_all_tried(order: int, server: KeySetServer, keys: Keys, api: Api) -> None:
+    """Keys with one kid may differ in type, or be an old and a new key."""
     same = [{**keys[name].jwk, "kid": "same"} for name in ("RS256", "foreign", "ES256")]
     server.keys = same[::order]
 
@@ -122,23 +120,23 @@ def test_of_two_keys_with_one_kid_both_are_tried(order: int, server: KeySetServe
     assert len(server.fetches) == 1
 
 
-def test_a_kid_that_is_known_excludes_other_keys(server: KeySetServer, keys: Keys, api: Api) -> None:
-    """Another key's signature is wrong, even if that key has no id."""
+def test_known_kid_excludes_other_keys(server: KeySetServer, keys: Keys, api: Api) -> None:
+    """A signature of another key is wrong, even if that key has no kid."""
     server.keys = [keys["RS256"].jwk, without(keys["foreign"].jwk, "kid")]
 
     assert api.answer(issuer.token(keys["foreign"], kid="RS256")) == "bad_signature"
     assert api.answer(issuer.token(keys["foreign"], kid="other")) == "ok"
 
 
-def test_an_unknown_kid_excludes_keys_with_other_ids(server: KeySetServer, keys: Keys, api: Api) -> None:
-    """Only a key without an id may have signed such a token."""
+def test_unknown_kid_excludes_keys_with_other_kids(server: KeySetServer, keys: Keys, api: Api) -> None:
+    """Only a key without a kid may have signed such a token."""
     server.keys = [keys["RS256"].jwk]
 
     assert api.answer(issuer.token(keys["RS256"], kid="other")) == "unknown_key"
 
 
 def test_at_most_sixteen_keys_are_tried_for_one_token(server: KeySetServer, keys: Keys, clock: Clock) -> None:
-    """A set of many keys cannot make one token cost many verifications."""
+    """The limit bounds the signature verifications per token."""
     decoys = [without(keys["foreign"].jwk, "kid")] * 16
     for number, answer in ((15, "ok"), (16, "bad_signature")):
         server.keys = [*decoys[:number], keys["RS256"].jwk]
@@ -171,8 +169,8 @@ BROKEN: list[Any] = [
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=str)
-def test_a_broken_key_is_not_in_the_way_of_a_good_one(broken: Any, server: KeySetServer, keys: Keys, api: Api) -> None:
-    """Keys of unknown types, and keys that cannot be read, are skipped."""
+def test_malformed_jwk_skipped(broken: Any, server: KeySetServer, keys: Keys, api: Api) -> None:
+    """Keys of unknown types and malformed keys are skipped."""
     server.keys = [broken, without(keys["RS256"].jwk, "kid", "alg"), broken]
 
     assert api.answer(issuer.token(keys["RS256"], kid=...)) == "ok"
@@ -182,16 +180,14 @@ def test_a_broken_key_is_not_in_the_way_of_a_good_one(broken: Any, server: KeySe
     "extra", [{"x5c": ["!"]}, {"x5t": 1}, {"x5u": "http://127.0.0.1:9/"}, {"ext": True}, {"exp": 0}]
 )
 def test_other_members_of_a_key_are_ignored(extra: dict[str, Any], server: KeySetServer, keys: Keys, api: Api) -> None:
-    """Certificates are not needed to verify; no URL is visited."""
+    """Certificates are not used, and no URL is fetched."""
     server.keys = [{**keys["RS256"].jwk, **extra}]
 
     assert api.answer(issuer.token(keys["RS256"])) == "ok"
 
 
-def test_a_new_key_without_id_serves_after_the_cooldown(
-    server: KeySetServer, keys: Keys, api: Api, clock: Clock
-) -> None:
-    """A wrong signature may mean that the issuer's only key was replaced."""
+def test_rotated_key_without_kid_is_fetched(server: KeySetServer, keys: Keys, api: Api, clock: Clock) -> None:
+    """A wrong signature causes a refetch after 30 s: the issuer may have replaced its only key."""
     server.keys = [without(keys["RS256"].jwk, "kid")]
     assert api.answer(issuer.token(keys["RS256"])) == "ok"
 
@@ -204,10 +200,10 @@ def test_a_new_key_without_id_serves_after_the_cooldown(
 
 
 @pytest.mark.parametrize("header", [{"kid": ...}, {"kid": "unknown"}], ids=str)
-def test_wrong_tokens_cause_one_fetch_in_half_a_minute(
+def test_invalid_tokens_cause_one_fetch_per_30_seconds(
     header: dict[str, Any], server: KeySetServer, keys: Keys, api: Api, clock: Clock
 ) -> None:
-    """Tokens without a kid are no cheaper way to have the issuer asked."""
+    """Tokens without a kid cannot cause more fetches."""
     for fetches in (1, 2, 3):
         for _ in range(20):
             assert api.answer(issuer.token(keys["foreign"], **header)) in {"bad_signature", "unknown_key"}
@@ -215,10 +211,10 @@ def test_wrong_tokens_cause_one_fetch_in_half_a_minute(
         clock.now += 30
 
 
-def test_a_wrong_signature_under_a_known_kid_causes_none(
+def test_wrong_signature_with_known_kid_causes_no_fetch(
     server: KeySetServer, keys: Keys, api: Api, clock: Clock
 ) -> None:
-    """A new key has a new id, so the set at hand decides."""
+    """A new key has a new kid, so the cached JWKS suffices."""
     for _ in range(3):
         assert api.answer(issuer.token(keys["foreign"], kid="RS256")) == "bad_signature"
         clock.now += 60

@@ -1,4 +1,4 @@
-"""How the key set is fetched: seldom, within bounds, and only keys that may verify."""
+"""Fetching of the JWKS: caching, limits and usable keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def kid_of(issuer_keys: JwksKeys, kid: str = "RS256") -> str | None:
     return key_id
 
 
-def test_one_fetch_serves_many_threads_and_many_tokens(server: KeySetServer) -> None:
+def test_concurrent_tokens_share_one_fetch(server: KeySetServer) -> None:
+    """100 tokens in 8 threads cause one fetch."""
     issuer_keys = JwksKeys(server.url)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: kid_of(issuer_keys), range(100)))
@@ -34,7 +35,8 @@ def test_one_fetch_serves_many_threads_and_many_tokens(server: KeySetServer) -> 
     assert len(server.fetches) == 1
 
 
-def test_a_burst_of_unknown_key_ids_costs_one_fetch_in_half_a_minute(server: KeySetServer, clock: Clock) -> None:
+def test_unknown_kids_cause_one_fetch_per_30_seconds(server: KeySetServer, clock: Clock) -> None:
+    """Bursts of unknown kids cannot flood the issuer."""
     issuer_keys = JwksKeys(server.url, clock=clock)
 
     def reason(number: int) -> str:
@@ -50,7 +52,8 @@ def test_a_burst_of_unknown_key_ids_costs_one_fetch_in_half_a_minute(server: Key
             clock.now += 30
 
 
-def test_a_rotation_with_both_keys_side_by_side_refuses_nobody(server: KeySetServer, keys: Keys, clock: Clock) -> None:
+def test_rotation_with_overlapping_keys(server: KeySetServer, keys: Keys, clock: Clock) -> None:
+    """Both keys verify while the JWKS has them; a removed key ends with the TTL of 300 s."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     server.keys = [keys["RS256"].jwk]
     assert kid_of(issuer_keys) == "RS256"
@@ -69,9 +72,8 @@ def test_a_rotation_with_both_keys_side_by_side_refuses_nobody(server: KeySetSer
         kid_of(issuer_keys)
 
 
-def test_a_new_key_waits_for_the_cooldown_and_puts_an_end_to_the_old_one(
-    server: KeySetServer, keys: Keys, clock: Clock
-) -> None:
+def test_rotation_without_overlap(server: KeySetServer, keys: Keys, clock: Clock) -> None:
+    """A new key is accepted 30 s after the last fetch; the old key is rejected from then on."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     kid_of(issuer_keys)
     server.keys = [keys["foreign"].jwk]
@@ -85,18 +87,20 @@ def test_a_new_key_waits_for_the_cooldown_and_puts_an_end_to_the_old_one(
         kid_of(issuer_keys)
 
 
-def test_a_set_is_fetched_again_after_five_minutes_of_the_wall_clock(server: KeySetServer, clock: Clock) -> None:
+def test_jwks_ttl_uses_the_wall_clock(server: KeySetServer, clock: Clock) -> None:
+    """The JWKS is fetched again after 300 s."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     kid_of(issuer_keys)
     clock.now += 299
     kid_of(issuer_keys)
     assert len(server.fetches) == 1
-    clock.now += 1  # as when the environment was frozen meanwhile: only the wall clock knows
+    clock.now += 1  # a frozen execution environment stops the monotonic clock
     kid_of(issuer_keys)
     assert len(server.fetches) == 2
 
 
-def test_a_set_from_the_future_is_old(server: KeySetServer, clock: Clock) -> None:
+def test_clock_set_back_expires_the_jwks(server: KeySetServer, clock: Clock) -> None:
+    """A fetch time in the future counts as expired."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     for set_back in (0, 86_400, 1):
         clock.now -= set_back
@@ -104,9 +108,8 @@ def test_a_set_from_the_future_is_old(server: KeySetServer, clock: Clock) -> Non
     assert len(server.fetches) == 3
 
 
-def test_an_outage_locks_nobody_out_for_a_day(
-    server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_stale_jwks_is_served_for_a_day(server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """During a transient error the JWKS is served stale for 24 h, with a warning."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     kid_of(issuer_keys)
     server.status = 503
@@ -125,7 +128,8 @@ def test_an_outage_locks_nobody_out_for_a_day(
     assert caplog.records == [], "nothing serves any longer"
 
 
-def test_after_an_outage_the_first_set_decides(server: KeySetServer, keys: Keys, clock: Clock) -> None:
+def test_next_fetch_replaces_the_stale_jwks(server: KeySetServer, keys: Keys, clock: Clock) -> None:
+    """The first successful fetch after a transient error replaces the stale JWKS."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     kid_of(issuer_keys)
     server.status = 503
@@ -138,7 +142,8 @@ def test_after_an_outage_the_first_set_decides(server: KeySetServer, keys: Keys,
         kid_of(issuer_keys)
 
 
-def test_in_an_outage_an_unknown_key_may_be_a_new_one(server: KeySetServer, clock: Clock) -> None:
+def test_unknown_kid_during_transient_error(server: KeySetServer, clock: Clock) -> None:
+    """An unknown kid is unavailable, not rejected: it may name a new key."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     kid_of(issuer_keys)
     server.status = 503
@@ -153,9 +158,10 @@ def test_in_an_outage_an_unknown_key_may_be_a_new_one(server: KeySetServer, cloc
     assert len(server.fetches) == 2
 
 
-def test_an_endpoint_that_fails_is_left_alone_for_half_a_minute_while_there_is_a_set(
+def test_refetch_interval_with_a_stale_jwks(
     server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """While a stale JWKS is served, a failing endpoint gets one request per 30 s."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     kid_of(issuer_keys)
     server.status = 503
@@ -167,9 +173,8 @@ def test_an_endpoint_that_fails_is_left_alone_for_half_a_minute_while_there_is_a
     assert len(caplog.records) == 10
 
 
-def test_an_endpoint_that_fails_is_left_alone_for_five_seconds_while_there_is_none(
-    server: KeySetServer, clock: Clock
-) -> None:
+def test_retry_delay_without_a_jwks(server: KeySetServer, clock: Clock) -> None:
+    """Without a cached JWKS, a failing endpoint gets one request per 5 s."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     server.status = 503
     for _ in range(20):
@@ -183,9 +188,10 @@ def test_an_endpoint_that_fails_is_left_alone_for_five_seconds_while_there_is_no
 
 
 @pytest.mark.parametrize("body", [b'{"keys": []}', b'{"keys": [{"kty": "RSA", "kid": "x", "use": "enc"}]}', b"<html>"])
-def test_a_set_without_one_usable_key_does_not_take_the_place_of_a_good_one(
+def test_unusable_jwks_does_not_replace_a_cached_one(
     body: bytes, server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A response without a usable key serves the cached JWKS stale."""
     issuer_keys = JwksKeys(server.url, clock=clock)
     kid_of(issuer_keys)
     server.body = body
@@ -212,19 +218,22 @@ def test_a_set_without_one_usable_key_does_not_take_the_place_of_a_good_one(
     ],
     ids=lambda body: repr(body[:30]),
 )
-def test_an_answer_that_is_no_key_set_counts_as_an_outage(body: bytes, server: KeySetServer) -> None:
+def test_invalid_jwks_raises_key_unavailable(body: bytes, server: KeySetServer) -> None:
+    """Other bodies than a JWKS are transient errors."""
     server.body = body
     with pytest.raises(KeyUnavailableError):
         first_key(JwksKeys(server.url))
 
 
-def test_a_good_key_set_over_256_kib_is_refused(server: KeySetServer) -> None:
+def test_jwks_over_256_kib_rejected(server: KeySetServer) -> None:
+    """The limit applies to a valid JWKS too."""
     server.body = json.dumps({"keys": server.keys, "padding": "x" * 256 * 1024}).encode()
     with pytest.raises(KeyUnavailableError, match="256 KiB"):
         first_key(JwksKeys(server.url))
 
 
-def test_an_answer_cut_short_counts_as_an_outage(server: KeySetServer) -> None:
+def test_truncated_response_raises_key_unavailable(server: KeySetServer) -> None:
+    """A body shorter than its Content-Length is a transient error."""
     whole = json.dumps({"keys": server.keys}).encode()
     server.headers = {"Content-Length": str(len(whole))}
     server.body = whole[:-1]
@@ -232,13 +241,15 @@ def test_an_answer_cut_short_counts_as_an_outage(server: KeySetServer) -> None:
         first_key(JwksKeys(server.url))
 
 
-def test_an_answer_that_is_not_http_counts_as_an_outage(server: KeySetServer) -> None:
+def test_invalid_http_response_raises_key_unavailable(server: KeySetServer) -> None:
+    """A header line over http.client's limit is a transient error."""
     server.headers = {"X-Long": "x" * 70_000}
     with pytest.raises(KeyUnavailableError, match="LineTooLong"):
         first_key(JwksKeys(server.url))
 
 
 def test_a_redirect_is_not_followed(server: KeySetServer) -> None:
+    """A redirect is a transient error."""
     with (
         KeySetServer(status=302, headers={"Location": server.url}) as redirecting,
         pytest.raises(KeyUnavailableError, match="302"),
@@ -247,23 +258,24 @@ def test_a_redirect_is_not_followed(server: KeySetServer) -> None:
     assert server.fetches == []
 
 
-def test_an_endpoint_that_does_not_answer_is_given_up(server: KeySetServer) -> None:
+def test_fetch_times_out(server: KeySetServer) -> None:
+    """An endpoint that sends no response is a transient error."""
     server.released.clear()
     with pytest.raises(KeyUnavailableError, match="timed out"):
         kid_of(JwksKeys(server.url, deadline=0.05))
 
 
 @pytest.mark.parametrize("dripping", ["headers", "body"])
-def test_an_endpoint_that_drips_for_ever_is_given_up_and_cut_off(dripping: str, server: KeySetServer) -> None:
+def test_slow_response_times_out(dripping: str, server: KeySetServer) -> None:
+    """The deadline covers the whole response, and closes the connection."""
     server.dripping = dripping
     with pytest.raises(KeyUnavailableError, match=r"timed out after 0\.2 s"):
         kid_of(JwksKeys(server.url, deadline=0.2))
     assert server.hung_up.wait(5), "the connection is still open"
 
 
-def test_a_name_server_that_hangs_is_given_up_and_nothing_is_asked_once_it_answers(
-    server: KeySetServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_dns_times_out(server: KeySetServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline covers DNS, and a late DNS response causes no request."""
     answers, look_up, before = threading.Event(), socket.getaddrinfo, set(threading.enumerate())
 
     def hang(*args: Any, **kwargs: Any) -> Any:
@@ -280,7 +292,8 @@ def test_a_name_server_that_hangs_is_given_up_and_nothing_is_asked_once_it_answe
     assert server.fetches == []
 
 
-def test_a_hang_delays_the_holder_of_a_known_key_once_in_half_a_minute(server: KeySetServer, clock: Clock) -> None:
+def test_hanging_endpoint_delays_one_token_per_30_seconds(server: KeySetServer, clock: Clock) -> None:
+    """With a cached JWKS, one token per 30 s waits for the timeout."""
     issuer_keys = JwksKeys(server.url, deadline=0.05, clock=clock)
     kid_of(issuer_keys)
     server.released.clear()
@@ -291,14 +304,16 @@ def test_a_hang_delays_the_holder_of_a_known_key_once_in_half_a_minute(server: K
     assert len(server.fetches) == 2
 
 
-def test_an_endpoint_that_is_not_there_counts_as_an_outage() -> None:
+def test_refused_connection_raises_key_unavailable() -> None:
+    """A closed port is a transient error."""
     with socket.create_server(("127.0.0.1", 0)) as closing:
         port = closing.getsockname()[1]
     with pytest.raises(KeyUnavailableError):
         first_key(JwksKeys(f"http://127.0.0.1:{port}/jwks"))
 
 
-def test_a_loopback_key_set_never_goes_through_a_proxy(server: KeySetServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_jwks_bypasses_the_proxy(server: KeySetServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's HTTP proxy is not used for the loopback."""
     with KeySetServer(keys=server.keys) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
@@ -308,7 +323,8 @@ def test_a_loopback_key_set_never_goes_through_a_proxy(server: KeySetServer, mon
     assert len(server.fetches) == 1
 
 
-def test_an_https_key_set_is_never_taken_without_tls(server: KeySetServer) -> None:
+def test_https_jwks_requires_tls(server: KeySetServer) -> None:
+    """A server without TLS gets no request."""
     with pytest.raises(KeyUnavailableError, match=r"(?i)ssl"):
         first_key(JwksKeys(server.url.replace("http:", "https:")))
     assert server.fetches == []
@@ -341,9 +357,8 @@ def test_an_https_key_set_is_never_taken_without_tls(server: KeySetServer) -> No
     ],
     ids=str,
 )
-def test_a_key_that_must_not_verify_is_left_out_and_the_others_serve(
-    changes: dict[str, Any], server: KeySetServer, keys: Keys
-) -> None:
+def test_unsuitable_keys_are_skipped(changes: dict[str, Any], server: KeySetServer, keys: Keys) -> None:
+    """Malformed keys and keys of other uses or algorithms are skipped; the other key verifies."""
     server.keys = [{**keys["RS256"].jwk, **changes}, keys["ES256"].jwk]
     issuer_keys = JwksKeys(server.url)
 
@@ -352,21 +367,24 @@ def test_a_key_that_must_not_verify_is_left_out_and_the_others_serve(
     assert first_key(issuer_keys, "ES256", "ES256").algorithm_name == "ES256"
 
 
-def test_a_private_key_published_by_mistake_is_left_out(server: KeySetServer, keys: Keys) -> None:
+def test_published_private_key_is_skipped(server: KeySetServer, keys: Keys) -> None:
+    """A JWK with private members never verifies."""
     private = RSAAlgorithm.to_jwk(keys["RS256"].private, as_dict=True)
     server.keys = [{**private, "kid": "RS256", "key_ops": ["sign", "verify"]}, keys["ES256"].jwk]
     with pytest.raises(TokenRefusedError, match="unknown_key"):
         first_key(JwksKeys(server.url))
 
 
-def test_a_set_without_one_usable_key_counts_as_an_outage(server: KeySetServer, keys: Keys) -> None:
+def test_jwks_without_usable_key_raises_key_unavailable(server: KeySetServer, keys: Keys) -> None:
+    """A JWKS of unusable keys is a transient error."""
     server.keys = [{**keys["RS256"].jwk, "use": "enc"}]
     with pytest.raises(KeyUnavailableError):
         first_key(JwksKeys(server.url))
 
 
-def test_megabytes_are_not_read_to_their_end(server: KeySetServer) -> None:
-    # More than the buffers of two sockets take.
+def test_oversized_response_is_not_read_fully(server: KeySetServer) -> None:
+    """The connection closes at 256 KiB."""
+    # More than two socket buffers hold.
     server.body = b'{"keys": [' + b" " * 32 * 1024 * 1024 + b"]}"
     with pytest.raises(KeyUnavailableError, match="256 KiB"):
         kid_of(JwksKeys(server.url))
@@ -374,9 +392,8 @@ def test_megabytes_are_not_read_to_their_end(server: KeySetServer) -> None:
 
 
 @pytest.mark.parametrize("operations", [["verify"], ["sign", "verify"]])
-def test_a_key_may_name_its_operations_and_need_not_name_use_and_algorithm(
-    operations: list[str], server: KeySetServer, keys: Keys
-) -> None:
+def test_key_ops_without_use_and_alg(operations: list[str], server: KeySetServer, keys: Keys) -> None:
+    """A key with `key_ops` verifies without `use` and `alg`."""
     bare = {name: value for name, value in keys["RS256"].jwk.items() if name not in {"use", "alg"}}
     server.keys = [{**bare, "key_ops": operations}]
     assert first_key(JwksKeys(server.url)).algorithm_name == "RS256"

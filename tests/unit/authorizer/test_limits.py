@@ -1,4 +1,4 @@
-"""Where the authorizer draws its lines: lists and limits that nothing but the exact value shows."""
+"""Exact limits and lists of the authorizer."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ def refusal(verifier: TokenVerifier, authorization: Any) -> str:
     return refused.value.reason
 
 
-def test_a_header_of_sixteen_kibibytes_is_the_longest_that_is_read(verifier: TokenVerifier) -> None:
+def test_header_limit_is_16_kib(verifier: TokenVerifier) -> None:
+    """A header of exactly 16 KiB is parsed; one more character is too long."""
     longest = "Bearer " + "x" * (16 * 1024 - len("Bearer "))
 
     assert refusal(verifier, longest) == "malformed"
     assert refusal(verifier, longest + "x") == "too_long"
 
 
-def test_a_token_ends_with_the_year_9999_at_the_latest(verifier: TokenVerifier, keys: dict[str, SigningKey]) -> None:
+def test_latest_expiry_is_the_year_9999(verifier: TokenVerifier, keys: dict[str, SigningKey]) -> None:
+    """A later `exp` is a bad claim."""
+
     def sent(at: float) -> str:
         return "Bearer " + issuer.token(keys["RS256"], issuer.claims(exp=at))
 
@@ -51,14 +54,15 @@ def test_a_token_ends_with_the_year_9999_at_the_latest(verifier: TokenVerifier, 
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
-def test_a_token_may_begin_with_the_epoch(verifier: TokenVerifier, keys: dict[str, SigningKey], claim: str) -> None:
+def test_times_before_the_epoch_rejected(verifier: TokenVerifier, keys: dict[str, SigningKey], claim: str) -> None:
+    """The claims `nbf` and `iat` may be 0, not negative."""
     assert verifier.verify("Bearer " + issuer.token(keys["RS256"], issuer.claims(**{claim: 0})))[claim] == 0
     assert refusal(verifier, "Bearer " + issuer.token(keys["RS256"], issuer.claims(**{claim: -1}))) == "bad_claim"
 
 
-def test_a_token_serves_for_less_than_ten_seconds_after_its_end(
-    verifier: TokenVerifier, keys: dict[str, SigningKey]
-) -> None:
+def test_expiry_leeway_is_10_seconds(verifier: TokenVerifier, keys: dict[str, SigningKey]) -> None:
+    """A token that expired 10 s ago is rejected."""
+
     def sent(ended_before: int) -> str:
         return "Bearer " + issuer.token(keys["RS256"], issuer.claims(exp=int(time.time()) - ended_before))
 
@@ -67,11 +71,13 @@ def test_a_token_serves_for_less_than_ten_seconds_after_its_end(
 
 
 @pytest.mark.parametrize("authorization", [None, 7, b"Bearer a.b.c", ["Bearer a.b.c"], "", "Basic YTpi"])
-def test_what_is_no_bearer_token_is_malformed(verifier: TokenVerifier, authorization: Any) -> None:
+def test_other_authorization_is_malformed(verifier: TokenVerifier, authorization: Any) -> None:
+    """Values of other types and schemes are malformed."""
     assert refusal(verifier, authorization) == "malformed"
 
 
-def test_an_issuer_has_three_seconds() -> None:
+def test_jwks_deadline_is_3_seconds() -> None:
+    """The default deadline of a JWKS fetch."""
     assert JwksKeys("https://issuer.example/jwks")._deadline == 3
 
 
@@ -85,13 +91,15 @@ def test_a_subject_has_one_to_255_characters(verifier: TokenVerifier, keys: dict
     assert refusal(verifier, sent(256)) == "bad_claim"
 
 
-def test_tokens_are_signed_by_asymmetric_algorithms_alone() -> None:
+def test_jwks_algorithms_are_asymmetric() -> None:
+    """JWKS mode accepts these algorithms only."""
     rsa, pss, curves = ("RS256", "RS384", "RS512"), ("PS256", "PS384", "PS512"), ("ES256", "ES384", "ES512")
 
     assert JwksKeys.algorithms == (*rsa, *pss, *curves, "EdDSA")
 
 
-def test_a_key_set_of_256_kibibytes_is_the_largest(server: KeySetServer) -> None:
+def test_jwks_limit_is_256_kib(server: KeySetServer) -> None:
+    """A JWKS of exactly 256 KiB is accepted; one more byte is rejected."""
     whole = json.dumps({"keys": server.keys}).encode()
     server.body = whole.ljust(256 * 1024)
     assert issuer.first_key(JwksKeys(server.url)).key_id == "RS256"
@@ -102,13 +110,15 @@ def test_a_key_set_of_256_kibibytes_is_the_largest(server: KeySetServer) -> None
 
 
 @pytest.mark.parametrize("stray", [17, "RSA", None, [], True])
-def test_what_is_no_key_is_not_in_the_way_of_one(server: KeySetServer, stray: Any) -> None:
+def test_malformed_jwk_ignored(server: KeySetServer, stray: Any) -> None:
+    """Elements that are not objects are skipped."""
     server.keys = [stray, *server.keys, stray]
 
     assert issuer.first_key(JwksKeys(server.url)).key_id == "RS256"
 
 
-def test_once_the_last_value_serves_no_longer_the_next_is_asked_for_more_often(clock: Clock) -> None:
+def test_retry_delay_after_stale_if_error(clock: Clock) -> None:
+    """Failed fetches repeat every 30 s while a stale value is served, then every 5 s."""
     fetched: list[float] = []
 
     def fetch() -> str:
@@ -134,7 +144,9 @@ def test_once_the_last_value_serves_no_longer_the_next_is_asked_for_more_often(c
     assert tries(60) == 12, "nobody gets in: one in five seconds"
 
 
-def test_a_failure_keeps_neither_what_was_fetched_nor_what_was_asked_for(clock: Clock) -> None:
+def test_cached_error_keeps_no_frames_alive(clock: Clock) -> None:
+    """A cached error keeps no locals of the fetch or of the caller alive."""
+
     class Watched:
         pass
 

@@ -1,4 +1,4 @@
-"""Log lines of the authorizer do not grow with a token, or with a response of the issuer or of SSM."""
+"""Length limits of log lines for hostile tokens and for hostile responses of the issuer and SSM."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 2048
 LARGE = 250_000
-"""Just below the largest JWKS that is read."""
+"""Just below the size limit of a JWKS."""
 HUGE = 1_000_000
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 TOKEN = f"Bearer {issuer.encode(json.dumps({'alg': 'RS256', 'kid': 'k'}).encode())}.e30.AA"
 
 
 def line(record: logging.LogRecord) -> str:
-    """The line as Lambda's JSON format writes it, with every extra field and the exception."""
+    """Return the line in Lambda's JSON format, with every extra field and the exception."""
     extras = {name: str(value) for name, value in vars(record).items() if name not in PLAIN}
     shown = {"timestamp": "2026-01-01T00:00:00Z", "level": record.levelname, "message": record.getMessage(), **extras}
     if record.exc_info:
@@ -49,7 +49,7 @@ def longest(records: list[logging.LogRecord]) -> int:
 
 @contextmanager
 def raw_issuer(response: bytes) -> Iterator[str]:
-    """The URL of a server that answers every request with these bytes and closes the connection."""
+    """Run a server that sends these bytes to every client and closes the connection; yield its URL."""
 
     def run() -> None:
         while True:
@@ -65,7 +65,7 @@ def raw_issuer(response: bytes) -> Iterator[str]:
                     connection.shutdown(socket.SHUT_WR)
                     while connection.recv(65536):
                         pass
-                except OSError:  # the client left
+                except OSError:  # the client disconnected
                     continue
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -81,7 +81,7 @@ def ok(body: bytes) -> bytes:
 
 
 def jwks(**members: Any) -> bytes:
-    """A JWKS of one RSA key with these members changed."""
+    """Return a response with a JWKS of one RSA key with these members changed."""
     key = {"kty": "RSA", "kid": "k", "alg": "RS256", "use": "sig", "n": "AQAB" * 86, "e": "AQAB"} | members
     return ok(json.dumps({"keys": [key]}).encode())
 
@@ -130,7 +130,7 @@ RESPONSES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", RESPONSES)
-def test_a_hostile_response_of_the_issuer_makes_no_long_line(
+def test_log_line_for_hostile_jwks_response_is_bounded(
     environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     """Write one line of at most 2 KB for a token of 50 bytes, and raise a message of at most 2 KB."""
@@ -150,10 +150,10 @@ def test_a_hostile_response_of_the_issuer_makes_no_long_line(
 
 
 @pytest.mark.parametrize("case", ["not UTF-8", "no HTTP", "huge Location", "deep JSON"])
-def test_a_hostile_response_during_an_outage_makes_no_long_line(
+def test_log_line_for_stale_jwks_is_bounded(
     server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture, case: str
 ) -> None:
-    """Bound the warning that a JWKS of before is served stale, too."""
+    """Bound the warning about a stale JWKS, too."""
     keys = JwksKeys(server.url, clock=clock)
     keys._cache.get()
     clock.now += 301
@@ -172,10 +172,8 @@ def test_a_hostile_response_during_an_outage_makes_no_long_line(
         (ValueError("x" * HUGE), "x"),
     ],
 )
-def test_the_reason_of_an_outage_is_its_type_and_the_start_of_its_text(
-    monkeypatch: pytest.MonkeyPatch, kind: Exception, text: str
-) -> None:
-    """Keep the advice at the end of the message when the error's text is cut."""
+def test_fetch_error_message_is_truncated(monkeypatch: pytest.MonkeyPatch, kind: Exception, text: str) -> None:
+    """Truncate the error's text, and keep the advice at the end of the message."""
 
     def fail(*_: object, **__: object) -> bytes:
         raise kind
@@ -189,8 +187,8 @@ def test_the_reason_of_an_outage_is_its_type_and_the_start_of_its_text(
     assert len(str(raised.value)) <= 600
 
 
-def test_a_code_of_ssm_makes_no_long_message() -> None:
-    """Cut the error code of a response of SSM, whether it counts as passing or not."""
+def test_ssm_error_code_is_truncated() -> None:
+    """Truncate the code of an SSM response, for transient and permanent errors."""
 
     class Ssm:
         def __init__(self, status: int) -> None:
@@ -210,8 +208,8 @@ def test_a_code_of_ssm_makes_no_long_message() -> None:
         assert "Y" not in str(raised.value)
 
 
-def test_an_error_of_any_fetch_is_cut(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Bound the message in the error's type, so that no caller can forget it."""
+def test_key_unavailable_message_is_truncated(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Bound the message in the exception type, so that no caller can forget it."""
 
     def fetch() -> str:
         raise KeyUnavailableError("z" * HUGE)
@@ -237,7 +235,7 @@ def test_an_error_of_any_fetch_is_cut(clock: Clock, caplog: pytest.LogCaptureFix
         {"jti": ["x" * 9000]},
     ],
 )
-def test_claims_make_no_long_line(
+def test_log_line_for_long_claims_is_bounded(
     key_set_mode: pytest.MonkeyPatch,
     keys: dict[str, SigningKey],
     caplog: pytest.LogCaptureFixture,
@@ -270,10 +268,10 @@ def test_claims_make_no_long_line(
         "\ud800" * HUGE,
     ],
 )
-def test_a_header_makes_no_long_line(
+def test_log_line_for_invalid_header_is_bounded(
     key_set_mode: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, authorization: str
 ) -> None:
-    """Bound the line about a header that is no token."""
+    """Bound the line about a header without a token."""
     caplog.set_level("DEBUG", "authorizer")
     app = load_app()
 
@@ -285,10 +283,10 @@ def test_a_header_makes_no_long_line(
 
 
 @pytest.mark.parametrize("member", ["kid", "alg", "typ", "cty", "x5u"])
-def test_a_token_header_makes_no_long_line(
+def test_log_line_for_token_header_is_bounded(
     key_set_mode: pytest.MonkeyPatch, keys: dict[str, SigningKey], caplog: pytest.LogCaptureFixture, member: str
 ) -> None:
-    """Bound the line about a token with a member of its header as long as a header can be."""
+    """Bound the line about a token whose header has a member of maximum length."""
     caplog.set_level("DEBUG", "authorizer")
     app = load_app()
     event = {

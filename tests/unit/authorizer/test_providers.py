@@ -51,7 +51,7 @@ def answer(
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
 ) -> Any:
-    """Deploy for a provider, and send it a token; return the effect or the error, and the log's last line."""
+    """Deploy for a provider and send a token; return the effect or the error, and the last log line."""
     caplog.set_level("INFO", "authorizer")
 
     def send(provider: Provider, sent: Token) -> Answer:
@@ -83,25 +83,25 @@ def ask(key: SigningKey, sent: Token, log: pytest.LogCaptureFixture) -> Answer:
 
 @by_name
 def test_an_administrator_is_admitted(provider: Provider, answer: Callable[[Provider, Token], Answer]) -> None:
-    """The documented parameters and the provider's token fit each other."""
+    """The documented parameters match the provider's token."""
     effect, logged = answer(provider, provider.administrator)
 
     assert (effect, logged.get("hint")) == ("Allow", None)
 
 
 @by_name
-def test_an_ordinary_user_is_refused(provider: Provider, answer: Callable[[Provider, Token], Answer]) -> None:
-    """The token is valid, and its claim lacks the administrators' value."""
+def test_ordinary_user_is_denied(provider: Provider, answer: Callable[[Provider, Token], Answer]) -> None:
+    """The token is valid, but its claim lacks the administrators' value."""
     effect, logged = answer(provider, provider.user)
 
     assert (effect, logged["reason"]) == ("Deny", "not_administrator")
 
 
 @pytest.mark.parametrize(("provider", "name"), OTHER_TOKENS, ids=str)
-def test_a_token_of_another_type_is_refused(
+def test_token_of_another_type_rejected(
     provider: Provider, name: str, answer: Callable[[Provider, Token], Answer]
 ) -> None:
-    """It is the administrator's, and signed by the provider."""
+    """The provider signed the token for the administrator, but its type is wrong."""
     other = provider.others[name]
     effect, logged = answer(provider, other)
 
@@ -114,14 +114,14 @@ def test_every_documented_provider_is_tested() -> None:
 
 
 @by_name
-def test_each_provider_has_a_token_refused_for_its_type(provider: Provider) -> None:
-    """Such a token differs from the administrator's in nothing but its type."""
+def test_each_provider_has_a_token_of_another_type(provider: Provider) -> None:
+    """Such a token differs from the administrator's only in its type."""
     assert "wrong_type" in {other.reason for other in provider.others.values()}
 
 
 @by_name
-def test_the_documented_issuer_publishes_its_keys_by_https(provider: Provider) -> None:
-    """The test serves the keys on this machine; the page has the provider's own URL, or a secret's name."""
+def test_documented_jwks_url_uses_https(provider: Provider) -> None:
+    """The page has the provider's JWKS URL, or the name of a secret's parameter; the tests use a local JWKS."""
     row = documented()[provider.row]
 
     assert row["JwtIssuer"] == provider.administrator.claims["iss"]
@@ -129,8 +129,8 @@ def test_the_documented_issuer_publishes_its_keys_by_https(provider: Provider) -
     assert ("JwksUrl" in row) != ("JwtSecretParameter" in row)
 
 
-def test_the_documented_override_reaches_the_stack_whole() -> None:
-    """SAM cuts a value off at a quote that is not escaped."""
+def test_documented_override_is_not_truncated() -> None:
+    """SAM truncates a value at an unescaped quote."""
     (override,) = re.findall(r"--parameter-overrides '(.*)'", PAGE.read_text(encoding="utf-8"))
     rule = CfnParameterOverridesType().convert((override,), None, None)["AdminClaimRule"]
 

@@ -1,4 +1,4 @@
-"""How the shared secret is fetched, replaced and withdrawn; and that nobody but the verifier ever sees it."""
+"""Fetching, rotation and revocation of the shared secret, and its absence from logs and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Api:
         )
 
     def answer(self, secret: str = SECRET) -> str:
-        """What comes of a token that was signed by this secret: ``ok``, ``unavailable``, or the reason of a refusal."""
+        """Return ``ok``, ``unavailable`` or the reason of the rejection for a token signed with this secret."""
         token = issuer.token(SigningKey("HS256", "HS256", secret.encode()))
         try:
             self.verifier.verify(f"Bearer {token}")
@@ -48,15 +48,15 @@ def api(store: ParameterStore, clock: Clock) -> Api:
     return Api(clock)
 
 
-def test_one_fetch_serves_many_threads_and_many_tokens(api: Api, store: ParameterStore) -> None:
+def test_concurrent_tokens_share_one_fetch(api: Api, store: ParameterStore) -> None:
+    """50 tokens in 8 threads cause one GetParameter with decryption."""
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: api.answer(), range(50))) == {"ok"}
     assert store.requests == [{"Name": PARAMETER, "WithDecryption": True}]
 
 
-def test_after_a_rotation_new_tokens_pass_at_the_next_wrong_signature_and_old_ones_end(
-    api: Api, store: ParameterStore, clock: Clock
-) -> None:
+def test_rotation_after_wrong_signature(api: Api, store: ParameterStore, clock: Clock) -> None:
+    """A wrong signature 30 s after the last fetch causes a refetch, which ends the old secret."""
     assert api.answer() == "ok"
     store.value = NEXT
 
@@ -67,9 +67,8 @@ def test_after_a_rotation_new_tokens_pass_at_the_next_wrong_signature_and_old_on
     assert len(store.requests) == 2
 
 
-def test_after_a_rotation_old_tokens_end_within_five_minutes_although_no_new_one_came(
-    api: Api, store: ParameterStore, clock: Clock
-) -> None:
+def test_rotation_without_new_tokens(api: Api, store: ParameterStore, clock: Clock) -> None:
+    """The old secret ends with its TTL of 300 s."""
     assert api.answer() == "ok"
     store.value = NEXT
 
@@ -80,9 +79,8 @@ def test_after_a_rotation_old_tokens_end_within_five_minutes_although_no_new_one
     assert len(store.requests) == 2
 
 
-def test_a_burst_of_wrong_signatures_costs_one_fetch_in_half_a_minute(
-    api: Api, store: ParameterStore, clock: Clock
-) -> None:
+def test_wrong_signatures_cause_one_fetch_per_30_seconds(api: Api, store: ParameterStore, clock: Clock) -> None:
+    """Bursts of wrong signatures cannot flood SSM."""
     for fetches in range(1, 6):
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(lambda _: api.answer("made-up-" * 8), range(50))) == {"bad_signature"}
@@ -101,9 +99,10 @@ def test_a_burst_of_wrong_signatures_costs_one_fetch_in_half_a_minute(
         ("ServiceUnavailable", 503),
     ],
 )
-def test_what_aws_suffers_is_bridged_for_a_quarter_of_an_hour(
+def test_stale_secret_is_served_for_15_minutes(
     error: str, status: int, api: Api, store: ParameterStore, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A transient error of SSM serves the secret stale, with a warning."""
     assert api.answer() == "ok"
     store.error, store.status = error, status
 
@@ -111,7 +110,7 @@ def test_what_aws_suffers_is_bridged_for_a_quarter_of_an_hour(
     assert api.answer() == "ok"
     (record,) = caplog.records
     assert (record.levelname, vars(record)["reason"]) == ("WARNING", "key_stale")
-    # It may be signed by a newer secret.
+    # A newer secret may have signed it.
     assert api.answer(NEXT) == "unavailable"
     clock.now += 1
     assert api.answer() == "unavailable"
@@ -137,9 +136,10 @@ def test_what_aws_suffers_is_bridged_for_a_quarter_of_an_hour(
     ],
     ids=str,
 )
-def test_what_somebody_did_to_the_parameter_ends_the_secret_and_is_an_outage_not_a_refusal(
+def test_permanent_ssm_error_drops_secret(
     change: dict[str, str], api: Api, store: ParameterStore, clock: Clock
 ) -> None:
+    """The cached secret is dropped; tokens are unavailable, not rejected."""
     assert api.answer() == "ok"
     before = vars(store).copy()
     vars(store).update(change)
@@ -166,12 +166,13 @@ def test_what_somebody_did_to_the_parameter_ends_the_secret_and_is_an_outage_not
     ],
     ids=str,
 )
-def test_a_secret_that_cannot_serve_fails_the_cold_start_and_says_what_to_do(
+def test_invalid_secret_fails_the_cold_start(
     change: dict[str, str],
     words: str,
     secret_mode: pytest.MonkeyPatch,
     store: ParameterStore,
 ) -> None:
+    """The error names the parameter and the remedy, and does not contain the secret."""
     vars(store).update(change)
     with pytest.raises(ConfigurationError, match=words) as refusal:
         load_app()
@@ -179,23 +180,26 @@ def test_a_secret_that_cannot_serve_fails_the_cold_start_and_says_what_to_do(
     assert "made-up-" not in str(refusal.value).replace(PARAMETER, "")
 
 
-def test_a_public_key_is_no_secret(
+def test_public_key_rejected_as_secret(
     secret_mode: pytest.MonkeyPatch, store: ParameterStore, keys: dict[str, SigningKey]
 ) -> None:
+    """A PEM public key is not a shared secret."""
     public = keys["RS256"].private.public_key()
     store.value = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode().strip()
     with pytest.raises(ConfigurationError, match="a key of another kind"):
         load_app()
 
 
-def test_32_bytes_suffice(api: Api, store: ParameterStore) -> None:
+def test_secret_of_32_bytes_accepted(api: Api, store: ParameterStore) -> None:
+    """The minimum counts bytes, not characters."""
     store.value = "é" * 16
     assert api.answer("é" * 16) == "ok"
 
 
-def test_an_outage_at_the_cold_start_is_left_for_the_first_token(
+def test_transient_error_at_the_cold_start(
     secret_mode: pytest.MonkeyPatch, store: ParameterStore, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The cold start logs a warning and succeeds; the first token raises the error."""
     store.error = "ThrottlingException"
     app = load_app()
     (record,) = caplog.records
@@ -207,24 +211,27 @@ def test_an_outage_at_the_cold_start_is_left_for_the_first_token(
 
 
 @pytest.mark.slow
-def test_a_store_that_does_not_answer_is_given_up_and_is_an_outage(api: Api, store: ParameterStore) -> None:
+def test_ssm_timeout_is_unavailable(api: Api, store: ParameterStore) -> None:
+    """SSM times out after two attempts."""
     store.released.clear()
     assert api.answer() == "unavailable"
-    assert len(store.requests) == 2  # the first attempt, and the one that botocore makes after it
+    assert len(store.requests) == 2  # botocore retries once
 
 
-def test_a_store_that_is_not_there_or_talks_nonsense_is_an_outage(
+def test_invalid_ssm_response_is_unavailable(
     store: ParameterStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A body without JSON and a refused connection are transient errors."""
     store.body = b"<html>"
     assert Api(clock).answer() == "unavailable"
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1")
     assert Api(clock).answer() == "unavailable"
 
 
-def test_credentials_that_are_not_there_are_an_outage(
+def test_missing_credentials_are_unavailable(
     store: ParameterStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Missing AWS credentials are a transient error and cause no request."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -234,9 +241,10 @@ def test_credentials_that_are_not_there_are_an_outage(
     assert store.requests == []
 
 
-def test_nothing_that_is_logged_at_any_level_holds_the_secret(
+def test_debug_logs_do_not_contain_the_secret(
     store: ParameterStore, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The logs of botocore and of the authorizer at DEBUG omit the secret."""
     caplog.set_level(logging.DEBUG)
     api = Api(clock)
     assert (api.answer(), api.answer("made-up-" * 8)) == ("ok", "bad_signature")
@@ -244,7 +252,8 @@ def test_nothing_that_is_logged_at_any_level_holds_the_secret(
     assert not [record for record in caplog.records if SECRET in repr(vars(record)) or SECRET in record.getMessage()]
 
 
-def test_a_short_secret_is_not_in_the_error_nor_in_what_it_hangs_on(api: Api, store: ParameterStore) -> None:
+def test_error_does_not_contain_the_secret(api: Api, store: ParameterStore) -> None:
+    """Neither the message nor the locals in the traceback contain a rejected secret."""
     store.value = "made-up-and-too-short"
     with pytest.raises(KeyUnavailableError) as refusal:
         api.verifier.verify(f"Bearer {issuer.token(SigningKey('x', 'HS256', SECRET.encode()))}")
@@ -253,7 +262,8 @@ def test_a_short_secret_is_not_in_the_error_nor_in_what_it_hangs_on(api: Api, st
     assert store.value not in shown
 
 
-def test_the_secret_shows_itself_nowhere(api: Api, store: ParameterStore) -> None:
+def test_secret_repr_is_masked(api: Api, store: ParameterStore) -> None:
+    """No formatting of the secret or of the verifier contains its text."""
     secret = Secret(SECRET, "utf-8")
     assert secret == SECRET.encode()
     assert SECRET not in f"{secret} {secret!r} {[secret]} {secret:}"

@@ -1,4 +1,4 @@
-"""What SSM's answers mean for the shared secret, code by code, and what botocore must not log of them."""
+"""SSM responses by error code, and the suppression of botocore's logs."""
 
 from __future__ import annotations
 
@@ -55,9 +55,8 @@ def answer(stub: Stubber, **parameter: str) -> None:
 
 
 @pytest.mark.parametrize("code", PASSING)
-def test_what_passes_leaves_the_start_alone_and_refuses_the_token(
-    stub: Stubber, secret: SharedSecret, code: str
-) -> None:
+def test_transient_ssm_errors(stub: Stubber, secret: SharedSecret, code: str) -> None:
+    """The cold start succeeds, and tokens raise KeyUnavailableError."""
     stub.add_client_error("get_parameter", code)
 
     secret.prefetch()
@@ -66,7 +65,8 @@ def test_what_passes_leaves_the_start_alone_and_refuses_the_token(
 
 
 @pytest.mark.parametrize("status", [429, 500, 599])
-def test_an_unknown_code_counts_by_its_status(stub: Stubber, secret: SharedSecret, status: int) -> None:
+def test_unknown_ssm_code_is_classified_by_status(stub: Stubber, secret: SharedSecret, status: int) -> None:
+    """Unknown codes with status 429 or 5xx are transient."""
     stub.add_client_error("get_parameter", "Unheard", http_status_code=status)
 
     with pytest.raises(KeyUnavailableError, match=r"busy or failing \(Unheard\)"):
@@ -74,7 +74,8 @@ def test_an_unknown_code_counts_by_its_status(stub: Stubber, secret: SharedSecre
 
 
 @pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 400), ("Unheard", 499), ("Unheard", 428)])
-def test_a_refusal_withdraws_the_secret(stub: Stubber, secret: SharedSecret, code: str, status: int) -> None:
+def test_permanent_ssm_errors(stub: Stubber, secret: SharedSecret, code: str, status: int) -> None:
+    """The cold start fails, and tokens raise KeyRevokedError."""
     stub.add_client_error("get_parameter", code, http_status_code=status)
 
     with pytest.raises(ConfigurationError, match=rf"SSM refused to give {NAME} \({code}\)\. See that the parameter"):
@@ -96,9 +97,10 @@ def test_a_refusal_withdraws_the_secret(stub: Stubber, secret: SharedSecret, cod
         ),
     ],
 )
-def test_what_cannot_serve_is_told_by_the_name_of_its_parameter(
+def test_invalid_secret_error_names_the_parameter(
     stub: Stubber, secret: SharedSecret, parameter: dict[str, str], words: str
 ) -> None:
+    """The error does not contain the secret."""
     answer(stub, **parameter)
 
     with pytest.raises(KeyUnavailableError, match=words) as refused:
@@ -106,14 +108,16 @@ def test_what_cannot_serve_is_told_by_the_name_of_its_parameter(
     assert issuer.SECRET not in str(refused.value)
 
 
-def test_an_answer_without_a_parameter_is_an_outage(stub: Stubber, secret: SharedSecret) -> None:
+def test_response_without_parameter_is_unavailable(stub: Stubber, secret: SharedSecret) -> None:
+    """A response without the parameter raises KeyUnavailableError."""
     stub.add_response("get_parameter", {})
 
     with pytest.raises(KeyUnavailableError, match=f"SSM answered without the value of {NAME}"):
         next(secret.keys_for({}))
 
 
-def test_an_outage_is_bridged_for_less_than_a_quarter_of_an_hour(ssm: Any, stub: Stubber, clock: Clock) -> None:
+def test_stale_if_error_limit_is_900_seconds(ssm: Any, stub: Stubber, clock: Clock) -> None:
+    """The secret is served stale until it is 900 s old."""
     secret = SharedSecret(NAME, ssm=ssm, clock=clock)
     answer(stub, Type="SecureString", Value=issuer.SECRET)
     assert next(secret.keys_for({})) == issuer.SECRET.encode()
@@ -126,11 +130,13 @@ def test_an_outage_is_bridged_for_less_than_a_quarter_of_an_hour(ssm: Any, stub:
         next(secret.keys_for({}))
 
 
-def test_a_secret_shows_a_placeholder() -> None:
+def test_secret_str_is_a_placeholder() -> None:
+    """Neither str nor repr contains the secret."""
     assert f"{Secret(b'made-up')} {Secret(b'made-up')!r}" == "Secret(…) Secret(…)"
 
 
-def test_a_secret_of_32_bytes_is_the_shortest(stub: Stubber, secret: SharedSecret) -> None:
+def test_minimum_secret_length_is_32_bytes(stub: Stubber, secret: SharedSecret) -> None:
+    """A secret of exactly 32 bytes is accepted."""
     answer(stub, Type="SecureString", Value="x" * 32)
 
     assert next(secret.keys_for({})) == b"x" * 32
@@ -143,9 +149,9 @@ def test_a_secret_of_32_bytes_is_the_shortest(stub: Stubber, secret: SharedSecre
         (ClientError({}, "GetParameter"), rf"^SSM refused to give {NAME} \(\)\. "),
     ],
 )
-def test_what_botocore_raises_by_itself_is_told_by_its_kind(
-    ssm: Any, secret: SharedSecret, error: Exception, words: str
-) -> None:
+def test_botocore_errors_without_code(ssm: Any, secret: SharedSecret, error: Exception, words: str) -> None:
+    """The message has the exception's type if there is no error code."""
+
     def refuse(**_: object) -> None:
         raise error
 
@@ -157,9 +163,11 @@ def test_what_botocore_raises_by_itself_is_told_by_its_kind(
         ssm.meta.events.unregister("before-call.ssm", unique_id="refuse")
 
 
-def test_botocore_logs_nothing_while_the_secret_is_fetched_and_everything_else(
+def test_botocore_logs_suppressed_only_during_fetch(
     ssm: Any, stub: Stubber, secret: SharedSecret, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """DEBUG logs of other calls remain."""
+
     def log(**_: object) -> None:
         for logger in BOTOCORES:
             logging.getLogger(logger).debug("of a call")
@@ -169,7 +177,7 @@ def test_botocore_logs_nothing_while_the_secret_is_fetched_and_everything_else(
         caplog.clear()
         return found
 
-    # Before the stub, whose answer ends the event.
+    # Register before the stub, whose response ends the event.
     ssm.meta.events.register_first("before-parameter-build.ssm", log, "log")
     try:
         with caplog.at_level(logging.DEBUG):
@@ -185,7 +193,8 @@ def test_botocore_logs_nothing_while_the_secret_is_fetched_and_everything_else(
         ssm.meta.events.unregister("before-parameter-build.ssm", unique_id="log")
 
 
-def test_ssm_is_given_up_before_the_authorizers_own_time_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssm_timeouts_fit_the_function_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client has timeouts of 1 s and makes two attempts."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     client = shared_secret._client()
     client.close()
@@ -196,9 +205,10 @@ def test_ssm_is_given_up_before_the_authorizers_own_time_ends(monkeypatch: pytes
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
 
 
-def test_a_start_that_fails_is_told_like_a_token_that_cannot_be_checked(
+def test_failed_cold_start_is_logged(
     secret_mode: pytest.MonkeyPatch, store: ParameterStore, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The log line has the level and reason of an unavailable key."""
     store.error = "AccessDeniedException"
 
     with pytest.raises(ConfigurationError):

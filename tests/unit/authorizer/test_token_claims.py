@@ -1,4 +1,4 @@
-"""Token types, audiences and clocks: what a deployer can demand, and the log's hints for each refusal."""
+"""Token types, audiences and clock skew: configuration, rejection reasons and log hints."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Deployment:
         return effect
 
     def logged(self) -> dict[str, Any]:
-        """Return the fields of the last log line that are this function's own."""
+        """Return the authorizer's own fields of the last log line."""
         last = vars(self._log.records[-1])
         return {name: last[name] for name in ("reason", "claim", "hint", "sub") if name in last}
 
 
 @pytest.fixture
 def deployed(key_set_mode: pytest.MonkeyPatch, keys: dict[str, SigningKey], caplog: pytest.LogCaptureFixture) -> Any:
-    """Deploy with these variables, in the mode of a key set."""
+    """Deploy with these variables, in JWKS mode."""
     caplog.set_level("INFO", "authorizer")
 
     def deploy(**variables: str) -> Deployment:
@@ -106,7 +106,7 @@ def test_access_and_id_tokens_are_accepted_by_their_claims(stated: dict[str, Any
 def test_a_token_of_the_required_type_is_accepted(
     required: str, header: dict[str, Any], stated: dict[str, Any], deployed: Any
 ) -> None:
-    """The type may be the issuer's own, which is refused without the parameter."""
+    """The required type may be a custom one, which is rejected by default."""
     assert deployed(REQUIRED_TOKEN_TYPE=required).answer(claims(**stated), **header) == "Allow"
 
 
@@ -131,10 +131,10 @@ def test_a_token_of_the_required_type_is_accepted(
         ("token_use=session", {"typ": "session"}, {"token_use": "session"}),
     ],
 )
-def test_any_other_type_than_the_required_is_refused(
+def test_other_type_than_required_rejected(
     required: str, header: dict[str, Any], stated: dict[str, Any], deployed: Any
 ) -> None:
-    """A token that does not state its type is refused too."""
+    """A token that does not state its type is rejected too."""
     deployment = deployed(REQUIRED_TOKEN_TYPE=required)
 
     assert deployment.answer(claims(**stated), **header) == "Unauthorized"
@@ -142,7 +142,7 @@ def test_any_other_type_than_the_required_is_refused(
 
 
 def test_a_wrong_type_in_the_header_causes_no_fetch(deployed: Any, server: Any) -> None:
-    """A token that can never be valid is refused before its key is looked up."""
+    """The token is rejected before the JWKS is fetched."""
     assert deployed().answer(typ="logout+jwt") == "Unauthorized"
     assert server.fetches == []
 
@@ -163,13 +163,13 @@ def test_a_wrong_type_in_the_header_causes_no_fetch(deployed: Any, server: Any) 
     ],
     ids=str,
 )
-def test_azp_stands_in_for_a_missing_aud_if_so_configured(changes: dict[str, Any], answer: str, deployed: Any) -> None:
-    """A wrong aud is never made up for by azp."""
+def test_azp_replaces_missing_aud_if_configured(changes: dict[str, Any], answer: str, deployed: Any) -> None:
+    """A wrong aud is rejected even if azp matches."""
     assert deployed(JWT_AUDIENCE_CLAIM="azp").answer(claims(**changes)) == answer
 
 
-def test_azp_names_no_audience_by_default(deployed: Any) -> None:
-    """A token without aud is refused unless the deployer chose another claim."""
+def test_azp_is_ignored_by_default(deployed: Any) -> None:
+    """A token without aud is rejected unless the deployer chose another claim."""
     deployment = deployed()
 
     assert deployment.answer(claims(aud=..., azp=AUDIENCE)) == "Unauthorized"
@@ -178,10 +178,8 @@ def test_azp_names_no_audience_by_default(deployed: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["nbf", "iat"])
-def test_an_issuers_clock_may_be_a_minute_fast(
-    name: str, keys: dict[str, SigningKey], server: Any, clock: Clock
-) -> None:
-    """Fifteen seconds are everyday; more than a minute is a wrong clock."""
+def test_clock_skew_limit_is_60_seconds(name: str, keys: dict[str, SigningKey], server: Any, clock: Clock) -> None:
+    """The claims `nbf` and `iat` may be up to 60 s in the future."""
     verifier = TokenVerifier(
         issuer="https://issuer.example/", audience=AUDIENCE, keys=JwksKeys(server.url), clock=clock
     )
@@ -224,8 +222,8 @@ def test_an_issuers_clock_may_be_a_minute_fast(
     ],
     ids=str,
 )
-def test_the_log_names_the_claim_at_fault(changes: dict[str, Any], logged: tuple[str, str], deployed: Any) -> None:
-    """The name is from a fixed list; nothing of the token is in the line."""
+def test_log_names_the_invalid_claim(changes: dict[str, Any], logged: tuple[str, str], deployed: Any) -> None:
+    """The name is from a fixed list; the line contains nothing of the token."""
     deployment = deployed()
 
     assert deployment.answer(claims(**changes)) == "Unauthorized"
@@ -236,8 +234,8 @@ def test_the_log_names_the_claim_at_fault(changes: dict[str, Any], logged: tuple
 
 
 @pytest.mark.parametrize("name", ["token_use_made_up_secret_value", "typ"])
-def test_a_hint_repeats_nothing_of_a_token(name: str, deployed: Any) -> None:
-    """Neither a claim's name nor its value can make the line longer."""
+def test_hint_contains_nothing_of_the_token(name: str, deployed: Any) -> None:
+    """Neither a claim's name nor its value can lengthen the line."""
     deployment = deployed()
     payload = claims(
         **{name: "made-up-secret-value" * 100, "iss": "made-up-issuer" if name != "typ" else claims()["iss"]}
@@ -248,7 +246,7 @@ def test_a_hint_repeats_nothing_of_a_token(name: str, deployed: Any) -> None:
     assert len(deployment.logged()["hint"]) < HINT_LIMIT
 
 
-def test_a_wrong_issuer_is_hinted_at_its_final_slash(deployed: Any) -> None:
+def test_wrong_issuer_hint_mentions_trailing_slash(deployed: Any) -> None:
     """Auth0's issuers end with a slash, and others do not."""
     deployment = deployed()
 
@@ -268,7 +266,7 @@ def test_a_wrong_issuer_is_hinted_at_its_final_slash(deployed: Any) -> None:
 def test_a_403_is_logged_with_the_rules_claim_and_a_hint(
     rule: str, changes: dict[str, Any], why: Mismatch, deployed: Any
 ) -> None:
-    """An operator can tell a wrong rule from a user who is no administrator."""
+    """The hint distinguishes a wrong rule from a user without the admin claim."""
     deployment = deployed(ADMIN_CLAIM_RULE=rule)
 
     assert deployment.answer(claims(**changes)) == "Deny"

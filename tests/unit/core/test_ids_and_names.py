@@ -1,4 +1,4 @@
-"""Names, slugs and ids."""
+"""Tests of ids, slugs, timestamps and normalized names."""
 
 import runpy
 import time
@@ -16,7 +16,8 @@ from service_keys.errors import KeyNotFoundError
 NOON = int(datetime(2026, 1, 2, 12, 0, 0, 345000, tzinfo=UTC).timestamp() * 1000)
 
 
-def test_an_id_carries_its_service_and_its_moment() -> None:
+def test_an_id_contains_service_and_creation_time() -> None:
+    """Decode both from the id."""
     key_id = new_id("spotify", at_ms=NOON, random_bits=5)
 
     assert service_of(key_id) == "spotify"
@@ -26,6 +27,7 @@ def test_an_id_carries_its_service_and_its_moment() -> None:
 
 
 def test_ids_of_one_service_sort_by_age() -> None:
+    """Sort by time regardless of the random bits."""
     moments = [NOON, NOON + 1, NOON + 31, NOON + 32, NOON + 10**6, NOON + 10**11]
 
     ids = [new_id("x", at_ms=at, random_bits=2**19 - 1 - position) for position, at in enumerate(moments)]
@@ -33,14 +35,16 @@ def test_ids_of_one_service_sort_by_age() -> None:
     assert ids == sorted(ids)
 
 
-def test_the_first_and_the_last_id_fit_in_twelve_digits() -> None:
+def test_the_smallest_and_the_largest_id_have_12_characters() -> None:
+    """Encode 60 bits."""
     first = new_id("x", at_ms=1577836800000, random_bits=0)
     last = new_id("x", at_ms=1577836800000 + 2**41 - 1, random_bits=2**19 - 1)
 
     assert (first, last) == ("x.000000000000", "x.zzzzzzzzzzzz")
 
 
-def test_an_id_means_the_same_moment_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_and_timestamps_do_not_depend_on_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use UTC with TZ=Asia/Tokyo too."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -72,12 +76,14 @@ def test_an_id_means_the_same_moment_in_every_time_zone(monkeypatch: pytest.Monk
         "spotify.0123456789ab'; DROP TABLE keys; --",
     ],
 )
-def test_what_is_no_id_is_not_found(key_id: str) -> None:
+def test_an_invalid_id_is_not_found(key_id: str) -> None:
+    """Raise KeyNotFoundError."""
     with pytest.raises(KeyNotFoundError, match="List the keys"):
         service_of(key_id)
 
 
 def test_a_timestamp_is_utc_with_milliseconds() -> None:
+    """Always write three decimals and Z."""
     assert format_timestamp(NOON) == "2026-01-02T12:00:00.345Z"
     assert format_timestamp(NOON - 345) == "2026-01-02T12:00:00.000Z"
 
@@ -97,23 +103,27 @@ def test_a_timestamp_is_utc_with_milliseconds() -> None:
         ("a\u034fb", "ab"),
     ],
 )
-def test_names_that_look_alike_fold_to_one(one: str, other: str) -> None:
+def test_names_that_look_alike_have_one_normalized_name(one: str, other: str) -> None:
+    """Ignore case, width, white space and invisible characters."""
     assert normalize_name(one) == normalize_name(other)
 
 
-def test_a_name_in_ascii_folds_as_every_other_does() -> None:
+def test_an_ascii_name_is_normalized_as_any_other() -> None:
+    """Compare the fast path of ASCII names with the general one."""
     ignorable = "\u00ad"
     for code in range(128):
         name = f" A {chr(code)}{chr(code)}z{chr(code)}"
         assert normalize_name(name) == normalize_name(name + ignorable)
 
 
-def test_folding_twice_changes_nothing() -> None:
+def test_normalization_is_idempotent() -> None:
+    """Cover characters whose case folding changes their composition."""
     for name in ("ϓ key", "ΐ", "İstanbul", "ﷺ", "K\u0345", "a\u034f\u0301"):
         assert normalize_name(normalize_name(name)) == normalize_name(name)
 
 
 def test_different_names_stay_different() -> None:
+    """Keep punctuation and accents."""
     names = ["Spotify", "Spotify 2", "Spotify-2", "Spotify_2", "Spotífy"]
 
     assert len({normalize_name(name) for name in names}) == len(names)
@@ -129,5 +139,6 @@ def test_different_names_stay_different() -> None:
         ("音楽", ""),
     ],
 )
-def test_a_name_gives_its_service(name: str, service: str) -> None:
+def test_a_slug_is_the_default_service_of_a_name(name: str, service: str) -> None:
+    """Return lower-case ASCII with hyphens, at most 40 characters."""
     assert slug(name) == service

@@ -1,4 +1,4 @@
-"""What a response shows of what is stored."""
+"""Tests of the response models and of timestamps in items."""
 
 from typing import get_args
 
@@ -30,11 +30,13 @@ KEY = StoredKey(
 )
 
 
-def test_a_new_key_is_in_version_1_unused_and_unchecked() -> None:
+def test_a_new_key_has_version_1_and_no_usage_or_verification() -> None:
+    """Check the defaults."""
     assert (KEY.version, KEY.etag, KEY.last_used, KEY.verification) == (1, '"1"', None, None)
 
 
-def test_a_response_shows_every_field_by_its_name() -> None:
+def test_a_response_has_all_fields_in_camel_case() -> None:
+    """Include fields without a value as null."""
     assert KEY.to_response() == {
         "id": "spotify.0123456789ab",
         "name": "Spotify production",
@@ -53,7 +55,8 @@ def test_a_response_shows_every_field_by_its_name() -> None:
     }
 
 
-def test_a_response_shows_the_result_of_the_last_check() -> None:
+def test_a_verification_has_a_response() -> None:
+    """Return status, time and detail."""
     checked = Verification(status="rejected", checked_at="2026-01-04T00:00:00.000Z", detail="It is wrong.")
 
     assert checked.to_response() == {
@@ -63,17 +66,19 @@ def test_a_response_shows_the_result_of_the_last_check() -> None:
     }
 
 
-def test_what_is_damaged_counts_as_not_active() -> None:
+def test_a_malformed_item_is_not_active() -> None:
+    """Return False for `active`."""
     assert MalformedItem("spotify.0123456789ab", None).active is False
 
 
-def test_a_check_has_one_of_three_results() -> None:
+def test_a_verification_has_one_of_three_results() -> None:
+    """Check the literal type."""
     assert get_args(VerificationStatus) == ("valid", "rejected", "inconclusive")
 
 
 @pytest.mark.parametrize("at_ms", [0, 1, 999, 951_782_400_000, 1_800_000_000_123, 253_402_300_799_999])
-def test_a_timestamp_is_read_as_it_was_written(at_ms: int) -> None:
-    """Return the milliseconds since the Unix epoch that `timestamp` was given."""
+def test_a_timestamp_round_trip_returns_the_milliseconds(at_ms: int) -> None:
+    """Return the milliseconds since the Unix epoch that `format_timestamp` received."""
     assert milliseconds(format_timestamp(at_ms)) == at_ms
 
 
@@ -89,14 +94,14 @@ def test_a_timestamp_is_read_as_it_was_written(at_ms: int) -> None:
         *("0000-01-01T00:00:00.000Z", "12026-01-01T00:00:00.000Z", "\u0662026-01-01T00:00:00.000Z", "9" * 380_000),
     ],
 )
-def test_a_malformed_timestamp_is_no_moment(value: object) -> None:
-    """Return None, on every version of Python alike."""
+def test_a_malformed_timestamp_is_none(value: object) -> None:
+    """Return None on every Python version."""
     assert milliseconds(value) is None
     assert not is_past(value, at_ms=253_402_300_799_999)
 
 
-def test_a_moment_may_be_ahead_by_the_clock_skew() -> None:
-    """Take a later one for false."""
+def test_a_timestamp_may_be_ahead_by_the_clock_skew() -> None:
+    """Treat a later one as not past."""
     at_ms = 1_800_000_000_123
 
     assert is_past(format_timestamp(at_ms + CLOCK_SKEW_MS), at_ms=at_ms)
@@ -104,8 +109,8 @@ def test_a_moment_may_be_ahead_by_the_clock_skew() -> None:
     assert is_past("0001-01-01T00:00:00.000Z", at_ms=at_ms)
 
 
-def test_a_deletion_shows_what_is_gone() -> None:
-    """Show that it cannot be recovered."""
+def test_a_deletion_response_describes_the_deleted_key() -> None:
+    """Return null for `recoverableUntil`."""
     assert DeletedKey("spotify.0123456789ab", None, "2026-01-01T00:00:00.000Z").to_response() == {
         "id": "spotify.0123456789ab",
         "name": None,

@@ -1,4 +1,4 @@
-"""What holds for every input: names, slugs, ids, cursors, masks, and the rule that makes an administrator."""
+"""Property tests of names, slugs, ids, cursors, masks and the admin rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service_keys.core.names import normalize_name
 from service_keys.core.secret_value import MASK, SecretValue
 from service_keys.errors import InvalidRequestError, KeyNotFoundError
 
-# The same inputs each time; what once failed stands as an example beside its property.
+# Use the same inputs in each run; add an input that failed as an example of its property.
 everywhere = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 
 services = st.lists(st.text("abyz0189", min_size=1, max_size=9), min_size=1, max_size=4).map("-".join)
@@ -36,7 +36,7 @@ queries_made = st.builds(
 )
 names = st.text(min_size=1, max_size=60)
 spoken = st.lists(st.text("abXY12é-", min_size=1, max_size=8), max_size=12).map(" ".join)
-"""Names as people give them, of several words and often longer than a service may be."""
+"""Names of several words, often longer than a service may be."""
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
@@ -46,13 +46,15 @@ spoken = st.lists(st.text("abXY12é-", min_size=1, max_size=8), max_size=12).map
 @given(names)
 @example("K\u0345")
 @example("a\u034f\u0301")
-def test_folding_a_folded_name_changes_nothing(name: str) -> None:
+def test_normalization_is_idempotent(name: str) -> None:
+    """Return a normalized name unchanged."""
     assert normalize_name(normalize_name(name)) == normalize_name(name)
 
 
 @everywhere
 @given(names)
-def test_case_width_and_white_space_do_not_tell_names_apart(name: str) -> None:
+def test_normalization_ignores_case_width_and_white_space(name: str) -> None:
+    """Return one result for all Unicode normalization forms."""
     folded = normalize_name(name)
 
     assert normalize_name(f"  {name}\t") == folded
@@ -63,20 +65,23 @@ def test_case_width_and_white_space_do_not_tell_names_apart(name: str) -> None:
 
 @everywhere
 @given(names, st.sampled_from("\u00ad\u034f\u200b\u200d\u2060\ufe0f\ufeff"), st.integers(0, 60))
-def test_a_character_that_is_not_drawn_does_not_tell_names_apart(name: str, unseen: str, at: int) -> None:
+def test_normalization_ignores_invisible_characters(name: str, unseen: str, at: int) -> None:
+    """Insert one at any position."""
     assert normalize_name(name[:at] + unseen + name[at:]) == normalize_name(name)
 
 
 @everywhere
 @given(names)
-def test_a_folded_name_has_no_white_space_but_single_blanks(name: str) -> None:
+def test_a_normalized_name_has_only_single_spaces(name: str) -> None:
+    """Trim and collapse white space."""
     assert normalize_name(name) == " ".join(normalize_name(name).split())
 
 
 @everywhere
 @given(st.text(max_size=200) | spoken)
 @example("x" * 39 + " yz")
-def test_a_slug_is_a_service_or_nothing(name: str) -> None:
+def test_a_slug_is_a_valid_service_or_empty(name: str) -> None:
+    """Return a slug unchanged."""
     slug = names_module.slug(name)
 
     assert slug == "" or is_valid_service(slug)
@@ -86,6 +91,7 @@ def test_a_slug_is_a_service_or_nothing(name: str) -> None:
 @everywhere
 @given(services)
 def test_a_service_is_its_own_slug(service: str) -> None:
+    """Return a valid service unchanged."""
     assert names_module.slug(service) == service
 
 
@@ -94,7 +100,8 @@ def test_a_service_is_its_own_slug(service: str) -> None:
 
 @everywhere
 @given(services, moments, random_bits)
-def test_an_id_tells_its_service_and_its_moment(service: str, at_ms: int, bits: int) -> None:
+def test_an_id_contains_service_and_creation_time(service: str, at_ms: int, bits: int) -> None:
+    """Decode both from the id."""
     key_id = new_id(service, at_ms=at_ms, random_bits=bits)
 
     assert (service_of(key_id), timestamp_ms_of(key_id)) == (service, at_ms)
@@ -103,6 +110,7 @@ def test_an_id_tells_its_service_and_its_moment(service: str, at_ms: int, bits: 
 @everywhere
 @given(services, moments, moments, random_bits, random_bits)
 def test_ids_of_one_service_sort_by_age(service: str, one: int, other: int, bits: int, other_bits: int) -> None:
+    """Sort by time regardless of the random bits."""
     assume(one != other)
     ids = [new_id(service, at_ms=at, random_bits=b) for at, b in ((one, bits), (other, other_bits))]
 
@@ -111,7 +119,8 @@ def test_ids_of_one_service_sort_by_age(service: str, one: int, other: int, bits
 
 @everywhere
 @given(st.text(max_size=60))
-def test_any_text_is_an_id_or_not_found(text: str) -> None:
+def test_any_text_is_a_valid_id_or_not_found(text: str) -> None:
+    """Repeat no long text in the error."""
     try:
         service = service_of(text)
     except KeyNotFoundError as error:
@@ -131,7 +140,8 @@ def parsed(query: ListQuery, cursor: str) -> ListQuery:
 
 @everywhere
 @given(queries_made, ids)
-def test_a_cursor_leads_back_to_its_key(query: ListQuery, key_id: str) -> None:
+def test_a_cursor_decodes_to_its_key(query: ListQuery, key_id: str) -> None:
+    """Return the id that was encoded."""
     assume(query.service in {None, service_of(key_id)})
 
     assert parsed(query, query.encode_cursor(key_id)).start_after == key_id
@@ -139,7 +149,8 @@ def test_a_cursor_leads_back_to_its_key(query: ListQuery, key_id: str) -> None:
 
 @everywhere
 @given(queries_made, queries_made, ids)
-def test_a_cursor_of_another_list_is_refused(query: ListQuery, other: ListQuery, key_id: str) -> None:
+def test_a_cursor_of_another_list_is_rejected(query: ListQuery, other: ListQuery, key_id: str) -> None:
+    """Bind a cursor to its filters."""
     filters = [(one.active, one.service, one.verification) for one in (query, other)]
     assume(filters[0] != filters[1])
 
@@ -149,7 +160,8 @@ def test_a_cursor_of_another_list_is_refused(query: ListQuery, other: ListQuery,
 
 @everywhere
 @given(queries_made, ids, st.data())
-def test_a_cursor_with_any_other_bit_is_refused(query: ListQuery, key_id: str, data: st.DataObject) -> None:
+def test_an_altered_cursor_is_rejected(query: ListQuery, key_id: str, data: st.DataObject) -> None:
+    """Replace one character by any other."""
     cursor = query.encode_cursor(key_id)
     place = data.draw(st.integers(0, len(cursor) - 1))
     other = data.draw(st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
@@ -161,13 +173,15 @@ def test_a_cursor_with_any_other_bit_is_refused(query: ListQuery, key_id: str, d
 
 @everywhere
 @given(st.text(max_size=140) | st.binary(max_size=90).map(lambda made: base64.urlsafe_b64encode(made).decode()))
-def test_any_text_is_a_cursor_or_refused(text: str) -> None:
+def test_random_text_is_no_cursor(text: str) -> None:
+    """Return None."""
     assert ListQuery().decode_cursor(text) is None
 
 
 @everywhere
 @given(st.dictionaries(st.text(max_size=20), st.lists(st.text(max_size=20), min_size=1, max_size=2), max_size=4))
-def test_any_query_is_read_or_refused_in_words(parameters: dict[str, list[str]]) -> None:
+def test_any_query_is_parsed_or_rejected_with_details(parameters: dict[str, list[str]]) -> None:
+    """Raise no other error."""
     try:
         query = parse_list_query(parameters)
     except InvalidRequestError as error:
@@ -183,7 +197,8 @@ parts = st.text(min_size=1, max_size=200)
 
 @everywhere
 @given(parts)
-def test_a_mask_shows_four_characters_of_24_or_none(secret: str) -> None:
+def test_a_mask_shows_4_of_at_least_24_characters_or_none(secret: str) -> None:
+    """Show none of a shorter value."""
     masked = SecretValue(secret).masked()
 
     assert masked == MASK + (secret[-4:] if len(secret) >= 24 else "")
@@ -191,14 +206,15 @@ def test_a_mask_shows_four_characters_of_24_or_none(secret: str) -> None:
 
 @everywhere
 @given(parts | st.dictionaries(st.text(min_size=1, max_size=20), parts, min_size=1, max_size=10))
-def test_a_key_reads_back_and_shows_itself_nowhere(value: str | dict[str, str]) -> None:
+def test_a_secret_value_round_trips_and_is_never_formatted(value: str | dict[str, str]) -> None:
+    """Return the value from its JSON, and "hidden" from repr, str and format."""
     secret_value = SecretValue(value)
 
     assert SecretValue.from_json(secret_value.to_json()).reveal() == value
     assert repr(secret_value) == str(secret_value) == f"{secret_value}" == "SecretValue(hidden)"
 
 
-# --- who is an administrator ----------------------------------------------------------------------------------------
+# --- admin rule -----------------------------------------------------------------------------------------------------
 
 words = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=20)
 claims = st.from_regex(r"[A-Za-z0-9:_.\u00e4\u00fc-][A-Za-z0-9:/_.\u00e4\u00fc-]{0,19}", fullmatch=True)
@@ -211,7 +227,7 @@ json_values = st.recursive(
 
 
 def quoted_rule(claim: str, admitted: list[str]) -> AdminRule:
-    """Write the rule with every value in quotes, and read it."""
+    """Write the rule with quoted values and parse it."""
     quoted = ['"' + value.replace('"', '""') + '"' for value in admitted]
     return AdminRule.parse(f"{claim}={','.join(quoted)}")
 
@@ -222,7 +238,8 @@ def admitted_by(rule: AdminRule, held: dict[str, Any]) -> bool:
 
 @everywhere
 @given(claims, values)
-def test_a_rule_reads_back(claim: str, admitted: list[str]) -> None:
+def test_a_written_rule_is_parsed_unchanged(claim: str, admitted: list[str]) -> None:
+    """Return claim and values."""
     rule = quoted_rule(claim, admitted)
 
     assert (rule.claim, rule.path, rule.values) == (claim, (claim,), frozenset(admitted))
@@ -233,7 +250,8 @@ def test_a_rule_reads_back(claim: str, admitted: list[str]) -> None:
 @example("=")
 @example("role=")
 @example("role=,")
-def test_any_text_is_a_rule_of_something_or_refused(text: str) -> None:
+def test_any_text_is_a_complete_rule_or_rejected(text: str) -> None:
+    """Accept no empty claim or value."""
     try:
         rule = AdminRule.parse(text)
     except ConfigurationError:
@@ -247,7 +265,7 @@ others_held = st.dictionaries(claims, json_values, max_size=3)
 
 
 def admits(claim: str, held: Any, admitted: list[str]) -> bool:
-    """Say it again, in the words of the documentation."""
+    """Restate the documented rule as a reference implementation."""
     if held is True:
         return "true" in admitted
     if isinstance(held, str):
@@ -257,9 +275,10 @@ def admits(claim: str, held: Any, admitted: list[str]) -> bool:
 
 @everywhere
 @given(claims | st.sampled_from(["scope", "scp", "role"]), values, others_held, st.data())
-def test_a_claim_is_an_administrators_if_one_of_its_strings_is_named(
+def test_a_claim_admits_if_one_of_its_strings_is_in_the_rule(
     claim: str, admitted: list[str], others: dict[str, Any], data: st.DataObject
 ) -> None:
+    """Compare with the reference implementation."""
     assume("email" not in claim.lower() and "e-mail" not in claim.lower())
     named = st.sampled_from(admitted)
     several = st.lists(named | words, max_size=3)
@@ -270,7 +289,8 @@ def test_a_claim_is_an_administrators_if_one_of_its_strings_is_named(
 
 @everywhere
 @given(claims, values, st.sampled_from(["string", "array"]))
-def test_who_holds_a_named_value_is_admitted(claim: str, admitted: list[str], form: str) -> None:
+def test_a_token_with_an_admitted_value_is_admitted(claim: str, admitted: list[str], form: str) -> None:
+    """Accept a string and an array."""
     held = admitted[-1] if form == "string" else ["other", admitted[-1]]
 
     assume(claim not in {"scope", "scp"} or form == "array")
@@ -279,7 +299,8 @@ def test_who_holds_a_named_value_is_admitted(claim: str, admitted: list[str], fo
 
 @everywhere
 @given(claims, values, st.dictionaries(claims, json_values, max_size=4))
-def test_who_does_not_hold_the_claim_is_nobody(claim: str, admitted: list[str], others: dict[str, Any]) -> None:
+def test_a_token_without_the_claim_is_not_admitted(claim: str, admitted: list[str], others: dict[str, Any]) -> None:
+    """Return CLAIM_MISSING."""
     others.pop(claim, None)
 
     assert quoted_rule(claim, admitted).mismatch(others) is Mismatch.CLAIM_MISSING
@@ -287,7 +308,8 @@ def test_who_does_not_hold_the_claim_is_nobody(claim: str, admitted: list[str], 
 
 @everywhere
 @given(words, json_values)
-def test_an_address_that_is_not_verified_is_nobodys(address: str, verified: Any) -> None:
+def test_an_unverified_email_is_not_admitted(address: str, verified: Any) -> None:
+    """Require `email_verified`."""
     verified_or_not = admitted_by(quoted_rule("email", [address]), {"email": address, "email_verified": verified})
 
     assert verified_or_not == (verified is True or verified == "true")

@@ -1,4 +1,4 @@
-"""The type that holds a plaintext."""
+"""Tests of `SecretValue`, the type of a plaintext."""
 
 import copy
 import pickle
@@ -11,7 +11,8 @@ PLAINTEXT = "made-up-secret-0123456789"
 
 
 @pytest.mark.parametrize("value", [PLAINTEXT, {"clientSecret": PLAINTEXT}])
-def test_it_never_shows_itself(value: str | dict[str, str]) -> None:
+def test_formatting_hides_the_plaintext(value: str | dict[str, str]) -> None:
+    """Return "hidden" from repr, str and format."""
     secret_value = SecretValue(value)
 
     for shown in (
@@ -26,7 +27,8 @@ def test_it_never_shows_itself(value: str | dict[str, str]) -> None:
         assert "hidden" in shown
 
 
-def test_it_cannot_be_pickled_or_copied() -> None:
+def test_a_secret_value_cannot_be_pickled_or_copied() -> None:
+    """Raise TypeError."""
     secret_value = SecretValue(PLAINTEXT)
 
     with pytest.raises(TypeError, match="not to be pickled"):
@@ -38,20 +40,24 @@ def test_it_cannot_be_pickled_or_copied() -> None:
 
 
 @pytest.mark.parametrize("value", [PLAINTEXT, {"b": '2 " \\ ü\n', "a": "1"}])
-def test_what_is_stored_reads_back(value: str | dict[str, str]) -> None:
+def test_json_round_trip_returns_the_value(value: str | dict[str, str]) -> None:
+    """Store a string or an object of fields."""
     assert SecretValue.from_json(SecretValue(value).to_json()).reveal() == value
 
 
-def test_parts_are_stored_in_the_order_of_their_names() -> None:
+def test_fields_are_stored_sorted_by_name() -> None:
+    """Produce the same JSON regardless of their order."""
     assert SecretValue({"b": "2", "a": "1"}).to_json() == b'{"a":"1","b":"2"}'
 
 
-def test_what_is_stored_is_utf_8_and_nothing_longer() -> None:
+def test_json_is_compact_utf_8() -> None:
+    """Escape no character that needs no escape."""
     assert SecretValue("ü€").to_json() == '"ü€"'.encode()
 
 
 @pytest.mark.parametrize("stored", [b"12", b"null", b'["a"]', b'{"a": 1}', b"{", b"\xff"])
-def test_what_is_no_key_is_refused(stored: bytes) -> None:
+def test_json_that_is_no_secret_value_is_rejected(stored: bytes) -> None:
+    """Raise ValueError."""
     with pytest.raises(ValueError, match=r".+"):
         SecretValue.from_json(stored)
 
@@ -66,12 +72,15 @@ def test_what_is_no_key_is_refused(stored: bytes) -> None:
         ("🔑" * 23, "••••"),
     ],
 )
-def test_a_mask_shows_the_last_four_of_24_or_more(value: str | dict[str, str], masked: str | dict[str, str]) -> None:
-    """Sixteen characters are few: four of them would be a quarter of the secret."""
+def test_a_mask_shows_the_last_4_of_at_least_24_characters(
+    value: str | dict[str, str], masked: str | dict[str, str]
+) -> None:
+    """Show none of a shorter value: four of sixteen would be a quarter of the secret."""
     assert SecretValue(value).masked() == masked
 
 
-def test_changing_what_was_revealed_changes_nothing() -> None:
+def test_changing_a_revealed_value_does_not_change_the_original() -> None:
+    """Return a copy of the fields."""
     secret_value = SecretValue({"a": "1"})
     revealed = secret_value.reveal()
     assert isinstance(revealed, dict)

@@ -1,4 +1,4 @@
-"""The environment, read when a function starts."""
+"""Tests of the settings in the environment."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,10 @@ from service_keys.errors import ConfigurationError
         (settings.kms_key, "SERVICE_KEYS_KMS_KEY"),
     ],
 )
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, read: Callable[[], str], variable: str) -> None:
+def test_a_missing_variable_is_named_in_the_error(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[], str], variable: str
+) -> None:
+    """Treat white space as missing, and trim a value."""
     monkeypatch.setenv(variable, "given")
     assert read() == "given"
 
@@ -33,7 +36,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, read: Callabl
 
 @pytest.mark.parametrize("origin", ["https://admin.example.com", ""])
 def test_the_allowed_origin_may_be_empty(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
-    """An empty origin is a choice; an unset variable is a fault of the deployment."""
+    """Accept an empty origin, but not an unset variable, which is a deployment fault."""
     monkeypatch.setenv("ALLOWED_ORIGIN", origin)
     assert settings.allowed_origin() == origin
 
@@ -42,7 +45,8 @@ def test_the_allowed_origin_may_be_empty(monkeypatch: pytest.MonkeyPatch, origin
         settings.allowed_origin()
 
 
-def test_without_a_namespace_metrics_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_metrics_namespace_is_empty_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable metrics without a namespace."""
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/test")
     assert settings.metrics_namespace() == "ServiceKeys/test"
 

@@ -1,4 +1,4 @@
-"""A small project of its own, with functions that show what reaches them and that fail on demand."""
+"""A small SAM project whose functions echo their event or fail on demand."""
 
 from __future__ import annotations
 
@@ -177,6 +177,6 @@ def stack(template_path: Path) -> Iterator[LocalStack]:
 @pytest.fixture
 def client() -> Iterator[requests.Session]:
     with requests.Session() as session:
-        # Not what this machine has in ~/.netrc or as a proxy.
+        # Ignore ~/.netrc and the proxy settings of the machine.
         session.trust_env = False
         yield session

@@ -1,4 +1,4 @@
-"""What `make build` refuses to hand on."""
+"""Inspection of build artifacts, the last step of `make build`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def library(machine: bytes) -> bytes:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
-    """A build for arm64."""
+    """Return a build for arm64."""
     (tmp_path / "Thing" / "deep").mkdir(parents=True)
     (tmp_path / "Thing" / "_core.cpython-313-aarch64-linux-gnu.so").write_bytes(library(ARM64))
     (tmp_path / "Thing" / "deep" / "_rust.abi3.so").write_bytes(library(ARM64))
@@ -31,7 +31,8 @@ def build(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_build_is_described_by_its_size_and_its_native_modules(build: Path) -> None:
+def test_artifact_description(build: Path) -> None:
+    """The description has the unzipped size and the native modules."""
     (build / "Thing" / "data").write_bytes(bytes(MEGABYTE + MEGABYTE // 2))
 
     described = str(inspect(build, ARTIFACT, "arm64"))
@@ -43,7 +44,8 @@ def test_a_build_is_described_by_its_size_and_its_native_modules(build: Path) ->
 @pytest.mark.parametrize(
     ("name", "words"), [("313", "with bytecode"), ("312", "without bytecode, so that every cold start")]
 )
-def test_a_build_without_lambdas_bytecode_says_what_that_costs(build: Path, name: str, words: str) -> None:
+def test_description_reports_bytecode(build: Path, name: str, words: str) -> None:
+    """Only bytecode of CPython 3.13 counts; without it the description states the cost."""
     compiled = build / "Thing" / "__pycache__" / f"app.cpython-{name}.pyc"
     compiled.parent.mkdir()
     compiled.write_bytes(b"made up")
@@ -51,7 +53,8 @@ def test_a_build_without_lambdas_bytecode_says_what_that_costs(build: Path, name
     assert f"2 at most; {words}" in str(inspect(build, ARTIFACT, "arm64"))
 
 
-def test_a_build_may_reach_its_bound_and_no_byte_more(build: Path) -> None:
+def test_artifact_size_limit(build: Path) -> None:
+    """An artifact of exactly the limit passes; one more byte is an error with a remedy."""
     size = inspect(build, ARTIFACT, "arm64").size
     data = build / "Thing" / "data"
     data.write_bytes(bytes(2 * MEGABYTE - size))
@@ -72,22 +75,25 @@ def test_a_build_may_reach_its_bound_and_no_byte_more(build: Path) -> None:
         ("libthing.so.1", library(X86_64), "is for x86_64, not for arm64"),
     ],
 )
-def test_a_module_that_lambda_cannot_load_is_refused(build: Path, name: str, content: bytes, objection: str) -> None:
+def test_incompatible_native_module_rejected(build: Path, name: str, content: bytes, objection: str) -> None:
+    """Native modules for another machine, Python or platform are errors."""
     (build / "Thing" / "deep" / name).write_bytes(content)
 
     with pytest.raises(ArtifactError, match=f"{name} {objection}. Build it anew: "):
         inspect(build, ARTIFACT, "arm64")
 
 
-def test_a_build_without_native_modules_is_refused(build: Path) -> None:
+def test_artifact_without_native_modules_rejected(build: Path) -> None:
+    """An artifact without native modules is an error."""
     with pytest.raises(ArtifactError, match="holds no native module"):
         inspect(build, Artifact("Elsewhere", "functions/elsewhere", 2), "arm64")
 
 
 @pytest.mark.parametrize(("architecture", "code"), [("arm64", 0), ("x86_64", 1)])
-def test_the_command_fails_where_one_artifact_is_refused(
+def test_artifacts_command_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], architecture: str, code: int
 ) -> None:
+    """The command exits with 1 if an artifact is rejected."""
     for artifact in ARTIFACTS:
         (tmp_path / artifact.name).mkdir()
         (tmp_path / artifact.name / "_rust.abi3.so").write_bytes(library(ARM64))

@@ -1,4 +1,4 @@
-"""The commands, as a shell starts them."""
+"""Commands of `python -m local`, run as subprocesses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
-def test_a_taken_port_is_reported_before_anything_is_started(taken_port: int) -> None:
+def test_port_in_use_is_reported_before_startup(taken_port: int) -> None:
+    """The error names the port and the remedy."""
     result = _command("run", "--port", str(taken_port))
 
     assert result.returncode == 1
@@ -50,7 +51,8 @@ def test_a_taken_port_is_reported_before_anything_is_started(taken_port: int) ->
     assert result.stdout == ""
 
 
-def test_every_command_explains_itself() -> None:
+def test_every_command_has_help() -> None:
+    """`--help` prints the usage."""
     for arguments in ([], ["run"], ["token"]):
         result = _command(*arguments, "--help")
         assert result.returncode == 0
@@ -58,11 +60,12 @@ def test_every_command_explains_itself() -> None:
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
-def test_a_run_that_is_told_to_stop_ends_well(number: signal.Signals, tmp_path: Path) -> None:
+def test_run_stops_on_signal(number: signal.Signals, tmp_path: Path) -> None:
+    """SIGINT and SIGTERM end the run with exit code 0; its env file has mode 0600."""
     with local_run(tmp_path, {**os.environ, "AWS_PROFILE": "there-is-no-such-profile"}) as (process, url):
         host, _, port = url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port))):
-            # A connection that stays open does not hold it up.
+            # An open connection must not delay the shutdown.
             process.send_signal(number)
             _, errors = process.communicate(timeout=20)
 
@@ -73,7 +76,8 @@ def test_a_run_that_is_told_to_stop_ends_well(number: signal.Signals, tmp_path: 
     assert "export SERVICE_KEYS_TABLE=" in environment.read_text(encoding="utf-8")
 
 
-def test_a_run_that_is_told_to_stop_while_it_starts_ends_well(tmp_path: Path) -> None:
+def test_run_stops_on_signal_during_startup(tmp_path: Path) -> None:
+    """SIGINT during startup ends the run with exit code 0."""
     with subprocess.Popen(
         [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)],
         cwd=ROOT,
@@ -90,7 +94,8 @@ def test_a_run_that_is_told_to_stop_while_it_starts_ends_well(tmp_path: Path) ->
     assert output.endswith("Ended.\n")
 
 
-def test_a_run_says_why_it_refuses_a_token(tmp_path: Path) -> None:
+def test_run_logs_token_rejection_reason(tmp_path: Path) -> None:
+    """The reason is printed before the line about the request."""
     with local_run(tmp_path) as (process, url):
         path = "/api/v1/admin/api-keys"
         assert requests.get(url + path, headers={"Authorization": "Bearer a.b.c"}, timeout=30).status_code == 401

@@ -38,9 +38,8 @@ def test_each_function_is_loaded_with_its_own_variables(tmp_path: Path) -> None:
         assert [by_name[name].invoke({}) for name in ("Red", "Blue")] == ["Red", "Blue"]
 
 
-def test_nothing_of_the_developers_environment_reaches_a_function(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_function_environment_is_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function has its own and the given variables, and none of the developer's."""
     monkeypatch.setenv("AWS_PROFILE", "work")
     source = "import os\nSEEN = dict(os.environ)\ndef handler(event, context): return SEEN"
 
@@ -56,7 +55,8 @@ def test_nothing_of_the_developers_environment_reaches_a_function(
     assert os.environ["AWS_PROFILE"] == "work"
 
 
-def test_a_handler_may_import_what_lies_beside_it_when_it_is_called(tmp_path: Path) -> None:
+def test_handler_imports_sibling_module_at_call_time(tmp_path: Path) -> None:
+    """The function's folder is on `sys.path` while its handler runs."""
     function = _function(
         tmp_path, "def handler(event, context):\n    import beside_example\n    return beside_example.X"
     )
@@ -68,7 +68,8 @@ def test_a_handler_may_import_what_lies_beside_it_when_it_is_called(tmp_path: Pa
     assert str(function.code) not in sys.path
 
 
-def test_a_handler_learns_about_its_call(tmp_path: Path) -> None:
+def test_handler_gets_lambda_context(tmp_path: Path) -> None:
+    """The context has name, ARN, memory, remaining time and a new request id."""
     source = (
         "def handler(event, context): return [context.function_name, context.invoked_function_arn, "
         "context.memory_limit_in_mb, context.aws_request_id, context.get_remaining_time_in_millis()]"
@@ -84,7 +85,8 @@ def test_a_handler_learns_about_its_call(tmp_path: Path) -> None:
     assert request_id != other_id
 
 
-def test_an_event_and_a_result_are_only_what_json_can_hold(tmp_path: Path) -> None:
+def test_events_and_results_are_json(tmp_path: Path) -> None:
+    """Event and result are copied through JSON; other types raise TypeError."""
     source = "def handler(event, context):\n    event['x'] = 2\n    return {1, 2} if event.get('bad') else event"
     event = {"x": 1}
 
@@ -102,12 +104,14 @@ def test_an_event_and_a_result_are_only_what_json_can_hold(tmp_path: Path) -> No
         ("", "Example: .*app.py has no handler"),
     ],
 )
-def test_a_function_that_cannot_be_loaded_is_named(tmp_path: Path, source: str, complaint: str) -> None:
+def test_load_error_names_the_function(tmp_path: Path, source: str, complaint: str) -> None:
+    """A failed import or a missing handler is an error."""
     with pytest.raises(FunctionLoadError, match=complaint), load_functions([_function(tmp_path, source)], {}):
         pass
 
 
-def test_a_folder_without_the_handlers_module_is_named(tmp_path: Path) -> None:
+def test_load_error_names_the_missing_module(tmp_path: Path) -> None:
+    """A missing module is an error."""
     function = replace(_function(tmp_path, ""), handler="main.handler")
 
     with pytest.raises(FunctionLoadError, match=r"Example: there is no .*main\.py"), load_functions([function], {}):

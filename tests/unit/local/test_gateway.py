@@ -1,4 +1,4 @@
-"""Requests over HTTP to the small project's API."""
+"""HTTP requests to the API of the small project in conftest.py."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def test_a_function_gets_the_event_of_a_rest_api(stack: LocalStack, client: requ
     assert (context["httpMethod"], context["resourcePath"], context["stage"]) == ("GET", "/things/{id}", "live")
 
 
-def test_a_function_gets_what_the_authorizer_found_out_as_text(stack: LocalStack, client: requests.Session) -> None:
+def test_authorizer_context_is_passed_as_strings(stack: LocalStack, client: requests.Session) -> None:
+    """Booleans and numbers of the authorizer's context reach the function as strings."""
     event = _event(client.post(f"{stack.url}/things", headers=ALLOW))
 
     assert event["requestContext"]["authorizer"] == {"principalId": "ada", "admin": "true", "level": "3"}
@@ -54,13 +55,15 @@ def test_a_function_gets_what_the_authorizer_found_out_as_text(stack: LocalStack
     assert event["pathParameters"] is None
 
 
-def test_a_body_is_text_whatever_its_bytes(stack: LocalStack, client: requests.Session) -> None:
+def test_body_is_decoded_as_utf8(stack: LocalStack, client: requests.Session) -> None:
+    """Invalid UTF-8 bytes become replacement characters."""
     event = _event(client.post(f"{stack.url}/things", headers=ALLOW, data=b"caf\xc3\xa9 \xff"))
 
     assert event["body"] == "café �"
 
 
-def test_a_body_may_come_in_chunks(stack: LocalStack, client: requests.Session) -> None:
+def test_chunked_body(stack: LocalStack, client: requests.Session) -> None:
+    """A body with chunked transfer encoding is joined."""
     event = _event(client.post(f"{stack.url}/things", headers=ALLOW, data=iter([b"one ", b"two"])))
 
     assert event["body"] == "one two"
@@ -84,7 +87,8 @@ def test_a_route_without_an_authorizer_needs_no_token(stack: LocalStack, client:
     assert "authorizer" not in event["requestContext"]
 
 
-def test_a_path_of_its_own_goes_before_a_parameter(stack: LocalStack, client: requests.Session) -> None:
+def test_static_path_precedes_path_parameter(stack: LocalStack, client: requests.Session) -> None:
+    """`/things/mine` matches before `/things/{id}`, with or without a trailing slash."""
     assert _event(client.get(f"{stack.url}/things/mine", headers=ALLOW))["resource"] == "/things/mine"
     assert _event(client.get(f"{stack.url}/things/mine/", headers=ALLOW))["resource"] == "/things/mine"
 
@@ -108,9 +112,10 @@ def test_headers_that_belong_to_api_gateway_are_renamed(stack: LocalStack, clien
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/elsewhere"), ("PUT", "/things"), ("HEAD", "/open")])
-def test_what_no_route_has_is_not_found_and_asks_for_no_token(
+def test_unknown_route_returns_404_without_token(
     stack: LocalStack, client: requests.Session, method: str, path: str
 ) -> None:
+    """Unknown paths and methods are 404 before authorization."""
     response = client.request(method, f"{stack.url}{path}")
 
     assert response.status_code == 404
@@ -118,9 +123,10 @@ def test_what_no_route_has_is_not_found_and_asks_for_no_token(
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"Authorization": "unauthorized"}])
-def test_a_missing_or_refused_token_is_unauthorized(
+def test_missing_or_rejected_token_returns_401(
     stack: LocalStack, client: requests.Session, headers: dict[str, str]
 ) -> None:
+    """A missing or empty header and an Unauthorized exception have the same response."""
     response = client.post(f"{stack.url}/things", headers=headers)
 
     assert response.status_code == 401
@@ -132,9 +138,8 @@ def test_a_missing_or_refused_token_is_unauthorized(
     ("token", "reason"),
     [("deny", " with an explicit deny"), ("both", " with an explicit deny"), ("elsewhere", "")],
 )
-def test_only_a_policy_that_allows_this_call_lets_it_through(
-    stack: LocalStack, client: requests.Session, token: str, reason: str
-) -> None:
+def test_policy_without_allow_returns_403(stack: LocalStack, client: requests.Session, token: str, reason: str) -> None:
+    """A policy must allow the called method and must not deny it."""
     response = client.post(f"{stack.url}/things", headers={"Authorization": token})
 
     assert response.status_code == 403
@@ -147,7 +152,8 @@ def test_a_policy_may_allow_by_wildcard(stack: LocalStack, client: requests.Sess
 
 
 @pytest.mark.parametrize("token", ["crash", "nonsense", "nested"])
-def test_an_authorizer_that_fails_lets_nobody_through(stack: LocalStack, client: requests.Session, token: str) -> None:
+def test_failing_authorizer_returns_500(stack: LocalStack, client: requests.Session, token: str) -> None:
+    """An authorizer that raises or returns an invalid policy is a configuration error."""
     response = client.post(f"{stack.url}/things", headers={"Authorization": token})
 
     assert response.status_code == 500
@@ -167,16 +173,16 @@ def test_an_authorizer_that_fails_lets_nobody_through(stack: LocalStack, client:
         '{"statusCode": 200, "headers": ["a"]}',
     ],
 )
-def test_a_function_that_fails_or_answers_nonsense_is_a_bad_gateway_that_tells_nothing(
-    stack: LocalStack, client: requests.Session, answer: str
-) -> None:
+def test_failing_function_returns_502(stack: LocalStack, client: requests.Session, answer: str) -> None:
+    """An exception or an invalid response is 502, without details."""
     response = client.get(f"{stack.url}/open", params={"answer": answer})
 
     assert response.status_code == 502
     assert response.json() == {"type": "DEFAULT_5XX"}
 
 
-def test_a_body_over_ten_megabytes_is_refused(stack: LocalStack, client: requests.Session) -> None:
+def test_body_over_ten_megabytes_returns_413(stack: LocalStack, client: requests.Session) -> None:
+    """API Gateway limits a request body to 10 MB."""
     response = client.post(f"{stack.url}/things", headers=ALLOW, data=b"x" * (10 * 1024 * 1024 + 1))
 
     assert response.status_code == 413
@@ -184,8 +190,8 @@ def test_a_body_over_ten_megabytes_is_refused(stack: LocalStack, client: request
 
 
 @pytest.mark.parametrize("path", ["/things/%", "/things/%2", "/things/%zz", "/things/1?x=%", "/things/1?x=%G0"])
-def test_a_broken_percent_encoding_is_a_bad_request(stack: LocalStack, path: str) -> None:
-    """API Gateway answers before it looks for a route, or at the token."""
+def test_invalid_percent_encoding_returns_400(stack: LocalStack, path: str) -> None:
+    """API Gateway rejects the request before routing and authorization."""
     answer = ask(stack.url, "GET", path)
 
     assert (answer.status, json.loads(answer.body)) == (400, {"type": "DEFAULT_4XX", "message": "Bad Request"})
@@ -218,7 +224,7 @@ def test_gateway_responses_name_the_type_of_the_error(
 
 @pytest.mark.parametrize("path", ["/open", "/elsewhere"])
 def test_a_client_may_choose_the_request_id(stack: LocalStack, client: requests.Session, path: str) -> None:
-    """As on AWS, so that only the extended id can be trusted."""
+    """As on AWS, a client can set the request id; only the extended id is trustworthy."""
     headers = {"x-AMZN-requestid": "chosen-by-the-client", "x-amz-apigw-id": "chosen-by-the-client"}
 
     response = client.get(stack.url + path, headers=headers)
@@ -232,15 +238,15 @@ def test_a_client_may_choose_the_request_id(stack: LocalStack, client: requests.
 
 
 @pytest.mark.parametrize("chosen", ["", "two words", '"quoted"', "x" * 129])
-def test_a_request_id_of_another_form_is_replaced(stack: LocalStack, client: requests.Session, chosen: str) -> None:
-    """API Gateway takes tokens of up to 128 characters."""
+def test_invalid_request_id_is_replaced(stack: LocalStack, client: requests.Session, chosen: str) -> None:
+    """API Gateway accepts tokens of up to 128 characters."""
     response = client.get(f"{stack.url}/open", headers={"x-amzn-RequestId": chosen})
 
     assert response.headers["x-amzn-RequestId"] not in {"", chosen}
 
 
-def test_a_response_over_six_megabytes_is_a_bad_gateway(stack: LocalStack, client: requests.Session) -> None:
-    """Lambda passes on no more than that."""
+def test_response_over_six_megabytes_returns_502(stack: LocalStack, client: requests.Session) -> None:
+    """Lambda limits a response to 6 MB."""
     response = client.post(f"{stack.url}/things", headers=ALLOW, data=b"x" * (6 * 1024 * 1024))
 
     assert (response.status_code, response.json()) == (502, {"type": "DEFAULT_5XX"})
@@ -254,5 +260,6 @@ def test_a_preflight_needs_no_token(stack: LocalStack, client: requests.Session)
     assert response.headers["Access-Control-Allow-Methods"] == "GET,POST"
 
 
-def test_the_issuers_keys_need_no_token(stack: LocalStack, client: requests.Session) -> None:
+def test_jwks_needs_no_token(stack: LocalStack, client: requests.Session) -> None:
+    """The issuer's JWKS is public."""
     assert client.get(f"{stack.url}/.well-known/jwks.json").json() == stack.issuer.jwks()

@@ -19,7 +19,8 @@ def _claims(issuer: Issuer, token: str) -> dict[str, Any]:
     return jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=ISSUER)
 
 
-def test_a_token_can_be_checked_with_the_published_keys() -> None:
+def test_token_verifies_with_the_jwks() -> None:
+    """By default a token is an administrator's and lives for 12 hours."""
     issuer = Issuer.generate()
 
     claims = _claims(issuer, issuer.token())
@@ -28,7 +29,8 @@ def test_a_token_can_be_checked_with_the_published_keys() -> None:
     assert claims["exp"] - claims["iat"] == 12 * 3600
 
 
-def test_a_token_says_what_it_is_told_to_say() -> None:
+def test_token_has_the_given_claims() -> None:
+    """Arguments set subject, lifetime and other claims, and omit the role."""
     issuer = Issuer.generate()
 
     claims = _claims(issuer, issuer.token("ada", None, hours=1, scope="read"))
@@ -37,21 +39,24 @@ def test_a_token_says_what_it_is_told_to_say() -> None:
     assert "role" not in claims
 
 
-def test_an_expired_token_can_be_made() -> None:
+def test_negative_hours_create_an_expired_token() -> None:
+    """A negative lifetime sets `exp` in the past."""
     issuer = Issuer.generate()
 
     with pytest.raises(jwt.ExpiredSignatureError):
         _claims(issuer, issuer.token(hours=-1))
 
 
-def test_no_private_part_is_published() -> None:
+def test_jwks_has_no_private_members() -> None:
+    """The JWKS has the public members of a 2048-bit RSA key only."""
     (key,) = Issuer.generate().jwks()["keys"]
 
     assert set(key) == {"kty", "n", "e", "kid", "use", "alg"}
     assert RSAAlgorithm.from_jwk(key).key_size == 2048
 
 
-def test_the_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_signing_key_file_is_created_once(tmp_path: Path) -> None:
+    """Concurrent loads create one file of mode 0600 and leave no temporary file."""
     path = tmp_path / "state" / "issuer.pem"
 
     with ThreadPoolExecutor(4) as threads:

@@ -1,4 +1,4 @@
-"""Requests that web pages send to the servers of the local stack, as browsers send them."""
+"""Requests of web pages to the servers of the local stack, with the headers that browsers send."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Headers = dict[str, str | None]
 
 LIST_TABLES = b"{}"
 AMZ_JSON = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "DynamoDB_20120810.ListTables"}
-# A form and a script may send these across origins without asking first
+# Forms and scripts may send these across origins without a preflight
 # (https://fetch.spec.whatwg.org/#cors-safelisted-method).
 SIMPLE = {"Content-Type": "text/plain"}
 FOREIGN_HOSTS = [
@@ -56,20 +56,20 @@ def fake_services() -> Iterator[FakeServices]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:5000", "[::1]:5000"])
-def test_moto_answers_programs_under_loopback_names(stack: LocalStack, host: str) -> None:
-    """A consumer on this machine, and a container that knows it as localhost, get answers."""
+def test_moto_accepts_loopback_hosts(stack: LocalStack, host: str) -> None:
+    """Consumers on this machine and containers use these host names."""
     assert list_tables(stack.endpoint_url, {"Host": host}) == 200
 
 
 @pytest.mark.parametrize("host", [*FOREIGN_HOSTS, None])
-def test_moto_refuses_a_foreign_host(stack: LocalStack, host: str | None) -> None:
-    """A page whose name leads to the loopback by DNS rebinding reads nothing."""
+def test_moto_rejects_foreign_hosts(stack: LocalStack, host: str | None) -> None:
+    """Requests under a name that DNS rebinding points to the loopback are 403."""
     assert list_tables(stack.endpoint_url, {"Host": host}) == 403
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_moto_refuses_requests_of_web_pages(stack: LocalStack, page: Headers) -> None:
-    """A page of any origin reads and changes nothing, by requests that need no preflight either."""
+def test_moto_rejects_web_pages(stack: LocalStack, page: Headers) -> None:
+    """Requests of pages of any origin are 403, including those that need no preflight."""
     url = stack.endpoint_url
     assert list_tables(url, page) == 403
     assert ask(url, "POST", "/moto-api/reset", {**SIMPLE, **page}).status == 403
@@ -79,8 +79,8 @@ def test_moto_refuses_requests_of_web_pages(stack: LocalStack, page: Headers) ->
     assert list_tables(url, {}) == 200
 
 
-def test_moto_names_no_page_as_allowed(stack: LocalStack) -> None:
-    """The responses to programs have no CORS headers."""
+def test_moto_sends_no_cors_headers(stack: LocalStack) -> None:
+    """Responses to programs have no CORS headers."""
     answer = ask(stack.endpoint_url, "POST", "/", AMZ_JSON, LIST_TABLES)
 
     assert (answer.status, cors(answer.headers)) == (200, [])
@@ -88,13 +88,13 @@ def test_moto_names_no_page_as_allowed(stack: LocalStack) -> None:
 
 @pytest.mark.parametrize("path", ["/open", "/.well-known/jwks.json", "/things"])
 @pytest.mark.parametrize("host", ["evil.example.com", "evil.example.com:8000", None])
-def test_the_api_refuses_a_foreign_host(stack: LocalStack, path: str, host: str | None) -> None:
-    """The local API, and the issuer's keys beside it, are not served under a page's own name."""
+def test_api_rejects_foreign_hosts(stack: LocalStack, path: str, host: str | None) -> None:
+    """The local API and the issuer's JWKS are 403 under a foreign host name."""
     assert ask(stack.url, "GET", path, {"Host": host, "Authorization": "allow"}).status == 403
 
 
-def test_the_api_leaves_pages_to_cors_and_tokens(stack: LocalStack) -> None:
-    """A page may send requests, as it may on AWS; the allowed origin and the token decide."""
+def test_api_accepts_web_pages(stack: LocalStack) -> None:
+    """As on AWS, pages may send requests; CORS and tokens restrict them."""
     page = {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}
 
     assert ask(stack.url, "GET", "/open", page).status == 200
@@ -102,8 +102,8 @@ def test_the_api_leaves_pages_to_cors_and_tokens(stack: LocalStack) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example.com"}, {"Host": None}, *PAGES], ids=str)
-def test_stand_ins_for_services_refuse_web_pages(fake_services: FakeServices, headers: Headers) -> None:
-    """A page cannot choose what a service answers, nor fill the list of requests."""
+def test_fake_services_reject_web_pages(fake_services: FakeServices, headers: Headers) -> None:
+    """A page cannot choose a fake service's response, nor add to its list of requests."""
     assert ask(fake_services.url, "PUT", "/openai", headers, b"wrong").status == 403
     assert ask(fake_services.url, "GET", "/openai/v1/models", headers).status == 403
 

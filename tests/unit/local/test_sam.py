@@ -1,4 +1,4 @@
-"""What can be known of `sam local` without Docker."""
+"""Tests of `sam local` that need no Docker."""
 
 from __future__ import annotations
 
@@ -26,17 +26,20 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all o
 @pytest.mark.parametrize(
     ("machine", "name"), [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("aarch64", "arm64"), ("arm64", "arm64")]
 )
-def test_a_machine_has_the_name_that_lambda_gives_it(machine: str, name: str) -> None:
+def test_architecture_uses_lambda_names(machine: str, name: str) -> None:
+    """Machine names map to Lambda's architectures."""
     assert architecture(machine) == name
 
 
-def test_a_machine_that_lambda_does_not_have_is_refused() -> None:
+def test_unsupported_architecture_rejected() -> None:
+    """The error names the machine and an alternative."""
     with pytest.raises(SamError, match=r"this machine is riscv64\. Use make run"):
         architecture("riscv64")
 
 
 @pytest.mark.parametrize("arguments", [["sam-invoke", "Authorizer"], ["sam-api"]])
-def test_the_commands_explain_themselves_where_docker_is_missing(tmp_path: Path, arguments: list[str]) -> None:
+def test_sam_commands_report_missing_docker(tmp_path: Path, arguments: list[str]) -> None:
+    """Without Docker a command exits with 1 and names the remedy."""
     ran = subprocess.run(
         [sys.executable, "-m", "local", *arguments],
         cwd=ROOT,
@@ -65,21 +68,24 @@ def only_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_engine_that_does_not_run_is_named_as_the_reason(only_docker: Path) -> None:
+def test_stopped_docker_engine_is_reported(only_docker: Path) -> None:
+    """The error has Docker's message and the remedy."""
     docker(only_docker, "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
 
     with pytest.raises(SamError, match=r"cannot be reached \(Cannot connect to the Docker daemon\)\. Start it"):
         check_docker()
 
 
-def test_an_image_that_cannot_be_had_is_named_as_the_reason(only_docker: Path) -> None:
+def test_unavailable_image_is_reported(only_docker: Path) -> None:
+    """The error names the image."""
     docker(only_docker, '[ "$1" = version ] || exit 125')
 
     with pytest.raises(SamError, match=r"could not run public\.ecr\.aws/lambda/python:3\.13-"), reachable([]):
         pytest.fail("nothing is reachable")
 
 
-def test_a_container_reaches_what_it_needs_as_localhost_and_the_rest_stays_as_it_is() -> None:
+def test_rewrite_loopback_urls() -> None:
+    """Only the listed URLs change to localhost; the issuer's stays."""
     text = '{"AWS_ENDPOINT_URL": "http://127.0.0.1:5001", "JWT_ISSUER": "http://127.0.0.1:8000/"}'
 
     seen = rewrite_loopback_urls(text, ["http://127.0.0.1:5001"])
@@ -89,7 +95,7 @@ def test_a_container_reaches_what_it_needs_as_localhost_and_the_rest_stays_as_it
 
 @pytest.fixture
 def shouting() -> Iterator[int]:
-    """A server on the loopback that answers in capitals what a client sent until its end; its port."""
+    """Run a loopback server that returns the received bytes in upper case; yield its port."""
     with bind(0) as listener:
 
         def serve() -> None:
@@ -107,7 +113,8 @@ def shouting() -> Iterator[int]:
 
 
 @linux
-def test_what_comes_to_the_bridge_reaches_the_loopback_and_back(shouting: int) -> None:
+def test_relay_forwards_in_both_directions(shouting: int) -> None:
+    """The relay connects an address with the loopback, and stops listening at the end."""
     long = b"made up " * 20_000
     with tcp_relay("127.0.0.2", [shouting]) as relaying:
         assert relaying
@@ -122,7 +129,8 @@ def test_what_comes_to_the_bridge_reaches_the_loopback_and_back(shouting: int) -
 
 
 @linux
-def test_what_has_ended_is_no_error_of_the_relay(capfd: pytest.CaptureFixture[str]) -> None:
+def test_relay_ignores_stopped_server(capfd: pytest.CaptureFixture[str]) -> None:
+    """The relay closes the connection and prints no error."""
     with bind(0) as listener:
         port = listener.getsockname()[1]
     with tcp_relay("127.0.0.2", [port]), socket.create_connection(("127.0.0.2", port), timeout=10) as client:
@@ -131,14 +139,16 @@ def test_what_has_ended_is_no_error_of_the_relay(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err == ""
 
 
-def test_nothing_is_relayed_from_an_address_that_is_not_this_machines() -> None:
-    # TEST-NET-1 (RFC 5737): nobody's.
+def test_relay_needs_a_local_address() -> None:
+    """The relay does not start on an address of another machine."""
+    # TEST-NET-1 (RFC 5737) is never assigned to a machine.
     with tcp_relay("192.0.2.1", [8000]) as relaying:
         assert not relaying
 
 
 @linux
-def test_a_port_that_is_taken_is_reported() -> None:
+def test_relay_reports_port_in_use() -> None:
+    """A port in use raises OSError."""
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"), tcp_relay("127.0.0.2", [port]):

@@ -25,7 +25,8 @@ def dynamodb(stack: LocalStack) -> Iterator[Any]:
         yield client
 
 
-def test_the_table_is_the_templates(stack: LocalStack, dynamodb: Any) -> None:
+def test_table_matches_the_template(stack: LocalStack, dynamodb: Any) -> None:
+    """Key schema and TTL are those of the template."""
     table = dynamodb.describe_table(TableName=stack.table_name)["Table"]
     time_to_live = dynamodb.describe_time_to_live(TableName=stack.table_name)["TimeToLiveDescription"]
 
@@ -33,14 +34,16 @@ def test_the_table_is_the_templates(stack: LocalStack, dynamodb: Any) -> None:
     assert time_to_live == {"AttributeName": "gone", "TimeToLiveStatus": "ENABLED"}
 
 
-def test_the_key_encrypts(stack: LocalStack) -> None:
+def test_kms_key_encrypts_and_decrypts(stack: LocalStack) -> None:
+    """The stack has a working KMS key."""
     with closing(aws_client("kms", stack.endpoint_url)) as kms:
         ciphertext = kms.encrypt(KeyId=stack.kms_key_arn, Plaintext=b"x")["CiphertextBlob"]
 
         assert kms.decrypt(CiphertextBlob=ciphertext)["Plaintext"] == b"x"
 
 
-def test_functions_find_the_table_the_key_and_the_endpoint(stack: LocalStack) -> None:
+def test_function_variables_point_to_the_stack(stack: LocalStack) -> None:
+    """The variables name the table, the KMS key, the endpoint and the JWKS URL."""
     environment = stack.functions["Echo"].definition.environment
 
     assert environment["TABLE"] == stack.table_name
@@ -59,7 +62,8 @@ def test_a_function_can_be_called_without_http(stack: LocalStack) -> None:
     assert event["requestContext"]["authorizer"] == {"principalId": "ada"}
 
 
-def test_another_process_finds_what_it_needs_to_read_keys(stack: LocalStack) -> None:
+def test_consumer_environment(stack: LocalStack) -> None:
+    """A consumer gets endpoint, credentials, region and table."""
     assert stack.consumer_environment() == {
         "AWS_ENDPOINT_URL": stack.endpoint_url,
         "AWS_ACCESS_KEY_ID": "local",
@@ -70,9 +74,10 @@ def test_another_process_finds_what_it_needs_to_read_keys(stack: LocalStack) -> 
     }
 
 
-def test_a_table_elsewhere_is_made_there_once_and_stays(
+def test_external_table_is_reused(
     stack: LocalStack, template_path: Path, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A table on another DynamoDB endpoint is created once and kept."""
     dynamodb.put_item(TableName=stack.table_name, Item={"id": {"S": "kept"}})
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", stack.endpoint_url)
 
@@ -83,14 +88,16 @@ def test_a_table_elsewhere_is_made_there_once_and_stays(
     assert dynamodb.get_item(TableName=stack.table_name, Key={"id": {"S": "kept"}})["Item"]
 
 
-def test_an_endpoint_that_does_not_answer_is_named(template_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_endpoint_is_reported(template_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the endpoint."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
 
     with pytest.raises(EmulatorError, match=r"could not be created in http://127\.0\.0\.1:1"):
         local_stack(path=template_path).__enter__()
 
 
-def test_nothing_is_left_when_a_stack_has_ended(template_path: Path, client: requests.Session) -> None:
+def test_stack_cleans_up(template_path: Path, client: requests.Session) -> None:
+    """The environment is unchanged, and the servers stop."""
     before = dict(os.environ)
 
     with local_stack(path=template_path) as stack:
@@ -101,7 +108,8 @@ def test_nothing_is_left_when_a_stack_has_ended(template_path: Path, client: req
             client.get(url)
 
 
-def test_what_is_configured_for_aws_is_taken_away() -> None:
+def test_sandboxed_environment() -> None:
+    """The developer's AWS settings are removed; loopback hosts bypass proxies."""
     environment = sandboxed_environment(
         {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "x", "PATH": "/bin", "NO_PROXY": "intranet"}
     )
@@ -113,8 +121,9 @@ def test_what_is_configured_for_aws_is_taken_away() -> None:
     assert environment["NO_PROXY"] == "intranet,127.0.0.1,localhost"
 
 
-def test_a_failing_transaction_undoes_nothing_that_another_request_wrote(stack: LocalStack, dynamodb: Any) -> None:
-    # moto copies the whole table first; the more there is, the longer another request could come in between.
+def test_failed_transaction_keeps_concurrent_writes(stack: LocalStack, dynamodb: Any) -> None:
+    """The rollback of a transaction in moto reverts no other write."""
+    # moto copies the whole table first: many items widen the window for a race.
     for batch in range(30):
         puts = [{"PutRequest": {"Item": {"id": {"S": f"{batch}-{number}"}}}} for number in range(25)]
         dynamodb.batch_write_item(RequestItems={stack.table_name: puts})

@@ -25,7 +25,8 @@ def _echo(path: Path, **parameters: object) -> Function:
     return Template.load({**GIVEN, **parameters}, REFERENCES, path=path).functions()["Echo"]
 
 
-def test_a_function_has_the_variables_that_cloudformation_would_give_it(template_path: Path) -> None:
+def test_function_variables_are_resolved(template_path: Path) -> None:
+    """Intrinsic functions and parameters resolve as in CloudFormation."""
     function = _echo(template_path, AwsEndpointUrl="http://127.0.0.1:5000")
 
     assert function.environment == {
@@ -38,7 +39,8 @@ def test_a_function_has_the_variables_that_cloudformation_would_give_it(template
     }
 
 
-def test_a_condition_decides_what_there_is(template_path: Path) -> None:
+def test_conditions_select_resources_and_values(template_path: Path) -> None:
+    """A false condition removes a resource."""
     blue = Template.load({**GIVEN, "Colour": "blue"}, REFERENCES, path=template_path)
     red = Template.load(GIVEN, REFERENCES, path=template_path)
 
@@ -48,7 +50,8 @@ def test_a_condition_decides_what_there_is(template_path: Path) -> None:
     assert "Painter" not in red.functions()
 
 
-def test_a_function_knows_its_folders_beside_the_template(template_path: Path) -> None:
+def test_function_folders_are_relative_to_the_template(template_path: Path) -> None:
+    """Code and layers are paths beside the template."""
     function = _echo(template_path)
 
     assert function.code == template_path.parent / "functions" / "echo"
@@ -56,7 +59,8 @@ def test_a_function_knows_its_folders_beside_the_template(template_path: Path) -
     assert (function.handler, function.timeout, function.memory) == ("app.handler", 7, 128)
 
 
-def test_a_table_is_defined_as_createtable_takes_it(template_path: Path) -> None:
+def test_table_has_createtable_parameters(template_path: Path) -> None:
+    """Properties that CreateTable lacks are removed or translated."""
     table = Template.load(GIVEN, REFERENCES, path=template_path).table()
 
     assert table.create == {
@@ -92,14 +96,14 @@ def test_routes_name_their_function_and_their_authorizer(template_path: Path) ->
         ({"Size": 9}, "Rule RedThingsAreSmall: give a red thing a size below 9"),
     ],
 )
-def test_a_parameter_that_cloudformation_would_refuse_is_refused(
-    template_path: Path, parameters: dict[str, object], complaint: str
-) -> None:
+def test_invalid_parameter_rejected(template_path: Path, parameters: dict[str, object], complaint: str) -> None:
+    """The error names the parameter or rule and its constraint."""
     with pytest.raises(TemplateError, match=complaint):
         Template.load({**GIVEN, **parameters}, path=template_path)
 
 
-def test_a_rule_holds_only_where_its_condition_does(template_path: Path) -> None:
+def test_rule_applies_only_under_its_condition(template_path: Path) -> None:
+    """A rule with a false condition asserts nothing."""
     template = Template.load({**GIVEN, "Colour": "blue", "Size": 9}, path=template_path)
 
     assert template.parameters["Size"] == "9"
@@ -107,7 +111,8 @@ def test_a_rule_holds_only_where_its_condition_does(template_path: Path) -> None
         template.with_parameters({"Colour": "red"})
 
 
-def test_what_has_no_value_is_named(template_path: Path) -> None:
+def test_missing_reference_is_reported(template_path: Path) -> None:
+    """The error names the resource."""
     template = Template.load(GIVEN, path=template_path)
 
     with pytest.raises(TemplateError, match="Nothing was given for Things"):
@@ -125,7 +130,8 @@ def test_what_has_no_value_is_named(template_path: Path) -> None:
         ),
     ],
 )
-def test_a_template_that_sam_refuses_is_refused_with_its_reason(tmp_path: Path, text: str, complaint: str) -> None:
+def test_invalid_template_rejected(tmp_path: Path, text: str, complaint: str) -> None:
+    """The error has SAM's reason."""
     path = tmp_path / "template.yaml"
     path.write_text(text, encoding="utf-8")
 
@@ -155,7 +161,8 @@ def test_the_developers_own_aws_configuration_is_not_read(
     assert Template.load(GIVEN, path=copy).stage() == "live"
 
 
-def test_the_projects_own_template_can_be_served() -> None:
+def test_project_template_loads() -> None:
+    """The only authorizer is the project's, and every function has a code folder."""
     template = Template.load(
         GIVEN, {"ApiKeysTable": "service-keys", "EncryptionKey": "key-id", "EncryptionKey.Arn": "arn:aws:kms:key"}
     )

@@ -1,4 +1,4 @@
-"""The reader's limits, to the moment. What it promises on any day is in `test_reader_model`."""
+"""Tests of the limits of `ServiceKeys`: intervals, memory, arguments. `test_client_model` tests random sequences."""
 
 from __future__ import annotations
 
@@ -45,20 +45,21 @@ def keys(aws: Aws, clients: tuple[Any, Any]) -> ServiceKeys:
 
 @pytest.fixture
 def item(aws: Aws) -> Item:
-    """A service's only key."""
+    """The only key of a service."""
     aws.create("one", "Prod")
     (made,) = aws.items["one"].values()
     return made
 
 
 def calls(aws: Aws) -> list[str]:
-    """The operations since the last time, but for stamps."""
+    """Return the operations since the last call, without usage stamps."""
     made = [operation for operation, _, _ in aws.calls if operation != "UpdateItem"]
     aws.calls.clear()
     return made
 
 
-def test_a_look_is_good_for_a_minute(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_snapshot_is_fresh_for_60_seconds(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Send no Query for 60 s, then refresh."""
     keys.get("one")
     assert calls(aws) == ["Query", "Decrypt"]
     aws.now += 59.75
@@ -71,7 +72,8 @@ def test_a_look_is_good_for_a_minute(aws: Aws, keys: ServiceKeys, item: Item) ->
     assert calls(aws) == ["Query"]
 
 
-def test_a_plaintext_is_good_for_an_hour(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_plaintext_is_cached_for_an_hour(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Decrypt at the first refresh after an hour."""
     keys.get("one")
     aws.now += 3599.75
     keys.get("one")
@@ -85,7 +87,8 @@ def test_a_plaintext_is_good_for_an_hour(aws: Aws, keys: ServiceKeys, item: Item
     assert calls(aws) == ["Query", "Decrypt"]
 
 
-def test_a_plaintext_is_not_good_at_the_hour(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_plaintext_expires_after_exactly_an_hour(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Send Decrypt at 3,600 s."""
     keys.get("one")
     calls(aws)
 
@@ -96,9 +99,10 @@ def test_a_plaintext_is_not_good_at_the_hour(aws: Aws, keys: ServiceKeys, item: 
 
 
 @pytest.mark.parametrize("seconds", [899.75, 900])
-def test_an_outage_of_the_table_is_bridged_for_less_than_a_quarter_of_an_hour(
+def test_a_key_is_served_stale_for_15_minutes_without_dynamodb(
     aws: Aws, keys: ServiceKeys, item: Item, seconds: float
 ) -> None:
+    """Raise KeyStoreUnavailableError from 900 s on."""
     value = keys.get("one").value
     aws.state["Query"] = "throttled"
     aws.now += seconds
@@ -107,15 +111,16 @@ def test_an_outage_of_the_table_is_bridged_for_less_than_a_quarter_of_an_hour(
         assert keys.get("one").value == value
         aws.now += 0.25
     with pytest.raises(
-        KeyStoreUnavailableError, match="nothing from the last 15 minutes to go on with: DynamoDB is busy"
+        KeyStoreUnavailableError, match="No cached key from the last 15 minutes is available: DynamoDB is busy"
     ):
         keys.get("one")
 
 
 @pytest.mark.parametrize("seconds", [899.75, 900])
-def test_an_outage_of_kms_is_bridged_for_less_than_a_quarter_of_an_hour(
+def test_a_key_is_served_stale_for_15_minutes_without_kms(
     aws: Aws, keys: ServiceKeys, item: Item, seconds: float
 ) -> None:
+    """Raise KeyStoreUnavailableError from 900 s on."""
     value = keys.get("one").value
     aws.replace_key(item)
     aws.state["Decrypt"] = "unreachable"
@@ -125,12 +130,13 @@ def test_an_outage_of_kms_is_bridged_for_less_than_a_quarter_of_an_hour(
         assert keys.get("one").value == value
         aws.now += 0.25
     with pytest.raises(
-        KeyStoreUnavailableError, match="nothing from the last 15 minutes to go on with: KMS could not be"
+        KeyStoreUnavailableError, match="No cached key from the last 15 minutes is available: KMS could not be"
     ):
         keys.get("one")
 
 
-def test_what_was_seen_before_kms_failed_counts_from_when_it_was_seen(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_the_stale_limit_counts_from_the_last_snapshot(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Serve the old secret value for 15 minutes after the last snapshot that contained it."""
     value = keys.get("one").value
     aws.now += 600
     keys.get("one")
@@ -145,13 +151,15 @@ def test_what_was_seen_before_kms_failed_counts_from_when_it_was_seen(aws: Aws, 
     ("operation", "tried"),
     [
         ("Query", [0, 5, 15, 35, 65, 95, 125]),
-        # A look that works, once a minute, begins the pauses anew.
+        # A successful refresh, once a minute, resets the backoff.
         ("Decrypt", [0, 5, 15, 35, 60, 65, 75, 95, 120, 125]),
     ],
 )
-def test_the_pause_between_tries_doubles_up_to_half_a_minute_and_starts_anew(
+def test_the_backoff_doubles_up_to_30_seconds_and_resets(
     aws: Aws, keys: ServiceKeys, item: Item, operation: str, tried: list[int]
 ) -> None:
+    """Start with 5 s, and reset after a success."""
+
     def tries() -> list[float]:
         seen = []
         for half in range(0, 260, 5):
@@ -172,9 +180,10 @@ def test_the_pause_between_tries_doubles_up_to_half_a_minute_and_starts_anew(
         calls(aws)
 
 
-def test_an_outage_is_told_with_the_age_of_what_is_served(
+def test_serving_stale_logs_the_age_of_the_key(
     aws: Aws, keys: ServiceKeys, item: Item, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Log the age in seconds and the cause."""
     keys.get("one")
     aws.now += 61
     aws.state["Query"] = "throttled"
@@ -191,7 +200,8 @@ def test_an_outage_is_told_with_the_age_of_what_is_served(
     assert told.startswith(f"Service Keys: served stale: {item['id']['S']} as it was 123 s ago. KMS could not be")
 
 
-def test_a_refusal_stands_for_five_seconds(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_cached_error_expires_after_five_seconds(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Send no call for 5 s, then refresh."""
     item["active"] = {"BOOL": False}
     for _ in range(2):
         with pytest.raises(KeyDisabledError, match="Every key of the service 'one' is disabled"):
@@ -208,7 +218,8 @@ def test_a_refusal_stands_for_five_seconds(aws: Aws, keys: ServiceKeys, item: It
     assert keys.get("one").id == item["id"]["S"]
 
 
-def test_what_a_look_shows_ends_a_refusal(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_refresh_clears_a_cached_error(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Find a key that was created after the error."""
     keys.get("one")
     aws.now += 4
     with pytest.raises(KeyNotFoundError):
@@ -221,7 +232,8 @@ def test_what_a_look_shows_ends_a_refusal(aws: Aws, keys: ServiceKeys, item: Ite
     assert keys.get("one", name="Next").name == "Next"
 
 
-def test_what_is_missing_is_named(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_not_found_error_names_the_service_and_the_name(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Distinguish a missing service, a missing name and disabled keys."""
     with pytest.raises(
         KeyNotFoundError, match=r"^There is no key of the service 'two'\. An administrator can store one\.$"
     ):
@@ -236,7 +248,8 @@ def test_what_is_missing_is_named(aws: Aws, keys: ServiceKeys, item: Item) -> No
         keys.get("one", name="prod")
 
 
-def test_of_a_damaged_key_nothing_is_held(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_malformed_key_is_evicted_from_the_cache(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Keep no plaintext of a key whose item became malformed."""
     keys.get("one")
     del item["ciphertext"]
     aws.now += 60
@@ -246,7 +259,8 @@ def test_of_a_damaged_key_nothing_is_held(aws: Aws, keys: ServiceKeys, item: Ite
     assert keys._services["one"].plaintexts == {}
 
 
-def test_of_a_key_whose_ciphertext_is_anothers_nothing_is_held(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_key_with_a_foreign_ciphertext_is_evicted(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Do not serve the old secret value stale."""
     keys.get("one")
     aws.create("two", "Other")
     (other,) = aws.items["two"].values()
@@ -261,7 +275,8 @@ def test_of_a_key_whose_ciphertext_is_anothers_nothing_is_held(aws: Aws, keys: S
         keys.get("one")
 
 
-def test_a_denied_key_is_forgotten_and_the_others_are_not(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_a_denied_key_is_evicted_and_others_are_kept(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Evict one key if KMS denies Decrypt, all keys if DynamoDB denies Query."""
     keys.get("one")
     aws.create("one", "Next")
     aws.now += 60
@@ -295,7 +310,7 @@ def miss(keys: ServiceKeys, service: str, name: str | None = None) -> None:
 
 
 def grown(act: Callable[[], None]) -> int:
-    """Return by how many bytes the memory in use grows."""
+    """Return the growth of the memory in use, in bytes."""
     tracemalloc.start()
     try:
         act()
@@ -306,7 +321,7 @@ def grown(act: Callable[[], None]) -> int:
 
 
 class EmptyTable:
-    """A DynamoDB without any item but one, and without botocore, which holds memory of its own."""
+    """A DynamoDB with one item, without botocore, whose own memory would distort the measurement."""
 
     def __init__(self, item: Item) -> None:
         self.item = item
@@ -319,7 +334,7 @@ class EmptyTable:
         return {"Items": [self.item] if service == "one" else []}
 
     def update_item(self, **_: Any) -> dict[str, Any]:
-        """Accept a usage stamp, and store nothing."""
+        """Accept a usage stamp without storing it."""
         return {}
 
 
@@ -330,14 +345,14 @@ def table(item: Item) -> EmptyTable:
 
 @pytest.fixture
 def light(aws: Aws, clients: tuple[Any, Any], table: EmptyTable) -> ServiceKeys:
-    """A reader of that table."""
+    """A client of that table."""
     dynamodb: Any = table
     return ServiceKeys("table", dynamodb_client=dynamodb, kms_client=clients[1], clock=lambda: aws.now)
 
 
 @pytest.mark.parametrize("seconds", [0, 1])
-def test_unknown_services_hold_little_memory(aws: Aws, light: ServiceKeys, table: EmptyTable, seconds: int) -> None:
-    """2,000 names within a moment, and over half an hour, hold less than 200 KB; the known service stays."""
+def test_unknown_services_use_little_memory(aws: Aws, light: ServiceKeys, table: EmptyTable, seconds: int) -> None:
+    """Use less than 200 KB for 2,000 names, at once or over half an hour, and keep the known service."""
 
     def read() -> None:
         for number in range(2000):
@@ -357,8 +372,8 @@ def test_unknown_services_hold_little_memory(aws: Aws, light: ServiceKeys, table
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_100_000_unknown_services_hold_little_memory(light: ServiceKeys) -> None:
-    """The memory does not depend on the number of services."""
+def test_100_000_unknown_services_use_little_memory(light: ServiceKeys) -> None:
+    """Bound memory regardless of the number of services."""
 
     def read() -> None:
         for number in range(100_000):
@@ -370,8 +385,8 @@ def test_100_000_unknown_services_hold_little_memory(light: ServiceKeys) -> None
     assert grown(read) < 200_000
 
 
-def test_unknown_names_hold_little_memory(light: ServiceKeys) -> None:
-    """Names that no key of a known service has are not all held either."""
+def test_unknown_names_use_little_memory(light: ServiceKeys) -> None:
+    """Bound the cached errors for unknown names of a known service."""
 
     def read() -> None:
         for number in range(2000):
@@ -383,8 +398,8 @@ def test_unknown_names_hold_little_memory(light: ServiceKeys) -> None:
     assert light.get("one").name == "Prod"
 
 
-def test_spellings_of_one_name_hold_little_memory(light: ServiceKeys) -> None:
-    """A name has many spellings, of which each gets an answer of its own."""
+def test_spellings_of_one_name_use_little_memory(light: ServiceKeys) -> None:
+    """Bound the cached results for different spellings of a name."""
 
     def read() -> None:
         for number in range(5000):
@@ -405,14 +420,14 @@ def test_spellings_of_one_name_hold_little_memory(light: ServiceKeys) -> None:
     ],
     ids=lambda failure: type(failure).__name__,
 )
-def test_services_that_cannot_be_read_hold_little_memory(
+def test_services_with_read_errors_use_little_memory(
     monkeypatch: pytest.MonkeyPatch, light: ServiceKeys, table: EmptyTable, failure: Exception
 ) -> None:
-    """The errors of a failing table are bounded as the missing keys are."""
+    """Bound the cached errors of a failing table."""
     monkeypatch.setattr(logging.getLogger("service_keys.reader.client"), "disabled", True)
 
     def query(**_: object) -> Any:
-        # A new one for each call: a traceback grows with each raise.
+        # Copy the error for each call, because its traceback grows with each raise.
         raise copy.copy(failure)
 
     table.query = query  # type: ignore[method-assign]
@@ -425,8 +440,8 @@ def test_services_that_cannot_be_read_hold_little_memory(
     assert grown(read) < 200_000
 
 
-def test_a_long_name_is_neither_held_nor_repeated(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Neither memory nor a log line grows with the caller's input."""
+def test_a_long_name_is_neither_cached_nor_repeated(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Bound memory and log lines regardless of the caller's input."""
     for service, name in (("one", "x" * 1_000_000), ("x" * 1_000_000, None)):
         with pytest.raises(KeyNotFoundError) as raised:
             keys.get(service, name=name)
@@ -435,7 +450,7 @@ def test_a_long_name_is_neither_held_nor_repeated(aws: Aws, keys: ServiceKeys, i
 
 
 def test_the_longest_name_is_found(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """A name of 100 characters may be given in a longer spelling."""
+    """Accept a longer spelling of a name of 100 characters."""
     item["name"] = {"S": "ﬃ" * 100}
 
     assert keys.get("one", name="ffi" * 100).id == item["id"]["S"]
@@ -443,7 +458,7 @@ def test_the_longest_name_is_found(aws: Aws, keys: ServiceKeys, item: Item) -> N
 
 
 def test_services_with_keys_are_never_evicted(aws: Aws, keys: ServiceKeys) -> None:
-    """More of them than unknown services are held at most."""
+    """Keep all of them, even more than the limit for unknown services."""
     services = [f"known-{number}" for number in range(200)]
     for service in services:
         aws.items[service] = {}
@@ -458,8 +473,8 @@ def test_services_with_keys_are_never_evicted(aws: Aws, keys: ServiceKeys) -> No
     assert calls(aws) == []
 
 
-def test_a_service_at_work_is_not_evicted(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """A thread that still waits for DynamoDB finds its service where it left it, and other threads join it."""
+def test_a_service_in_use_is_not_evicted(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Keep a service while a thread waits for DynamoDB, so that other threads share its refresh."""
     nested = iter(range(300))
 
     def ask_for_others(**_: object) -> None:
@@ -481,8 +496,8 @@ def test_a_service_at_work_is_not_evicted(aws: Aws, keys: ServiceKeys, item: Ite
     assert calls(aws) == []
 
 
-def test_threads_that_ask_for_unknown_services_get_their_answer(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Eviction by one thread does not disturb the others."""
+def test_concurrent_reads_of_unknown_services_succeed(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Evict in one thread without an effect on others."""
     barrier = threading.Barrier(8)
 
     def read(thread: int) -> int:
@@ -505,8 +520,8 @@ def test_threads_that_ask_for_unknown_services_get_their_answer(aws: Aws, keys: 
 @pytest.mark.parametrize(
     "service", [None, b"one", 1, 1.5, True, ["one"], {"one": 1}, {"one"}, ("one", "Prod"), object()]
 )
-def test_a_service_that_is_no_string_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, service: Any) -> None:
-    """The error is one of this package, says what to give, and costs no call, also while a key is held."""
+def test_a_service_that_is_not_a_string_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, service: Any) -> None:
+    """Raise KeyNotFoundError with advice and without a call, also while a key is cached."""
     keys.get("one", name="Prod")
     calls(aws)
 
@@ -519,8 +534,8 @@ def test_a_service_that_is_no_string_is_not_found(aws: Aws, keys: ServiceKeys, i
 
 
 @pytest.mark.parametrize("name", [b"Prod", 1, False, ["Prod"], {}, ("Prod",), object()])
-def test_a_name_that_is_no_string_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, name: Any) -> None:
-    """As for a service; None means no name."""
+def test_a_name_that_is_not_a_string_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, name: Any) -> None:
+    """Raise KeyNotFoundError as for a service; None means no name."""
     keys.get("one")
     calls(aws)
 
@@ -533,19 +548,19 @@ def test_a_name_that_is_no_string_is_not_found(aws: Aws, keys: ServiceKeys, item
 
 @pytest.mark.parametrize("name", ["", " ", "\ud800", "\0", "{}", "%s", "*"])
 def test_an_odd_name_is_not_found(aws: Aws, keys: ServiceKeys, item: Item, name: str) -> None:
-    """No text makes `get` raise another error."""
+    """Raise KeyNotFoundError for any text."""
     miss(keys, "one", name)
 
 
-# --- errors of the program ------------------------------------------------------------------------------------------
+# --- program errors -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operation", ["Query", "Decrypt"])
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, TypeError, KeyboardInterrupt])
-def test_an_error_of_the_program_is_not_served_stale(
+def test_a_program_error_is_not_served_stale(
     aws: Aws, keys: ServiceKeys, item: Item, operation: str, error: type[BaseException]
 ) -> None:
-    """It is raised as it is; the next read works again."""
+    """Raise it unchanged; the next read succeeds."""
     keys.get("one")
     aws.replace_key(item)
     aws.now += 60
@@ -558,8 +573,8 @@ def test_an_error_of_the_program_is_not_served_stale(
     assert keys.get("one").version == 3
 
 
-def test_a_deep_stack_does_not_hide_behind_a_cached_key(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """A real RecursionError, at whichever depth of botocore it occurs."""
+def test_a_recursion_error_is_not_hidden_by_a_cached_key(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Raise a real RecursionError at several depths of botocore."""
     keys.get("one")
     aws.now += 60
     outcomes: set[str] = set()
@@ -590,7 +605,7 @@ UNAVAILABLE = ["InvalidSignatureException", "UnrecognizedClientException", "Expi
 def test_an_unauthenticated_or_unknown_error_serves_stale(
     aws: Aws, keys: ServiceKeys, item: Item, operation: str, code: str
 ) -> None:
-    """A signature that expired in a freeze must not cost the function its key; after 15 minutes it does."""
+    """Serve stale for 15 minutes: a signature may have expired in a freeze."""
     value = keys.get("one").value
     aws.replace_key(item)
     aws.state[operation] = code
@@ -603,18 +618,20 @@ def test_an_unauthenticated_or_unknown_error_serves_stale(
 
 
 @pytest.mark.parametrize("name", [None, "Prod"])
-def test_a_key_that_is_held_waits_for_nobody(aws: Aws, keys: ServiceKeys, item: Item, name: str | None) -> None:
+def test_a_cached_key_is_returned_without_the_lock(aws: Aws, keys: ServiceKeys, item: Item, name: str | None) -> None:
+    """Return a fresh key while another thread holds the service's lock."""
     for _ in ("decrypted just now", "held, and looked up again"):
         keys.get("one", name=name)
         for seconds in (0, 59.75):
             aws.now += seconds
-            # As while another thread waits for AWS.
+            # Hold the lock as a thread that waits for AWS does.
             with ThreadPoolExecutor(1) as pool, keys._services["one"].lock:
                 assert pool.submit(keys.get, "one", name=name).result(30).id == item["id"]["S"]
         aws.now += 0.25
 
 
-def test_the_first_use_after_each_look_is_stamped_with_its_moment(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_the_first_use_after_each_refresh_is_stamped(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Stamp once for each snapshot, with the time of use."""
     for seconds in (0, 60, 120):
         aws.now += seconds
         for _ in range(3):
@@ -625,7 +642,8 @@ def test_the_first_use_after_each_look_is_stamped_with_its_moment(aws: Aws, keys
         aws.calls.clear()
 
 
-def test_in_an_outage_nothing_is_stamped(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+def test_no_usage_is_stamped_while_serving_stale(aws: Aws, keys: ServiceKeys, item: Item) -> None:
+    """Send only the Query that fails."""
     keys.get("one")
     aws.state["Query"] = "throttled"
     aws.now += 120
@@ -636,7 +654,7 @@ def test_in_an_outage_nothing_is_stamped(aws: Aws, keys: ServiceKeys, item: Item
     assert [operation for operation, _, _ in aws.calls] == ["Query"]
 
 
-# --- what it is made of ---------------------------------------------------------------------------------------------
+# --- clients and instances ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -644,15 +662,16 @@ def test_in_an_outage_nothing_is_stamped(aws: Aws, keys: ServiceKeys, item: Item
     [
         (
             "throttled",
-            ["Service Keys: out of reach: no key of one to serve. There is nothing from the last 15 minutes"],
+            ["Service Keys: out of reach: no key of one to serve. No cached key from the last 15 minutes"],
         ),
         ("denied", ["Service Keys: access denied: no key of one to serve. DynamoDB refused Query (AccessDenied"]),
         ("up", []),
     ],
 )
-def test_operators_are_told_where_there_is_no_key_to_serve(
+def test_a_read_without_a_key_is_logged_once_per_refresh(
     aws: Aws, keys: ServiceKeys, caplog: pytest.LogCaptureFixture, state: str, told: list[str]
 ) -> None:
+    """Log transient and permanent errors, and nothing for a missing key."""
     aws.state["Query"] = state
 
     for _ in range(3):
@@ -672,7 +691,8 @@ def table_of(keys: ServiceKeys) -> str:
     return keys._aws()[0]._name
 
 
-def test_a_reader_makes_the_clients_that_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_clients_are_created_with_consumer_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create only the clients that were not given."""
     made: list[tuple[Any, ...]] = []
 
     def clients(*services: str, timeouts: aws_clients.Timeouts) -> Any:
@@ -693,9 +713,8 @@ def test_a_reader_makes_the_clients_that_it_lacks(monkeypatch: pytest.MonkeyPatc
     ]
 
 
-def test_a_reader_reads_the_table_of_the_environment_unless_it_is_told_another(
-    monkeypatch: pytest.MonkeyPatch, clients: tuple[Any, Any]
-) -> None:
+def test_the_table_name_defaults_to_the_environment(monkeypatch: pytest.MonkeyPatch, clients: tuple[Any, Any]) -> None:
+    """Raise ConfigurationError if neither names a table; an argument takes precedence."""
     monkeypatch.delenv("SERVICE_KEYS_TABLE", raising=False)
     with pytest.raises(ConfigurationError, match="SERVICE_KEYS_TABLE"):
         ServiceKeys(dynamodb_client=clients[0], kms_client=clients[1])
@@ -706,14 +725,14 @@ def test_a_reader_reads_the_table_of_the_environment_unless_it_is_told_another(
 
 
 @pytest.mark.parametrize("name", [b"table", 5, ["table"]])
-def test_a_table_name_that_is_no_string_is_refused(clients: tuple[Any, Any], name: Any) -> None:
-    """The error is raised at once, not by the first read."""
+def test_a_table_name_that_is_not_a_string_is_rejected(clients: tuple[Any, Any], name: Any) -> None:
+    """Raise at construction, not at the first read."""
     with pytest.raises(ConfigurationError, match="must be a string"):
         ServiceKeys(name, dynamodb_client=clients[0], kms_client=clients[1])
 
 
 class Source:
-    """Notes what it is asked for, and gives itself."""
+    """A fake client that records its calls and returns itself."""
 
     def __init__(self, made: list[Source] | None = None) -> None:
         self.asked: list[tuple[str, str | None, bool]] = []
@@ -725,7 +744,8 @@ class Source:
         return self
 
 
-def test_one_reader_serves_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_default_instance_serves_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create one instance for 8 concurrent threads."""
     made: list[Source] = []
     barrier = threading.Barrier(8)
 
@@ -744,7 +764,9 @@ def test_one_reader_serves_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert source.asked == [("one", "n", True)] * 8 + [("plain", None, False)]
 
 
-def test_another_source_serves_until_its_block_ends() -> None:
+def test_an_override_ends_with_its_block() -> None:
+    """Restore the outer override after an exception."""
+
     def read_and_fail(source: Source) -> None:
         with override_default(source):
             service_keys.get_api_key("one")

@@ -1,6 +1,6 @@
-"""The reader's promises, kept through random days: administrators act, AWS fails and refuses, the clock jumps.
+"""Model-based test of `ServiceKeys`: random admin actions, AWS faults and clock changes.
 
-What AWS showed last decides what may be served; the rules stand in `ReferenceModel`.
+`ReferenceModel` holds the rules: the last snapshot decides which keys may be served.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ FRESH, STALE, HOUR, PAUSE, LONGEST_PAUSE = 60, 900, 3600, 5, 30
 
 @dataclass
 class ObservedState:
-    """What the reader was shown of a service."""
+    """State of one service as the client has observed it."""
 
     look: list[Item] | None = None
     look_at: float = -math.inf
     tried_at: float = -math.inf
     outcome: Any = None
-    """Of the last look: "up", or how it failed."""
+    """Outcome of the last refresh: "up", or its error."""
     decrypted: dict[str, tuple[bytes, str, float]] = field(default_factory=dict)
-    """By id: the ciphertext and what came of it, and when."""
+    """By id: the ciphertext, its secret value, and the time of decryption."""
     seen_at: dict[tuple[str, str], float] = field(default_factory=dict)
-    """By id and value: when a look last showed the ciphertext of that value."""
+    """By id and secret value: the last snapshot that contained its ciphertext."""
     trouble: list[tuple[str, str, float]] = field(default_factory=list)
-    """Calls that AWS refused or failed: the operation, how, and when."""
+    """Failed calls to AWS: operation, error and time."""
     stamped: set[str] = field(default_factory=set)
-    """Ids of the keys that were stamped since the last look."""
+    """Ids of the keys stamped since the last refresh."""
 
 
 class ReferenceModel:
-    """Sees every call and every answer, and objects to what breaks a promise."""
+    """Model of the cache that checks every call and every result."""
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
         self.seen = {service: ObservedState() for service in SERVICES}
 
     def take(self, service: str) -> None:
-        """Note the calls since the last time: all of them were for this service."""
+        """Record the calls since the last read; all of them belong to this service."""
         for operation, request, outcome in self._aws.calls:
             getattr(self, f"_{operation.lower()}")(self.seen[service], request, outcome)
         self._aws.calls.clear()
@@ -113,11 +113,11 @@ class ReferenceModel:
         seen.stamped.add(key_id)
 
     def _is_false(self, stamp: str) -> bool:
-        """Return whether no reader whose clock is right can have stamped this moment by now."""
+        """Return True if no consumer with a correct clock can have written this `lastUsed` yet."""
         return stamp > format_timestamp(int(self._aws.now * 1000) + models.CLOCK_SKEW_MS)
 
     def served(self, service: str, name: str | None, key: ApiKey, *, quiet: bool) -> None:
-        """Check a key that was served; ``quiet``: without any call."""
+        """Check a served key. ``quiet``: the read made no call."""
         seen, now = self.seen[service], self._aws.now
         assert seen.look is not None, "what was never shown, or is denied by now, is not served"
         self._is_recent_enough(seen)
@@ -131,7 +131,7 @@ class ReferenceModel:
             if now - held[2] >= HOUR + FRESH:
                 assert self._in_trouble(seen, "Decrypt", "failing", LONGEST_PAUSE)
         else:
-            # An older key, or an older value of this one: only while KMS fails, and not for long.
+            # Only a transient error of KMS justifies an older key or secret value, for less than 15 minutes.
             assert self._in_trouble(seen, "Decrypt", "failing", LONGEST_PAUSE), (
                 "while KMS works, the newest key is served"
             )
@@ -145,7 +145,7 @@ class ReferenceModel:
             assert key.id in seen.stamped, "the first use after a look is noted"
 
     def refused(self, service: str, name: str | None, error: ServiceKeysError) -> None:
-        """Check that there was a reason not to serve a key."""
+        """Check that an error was justified."""
         seen, now = self.seen[service], self._aws.now
         seen.trouble = seen.trouble[-50:]
         match error:
@@ -158,12 +158,12 @@ class ReferenceModel:
             case _:
                 assert seen.look is not None
                 assert _wanted(seen.look, name) is type(error)
-                # Looked into again soon: an administrator may have mended it. What was looked at and what was refused
-                # may each be as old as the pause. What is damaged stays so until the look has to be renewed.
+                # Snapshot and cached error may each be as old as PAUSE, since an administrator may have fixed the key;
+                # a malformed item remains until the snapshot expires.
                 assert now - seen.tried_at < (FRESH + PAUSE if isinstance(error, KeyCorruptedError) else 2 * PAUSE)
 
     def _in_trouble(self, seen: ObservedState, operation: str, how: str, within: float) -> bool:
-        """Tell whether AWS denied, or failed in another way, a moment ago."""
+        """Return True if AWS denied a call, or failed otherwise, less than `within` seconds ago."""
         return any(
             operation in {"", called} and (how == "denied") == (came == "denied") and 0 <= self._aws.now - at < within
             for called, came, at in seen.trouble
@@ -185,7 +185,7 @@ def _readable(item: Item) -> bool:
 
 
 def _wanted(look: list[Item], name: str | None) -> list[Item] | type[ServiceKeysError]:
-    """Return the keys that may be served, the best first, or why there is none."""
+    """Return the keys that may be served, best first, or the expected error."""
     named = [item for item in look if name is None or normalize_name(item["name"]["S"]) == normalize_name(name)]
     on = [item for item in named if not _readable(item) or item["active"]["BOOL"]]
     if on and not _readable(on[0]):
@@ -212,7 +212,7 @@ def random_admin_action(aws: Aws, chance: random.Random) -> None:
         case "delete":
             del items[item["id"]["S"]]
         case "damage":
-            # A second time mends it.
+            # Repair the item if it is already malformed.
             if item.pop("ciphertext", None) is None:
                 aws.replace_key(item)
 
@@ -224,7 +224,8 @@ def random_aws_fault(aws: Aws, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_the_last_look_showed_decides_whatever_happens(aws: Aws, clients: tuple[Any, Any], seed: int) -> None:
+def test_random_sequences_follow_the_reference_model(aws: Aws, clients: tuple[Any, Any], seed: int) -> None:
+    """Compare 400 random events with the reference model."""
     chance = random.Random(seed)
     keys = ServiceKeys("table", dynamodb_client=clients[0], kms_client=clients[1], clock=lambda: aws.now)
     witness = ReferenceModel(aws)

@@ -1,4 +1,4 @@
-"""A `ServiceKeys` instance that the caller created goes on in a forked child: no hang, no shared connection."""
+"""Tests of a `ServiceKeys` instance in a forked child: it does not hang and shares no connection."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def stub() -> Iterator[AwsStub]:
 
 
 def run(stub: AwsStub, code: str) -> list[str]:
-    """Run `code` in a process of its own, for it forks; return the lines that it and its children print."""
+    """Run `code` in a separate process, because it forks; return the lines that it and its children print."""
     environment = {
         "AWS_ACCESS_KEY_ID": ISSUED[0],
         "AWS_SECRET_ACCESS_KEY": ISSUED[1],
@@ -81,8 +81,8 @@ CREATED = ['ServiceKeys("table")', 'ServiceKeys("table", **given())']
 
 
 @pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
-def test_a_forked_child_reads_with_the_instance_of_its_parent(stub: AwsStub, created: str) -> None:
-    """A key that the parent holds costs the child no call; another one does, on a connection of its own."""
+def test_a_forked_child_reads_with_its_parents_instance(stub: AwsStub, created: str) -> None:
+    """Serve the parent's cached key without a call; read another key on a new connection."""
     lines = run(
         stub,
         f"""
@@ -102,7 +102,7 @@ print(keys.get("one", refresh=True).value)
 
 @pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
 def test_no_connection_is_shared_with_a_child(stub: AwsStub, created: str) -> None:
-    """The parent goes on with its connections, the child opens others: each port is one process's."""
+    """Keep the parent's connections and open others in the child: each port belongs to one process."""
     run(
         stub,
         f"""
@@ -125,7 +125,7 @@ for number in range(3):
 
 @pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
 def test_a_fork_while_another_thread_holds_the_locks(stub: AwsStub, created: str) -> None:
-    """The thread is not there in the child to release them."""
+    """Replace the locks in the child, where the thread that holds them does not exist."""
     lines = run(
         stub,
         f"""
@@ -151,7 +151,7 @@ thread.join()
 
 @pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
 def test_a_fork_while_another_thread_waits_for_aws(stub: AwsStub, created: str) -> None:
-    """The child does its own refresh; the thread of the parent completes its one."""
+    """Refresh in the child independently; the parent's thread completes its own refresh."""
     stub.holding = "Query"
     lines = run(
         stub,
@@ -173,11 +173,11 @@ thread.join()
     assert sorted(lines) == ["child " + SECRET, SECRET]
 
 
-def test_pool_workers_read_with_the_instance_of_their_parent(stub: AwsStub) -> None:
-    """multiprocessing's fork, while threads of the parent read.
+def test_pool_workers_read_with_their_parents_instance(stub: AwsStub) -> None:
+    """Read in workers of multiprocessing's fork context while threads of the parent read.
 
-    They read once before, because CPython resets no import lock at a fork: a child must not inherit an import that a
-    thread of its parent has begun.
+    The parent reads once before the fork: CPython resets no import lock, so a child must not inherit an unfinished
+    import.
     """
     lines = run(
         stub,
@@ -206,7 +206,7 @@ for thread in threads:
 
 
 def test_a_grandchild_reads_too(stub: AwsStub) -> None:
-    """A child that has not read yet may fork as well."""
+    """Fork again from a child that has not read yet."""
     lines = run(
         stub,
         """
@@ -218,8 +218,8 @@ in_child(lambda: in_child(lambda: keys.get("one").value) or keys.get("one").valu
     assert lines == [SECRET, SECRET]
 
 
-def test_a_child_serves_stale_as_its_parent(stub: AwsStub) -> None:
-    """What the parent read bridges an outage in the child."""
+def test_a_child_serves_its_parents_cached_key_stale(stub: AwsStub) -> None:
+    """Serve the parent's cached key in the child while AWS has a transient error."""
     lines = run(
         stub,
         """
@@ -241,20 +241,20 @@ in_child(lambda: keys.get("one").value)
 
 
 def test_a_child_keeps_the_fake_keys_of_a_test(stub: AwsStub) -> None:
-    """A forked worker of the code under test must not call AWS."""
+    """Return the fake key in a forked worker without a call to AWS."""
     lines = run(stub, 'with fake_api_keys({"one": "made-up"}): in_child(lambda: get_api_key("one").value)')
 
     assert lines == ["made-up"]
     assert stub.requests == []
 
 
-def test_the_shared_instance_reads_in_a_child(stub: AwsStub) -> None:
-    """`get_api_key` before and after the fork."""
+def test_the_default_instance_reads_in_a_child(stub: AwsStub) -> None:
+    """Call `get_api_key` before and after the fork."""
     assert run(stub, 'get_api_key("one"); in_child(lambda: get_api_key("one").value)') == [SECRET]
 
 
-def test_an_instance_ends_with_its_last_reference(clients: tuple[Any, Any]) -> None:
-    """What resets instances in a child does not keep them alive."""
+def test_an_instance_is_collected_after_its_last_reference(clients: tuple[Any, Any]) -> None:
+    """Hold instances weakly in the registry that resets them after a fork."""
     keys = ServiceKeys("table", dynamodb_client=clients[0], kms_client=clients[1])
     held = weakref.ref(keys)
     assert keys in _instances

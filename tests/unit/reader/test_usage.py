@@ -1,4 +1,4 @@
-"""When the use of a key is noted, and what is told where it cannot be."""
+"""Tests of the usage stamp: its interval, and the warning if it fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def dynamodb() -> Iterator[Any]:
 
 @pytest.fixture
 def stamps(dynamodb: Any) -> Iterator[list[Any]]:
-    """The calls of UpdateItem, all of which work."""
+    """The UpdateItem calls; each of them succeeds."""
     calls: list[Any] = []
 
     def answer(**call: Any) -> Answer:
@@ -63,7 +63,7 @@ def key(*, used_before: float | None) -> EncryptedKey:
         (1.0, -300, False),
     ],
 )
-def test_a_stamp_is_renewed_after_a_minute_or_up_to_a_quarter_less(
+def test_a_usage_stamp_is_due_after_45_to_60_seconds(
     dynamodb: Any,
     stamps: list[Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -72,6 +72,7 @@ def test_a_stamp_is_renewed_after_a_minute_or_up_to_a_quarter_less(
     *,
     stamped: bool,
 ) -> None:
+    """Jitter the interval, and do not stamp a key with a later `lastUsed`."""
     monkeypatch.setattr("random.random", lambda: drawn)
 
     usage.stamp_if_due(KeyRepository(dynamodb, "table"), key(used_before=used_before), at=NOW)
@@ -97,9 +98,10 @@ def misconfigured() -> Answer:
         (misconfigured, "PartialCredentialsError"),
     ],
 )
-def test_a_stamp_that_fails_is_told_without_what_it_was_given(
+def test_a_failed_usage_stamp_is_logged_without_error_details(
     dynamodb: Any, caplog: pytest.LogCaptureFixture, answer: Callable[[], Answer], told: str
 ) -> None:
+    """Log the translated error or its type, never its text."""
     dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", lambda **_: answer(), "fails")
     try:
         usage.stamp_if_due(KeyRepository(dynamodb, "table"), key(used_before=None), at=NOW)
@@ -107,5 +109,5 @@ def test_a_stamp_that_fails_is_told_without_what_it_was_given(
         dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", unique_id="fails")
 
     (line,) = caplog.messages
-    assert line.startswith(f"The last use of {KEY_ID} could not be noted: {told}")
+    assert line.startswith(f"The usage stamp of {KEY_ID} could not be written: {told}")
     assert "with the key" not in line

@@ -1,4 +1,4 @@
-"""What AWS's failures mean, and how long its clients wait."""
+"""Tests of the translation of AWS errors and of the clients' timeouts."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def client_error(code: str, status: int = 400) -> ClientError:
 
 
 @pytest.mark.parametrize("code", UNAVAILABLE)
-def test_what_waiting_mends_is_unavailable(code: str) -> None:
+def test_a_transient_error_code_is_unavailable(code: str) -> None:
+    """Raise KeyStoreUnavailableError with the service and the code."""
     words = rf"^DynamoDB is busy or failing \({code}\). Try again shortly.$"
     with pytest.raises(KeyStoreUnavailableError, match=words), aws_clients.translate_aws_errors("DynamoDB"):
         raise client_error(code)
@@ -106,39 +107,44 @@ def test_what_waiting_mends_is_unavailable(code: str) -> None:
 
 @pytest.mark.parametrize("code", NOT_AUTHENTICATED)
 def test_an_unauthenticated_request_is_unavailable(code: str) -> None:
-    """Credentials or signatures that expired in a freeze are renewed by themselves, and deny nobody anything."""
+    """Treat credentials or signatures that expired in a freeze as transient: botocore renews them."""
     words = rf"^KMS did not accept the AWS credentials or the signature of Query \({code}\)\. Try again shortly\."
     with pytest.raises(KeyStoreUnavailableError, match=words), aws_clients.translate_aws_errors("KMS"):
         raise client_error(code, 403)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_an_unknown_code_counts_by_its_status(status: int) -> None:
+def test_an_unknown_code_is_classified_by_its_http_status(status: int) -> None:
+    """Treat 429 and 5xx as transient."""
     with pytest.raises(KeyStoreUnavailableError, match="Unheard"), aws_clients.translate_aws_errors("KMS"):
         raise client_error("Unheard", status)
 
 
 @pytest.mark.parametrize("code", DENIED)
-def test_what_waiting_does_not_mend_is_denied(code: str) -> None:
+def test_a_permanent_error_code_is_access_denied(code: str) -> None:
+    """Raise KeyAccessDeniedError with the service, the operation and the code."""
     words = rf"^KMS refused Query \({code}\). Check this function's IAM policy"
     with pytest.raises(KeyAccessDeniedError, match=words), aws_clients.translate_aws_errors("KMS"):
         raise client_error(code)
 
 
 @pytest.mark.parametrize("status", [400, 403, 428, 430, 499])
-def test_what_has_no_meaning_here_is_let_through(status: int) -> None:
+def test_an_unclassified_client_error_is_raised_unchanged(status: int) -> None:
+    """Let a ValidationException with a 4xx status through."""
     raised = client_error("ValidationException", status)
     with pytest.raises(ClientError) as caught, aws_clients.translate_aws_errors("DynamoDB"):
         raise raised
     assert caught.value is raised
 
 
-def test_an_error_without_the_usual_members_is_let_through() -> None:
+def test_an_error_without_code_and_status_is_raised_unchanged() -> None:
+    """Let an empty response through."""
     with pytest.raises(ClientError), aws_clients.translate_aws_errors("DynamoDB"):
         raise ClientError({}, "Query")
 
 
-def test_a_failure_without_a_code_counts_by_its_status() -> None:
+def test_an_error_without_a_code_is_classified_by_its_status() -> None:
+    """Treat 500 as transient."""
     failure: Any = {"ResponseMetadata": {"HTTPStatusCode": 500}}
     with (
         pytest.raises(KeyStoreUnavailableError, match=r"^KMS is busy or failing \(\)\."),
@@ -160,7 +166,7 @@ ODD_RESPONSES: list[Any] = [
 
 @pytest.mark.parametrize("response", ODD_RESPONSES, ids=str)
 def test_an_unknown_aws_error_is_unavailable_to_consumers(response: Any) -> None:
-    """`any_failure` is the last case: no error of AWS or botocore leaves it as it is."""
+    """Translate any error of AWS or botocore in `any_failure`, the last case."""
     with (
         pytest.raises(KeyStoreUnavailableError, match=r"^KMS failed for a reason that is not known here \("),
         aws_clients.any_failure("KMS"),
@@ -171,7 +177,7 @@ def test_an_unknown_aws_error_is_unavailable_to_consumers(response: Any) -> None
 
 @pytest.mark.parametrize("error", [ParamValidationError(report="hunter2"), BotoCoreError()], ids=repr)
 def test_an_unknown_botocore_error_is_unavailable_to_consumers(error: BotoCoreError) -> None:
-    """The message holds the type of the error, not its text."""
+    """Put the type of the error into the message, not its text."""
     words = type(error).__name__
     with (
         pytest.raises(KeyStoreUnavailableError, match=words) as raised,
@@ -210,7 +216,8 @@ WITHOUT_CREDENTIALS: list[Exception] = [
 
 
 @pytest.mark.parametrize("error", UNREACHABLE, ids=lambda error: type(error).__name__)
-def test_what_does_not_arrive_is_unavailable_and_told_by_its_type_alone(error: Exception) -> None:
+def test_a_connection_error_is_unavailable_and_named_by_type(error: Exception) -> None:
+    """Keep the error as the cause, and its text out of the message."""
     words = rf"^DynamoDB could not be reached \({type(error).__name__}\). Try again shortly.$"
     with pytest.raises(KeyStoreUnavailableError, match=words) as caught, aws_clients.translate_aws_errors("DynamoDB"):
         raise error
@@ -219,7 +226,7 @@ def test_what_does_not_arrive_is_unavailable_and_told_by_its_type_alone(error: E
 
 @pytest.mark.parametrize("error", WITHOUT_CREDENTIALS, ids=lambda error: type(error).__name__)
 def test_missing_credentials_are_unavailable(error: Exception) -> None:
-    """The message names their source, and holds nothing that the source returned."""
+    """Name the credentials in the message, without text from their source."""
     words = rf"^DynamoDB could not be reached. No valid AWS credentials could be obtained \({type(error).__name__}\)"
     with pytest.raises(KeyStoreUnavailableError, match=words) as caught, aws_clients.translate_aws_errors("DynamoDB"):
         raise error
@@ -256,7 +263,7 @@ def failing_refresh(error: Exception) -> Callable[[], Any]:
     ids=["still expired", "empty", "malformed time", "no time", "no file", "no JSON", "no member", "other type"],
 )
 def test_credentials_that_cannot_be_refreshed_are_unavailable(refresh: Callable[[], Any]) -> None:
-    """botocore's own credentials raise errors of many types while they are refreshed."""
+    """Translate the many error types that botocore raises while it refreshes credentials."""
     credentials = refreshable(EXPIRED, refresh)
 
     with (
@@ -269,8 +276,8 @@ def test_credentials_that_cannot_be_refreshed_are_unavailable(refresh: Callable[
     assert getattr(caught.value.__cause__, "doc", "") == ""
 
 
-def test_a_deep_stack_while_credentials_are_refreshed_is_raised() -> None:
-    """A RecursionError says nothing about the credentials."""
+def test_a_recursion_error_during_a_credential_refresh_is_raised() -> None:
+    """Raise RecursionError: it is no sign of wrong credentials."""
     credentials = refreshable(EXPIRED, failing_refresh(RecursionError()))
 
     with pytest.raises(RecursionError), aws_clients.translate_aws_errors("DynamoDB"):
@@ -291,8 +298,8 @@ NOT_OF_AWS: list[BaseException] = [
 
 
 @pytest.mark.parametrize("error", NOT_OF_AWS, ids=lambda error: type(error).__name__)
-def test_an_error_of_the_program_is_raised_as_it_is(error: BaseException) -> None:
-    """Neither AWS nor its credentials have to do with it, so no cached key may hide it."""
+def test_a_program_error_is_raised_unchanged(error: BaseException) -> None:
+    """Raise errors unrelated to AWS and credentials, so that no cached key hides them."""
     with (
         pytest.raises(type(error)) as caught,
         aws_clients.any_failure("DynamoDB"),
@@ -303,8 +310,8 @@ def test_an_error_of_the_program_is_raised_as_it_is(error: BaseException) -> Non
 
 
 @pytest.mark.parametrize("error", [RecursionError(), MemoryError()], ids=lambda error: type(error).__name__)
-def test_an_error_that_the_http_session_hides_is_raised(error: Exception) -> None:
-    """botocore's HTTP session turns every error into one of its own."""
+def test_an_error_wrapped_by_the_http_session_is_raised(error: Exception) -> None:
+    """Unwrap HTTPClientError, into which botocore's HTTP session turns every error."""
     with (
         pytest.raises(type(error)) as caught,
         aws_clients.any_failure("DynamoDB"),
@@ -314,13 +321,15 @@ def test_an_error_that_the_http_session_hides_is_raised(error: Exception) -> Non
     assert caught.value is error
 
 
-def test_our_own_mistakes_are_let_through() -> None:
+def test_a_parameter_validation_error_is_raised_unchanged() -> None:
+    """Let ParamValidationError through: it is a bug of this package."""
     with pytest.raises(BotoCoreError), aws_clients.translate_aws_errors("DynamoDB"):
         raise ParamValidationError(report="x")
 
 
 @pytest.mark.parametrize("error", [client_error("ThrottlingException"), EndpointConnectionError(endpoint_url="x")])
-def test_after_a_write_nobody_knows_whether_it_was_made(error: Exception) -> None:
+def test_a_failed_write_reports_that_its_outcome_is_unknown(error: Exception) -> None:
+    """Advise to check the change before a retry."""
     advice = "Look whether the change took effect, then try again.$"
     with (
         pytest.raises(KeyStoreUnavailableError, match=advice),
@@ -338,9 +347,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("patience", "connect", "read"), [(aws_clients.ADMIN_TIMEOUTS, 1, 2), (aws_clients.CONSUMER_TIMEOUTS, 0.5, 1)]
 )
-def test_a_client_gives_up_in_time(
+def test_a_client_has_the_given_timeouts_and_two_attempts(
     environment: None, patience: aws_clients.Timeouts, connect: float, read: float
 ) -> None:
+    """Configure connect and read timeouts in seconds, and standard retries."""
     client = aws_clients.client("kms", patience)
     config = client.meta.config
     client.close()
@@ -350,7 +360,8 @@ def test_a_client_gives_up_in_time(
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
 
 
-def test_a_client_is_an_administrators_unless_it_is_a_readers(environment: None) -> None:
+def test_a_client_has_admin_timeouts_by_default(environment: None) -> None:
+    """Use ADMIN_TIMEOUTS unless others are given."""
     client = aws_clients.client("kms")
     client.close()
 

@@ -1,4 +1,4 @@
-"""Every source of AWS credentials that botocore knows creates clients, and signs with what the source gives."""
+"""Tests of botocore's credential sources: each creates clients and signs with its credentials."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Environment:
             patch.delenv(name)
         (home / ".aws" / "sso" / "cache").mkdir(parents=True)
         patch.setenv("HOME", str(home))
-        # botocore looked for the home directory when it was imported.
+        # botocore looks up the home directory at import.
         for provider in ("botocore.credentials.SSOProvider", "botocore.tokens.SSOTokenProvider"):
             patch.setattr(f"{provider}._SSO_TOKEN_CACHE_DIR", str(home / ".aws" / "sso" / "cache"))
         self.set(AWS_REGION="eu-west-1", AWS_ENDPOINT_URL=stub.url, AWS_EC2_METADATA_DISABLED="true")
@@ -183,7 +183,7 @@ SOURCES: list[Callable[[Environment], None]] = [
 def test_every_credential_source_signs_the_calls(
     environment: Environment, stub: AwsStub, source: Callable[[Environment], None]
 ) -> None:
-    """Query, Decrypt and UpdateItem carry the access key id and the session token that the source gave."""
+    """Send Query, Decrypt and UpdateItem with the access key id and the session token of the source."""
     source(environment)
 
     assert ServiceKeys("table").get("one").value == SECRET
@@ -322,7 +322,7 @@ def test_a_wrong_setting_is_a_configuration_error(
     setting: Callable[[Environment], None],
     words: str,
 ) -> None:
-    """The message says where to look, no value of a setting is in it, and AWS is not called."""
+    """Name the wrong setting without its value, and do not call AWS."""
     setting(environment)
     environment.set(SERVICE_KEYS_TABLE="table")
     monkeypatch.setattr(default_client, "_default", None)
@@ -338,7 +338,7 @@ def test_a_wrong_setting_is_a_configuration_error(
 def test_a_corrected_setting_is_used_by_the_next_read(
     monkeypatch: pytest.MonkeyPatch, environment: Environment
 ) -> None:
-    """`get_api_key` does not keep a failed attempt to create its clients."""
+    """Let `get_api_key` create its clients again after a failed attempt."""
     environment.set(SERVICE_KEYS_TABLE="table")
     monkeypatch.setattr(default_client, "_default", None)
     with pytest.raises(ConfigurationError):
@@ -424,7 +424,7 @@ def sts_error(code: str, status: int) -> tuple[int, str, bytes]:
 def test_a_failing_credential_source_is_unavailable(
     environment: Environment, stub: AwsStub, source: Callable[[Environment], None]
 ) -> None:
-    """The error is one that a later read may not get, and names the credentials rather than the table."""
+    """Raise a transient error that names the credentials rather than the table."""
     source(environment)
 
     with pytest.raises(KeyStoreUnavailableError, match="credentials") as raised:
@@ -434,8 +434,8 @@ def test_a_failing_credential_source_is_unavailable(
     assert stub.operations() == []
 
 
-def test_a_refused_role_is_denied(environment: Environment) -> None:
-    """The message names the role, not the table or the KMS key."""
+def test_a_denied_role_is_access_denied(environment: Environment) -> None:
+    """Name the role, not the table or the KMS key."""
     web_identity(environment)
     environment.stub.failing["AssumeRoleWithWebIdentity"] = sts_error("AccessDenied", 403)
 
@@ -443,8 +443,8 @@ def test_a_refused_role_is_denied(environment: Environment) -> None:
         ServiceKeys("table").get("one")
 
 
-def test_credentials_that_aws_does_not_know_are_unavailable(environment: Environment, stub: AwsStub) -> None:
-    """UnrecognizedClientException says nothing about permissions."""
+def test_credentials_unknown_to_aws_are_unavailable(environment: Environment, stub: AwsStub) -> None:
+    """Treat UnrecognizedClientException as transient: it is no statement about permissions."""
     variables(environment)
     stub.accepted = ("ASIAANOTHER", None)
 
@@ -475,10 +475,10 @@ RESPONSES: dict[str, tuple[int, str, bytes]] = {
 
 @pytest.mark.parametrize("operation", ["Query", "Decrypt"])
 @pytest.mark.parametrize("response", RESPONSES)
-def test_a_response_that_is_not_aws_is_unavailable(
+def test_a_response_that_is_not_from_aws_is_unavailable(
     environment: Environment, stub: AwsStub, operation: str, response: str
 ) -> None:
-    """No response makes `get` raise anything but an error of this package."""
+    """Raise an error of this package for any response."""
     variables(environment)
     stub.failing[operation] = RESPONSES[response]
 
@@ -487,8 +487,8 @@ def test_a_response_that_is_not_aws_is_unavailable(
 
 
 @pytest.mark.parametrize("response", RESPONSES)
-def test_a_usage_stamp_that_fails_breaks_no_read(environment: Environment, stub: AwsStub, response: str) -> None:
-    """A response to UpdateItem that cannot be read is not seen by the caller."""
+def test_a_failed_usage_stamp_does_not_fail_the_read(environment: Environment, stub: AwsStub, response: str) -> None:
+    """Return the key although the response to UpdateItem is unreadable."""
     variables(environment)
     stub.failing["UpdateItem"] = RESPONSES[response]
 
@@ -496,7 +496,7 @@ def test_a_usage_stamp_that_fails_breaks_no_read(environment: Environment, stub:
 
 
 def test_a_missing_ca_bundle_is_an_error_of_this_package(environment: Environment) -> None:
-    """The file is read at the first TLS connection."""
+    """Raise at the first TLS connection, which reads the file."""
     variables(environment)
     environment.set(AWS_ENDPOINT_URL=environment.stub.url.replace("http:", "https:"), AWS_CA_BUNDLE="/missing.pem")
 

@@ -1,4 +1,4 @@
-"""What is bound to a ciphertext, what KMS's refusals mean, and what botocore must not log."""
+"""Tests of the encryption context, the translation of KMS errors, and the suppressed botocore logs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KEY_ID, OTHER_ID = "spotify.0123456789ab", "spotify.0123456789ac"
 SECRET = "made-up-secret-0123456789"
 BOTOCORES = {"botocore.endpoint", "botocore.parsers", "botocore.hooks", "botocore.auth"}
-"""The loggers of botocore that tell at DEBUG what was sent, received or signed."""
+"""Loggers of botocore that write sent, received or signed data at DEBUG."""
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +41,16 @@ def kms_key(kms: Any) -> str:
 
 
 @pytest.mark.parametrize("value", [SECRET, {"clientId": "made-up", "clientSecret": SECRET}])
-def test_a_key_comes_back_as_it_was(kms: Any, kms_key: str, value: str | dict[str, str]) -> None:
+def test_a_secret_value_survives_encrypt_and_decrypt(kms: Any, kms_key: str, value: str | dict[str, str]) -> None:
+    """Return the same string or fields; the ciphertext does not contain the plaintext."""
     ciphertext = encryption.encrypt(kms, kms_key, SecretValue(value), key_id=KEY_ID)
 
     assert SECRET.encode() not in ciphertext
     assert encryption.decrypt(kms, ciphertext, key_id=KEY_ID).reveal() == value
 
 
-def test_a_ciphertext_belongs_to_one_item(kms: Any, kms_key: str) -> None:
+def test_a_ciphertext_is_bound_to_its_item(kms: Any, kms_key: str) -> None:
+    """Raise KeyCorruptedError with the encryption context of another item."""
     ciphertext = encryption.encrypt(kms, kms_key, SecretValue(SECRET), key_id=KEY_ID)
 
     with pytest.raises(KeyCorruptedError, match=OTHER_ID):
@@ -59,7 +61,8 @@ def test_a_ciphertext_belongs_to_one_item(kms: Any, kms_key: str) -> None:
 
 
 @pytest.mark.parametrize("plaintext", [b"not JSON", b"1", b'["made-up"]', b'{"part": 1}'])
-def test_what_is_no_key_is_damage(kms: Any, kms_key: str, plaintext: bytes) -> None:
+def test_a_plaintext_that_is_not_a_secret_value_is_corrupted(kms: Any, kms_key: str, plaintext: bytes) -> None:
+    """Raise KeyCorruptedError, which advises to store the key again."""
     context = encryption.encryption_context(KEY_ID)
     made = kms.encrypt(KeyId=kms_key, Plaintext=plaintext, EncryptionContext=context)
 
@@ -83,7 +86,10 @@ ACTS: Act = {
         ("DisabledException", KeyAccessDeniedError, "KMS refused (Encrypt|Decrypt) .DisabledException."),
     ],
 )
-def test_what_kms_refuses_is_told_as_kmss(kms: Any, act: str, code: str, raised: type[Exception], words: str) -> None:
+def test_kms_errors_are_translated_and_name_kms(
+    kms: Any, act: str, code: str, raised: type[Exception], words: str
+) -> None:
+    """Translate errors of Encrypt and Decrypt."""
     with Stubber(kms) as stub:
         stub.add_client_error(act, code)
         with pytest.raises(raised, match=f"^{words}"):
@@ -91,23 +97,26 @@ def test_what_kms_refuses_is_told_as_kmss(kms: Any, act: str, code: str, raised:
 
 
 @pytest.mark.parametrize("code", ["InvalidCiphertextException", "IncorrectKeyException"])
-def test_a_ciphertext_that_kms_does_not_take_is_damage(kms: Any, code: str) -> None:
+def test_a_ciphertext_that_kms_rejects_is_corrupted(kms: Any, code: str) -> None:
+    """Raise KeyCorruptedError."""
     with Stubber(kms) as stub:
         stub.add_client_error("decrypt", code)
         with pytest.raises(KeyCorruptedError, match="damaged or another key's"):
             encryption.decrypt(kms, b"ciphertext", key_id=KEY_ID)
 
 
-def test_botocore_logs_nothing_of_a_key_and_everything_else(
+def test_botocore_debug_logs_are_suppressed_for_kms_calls_only(
     kms: Any, kms_key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Log other calls, before and after, as usual."""
+
     def loggers() -> set[str]:
         found = BOTOCORES & {record.name for record in caplog.records}
         caplog.clear()
         return found
 
     def log(**_: object) -> None:
-        # Which of them has something to tell at a call depends on what is installed.
+        # Log from each logger, because the installed packages decide which of them log a call.
         for logger in BOTOCORES:
             logging.getLogger(logger).debug("of a call")
 

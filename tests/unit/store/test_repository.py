@@ -1,6 +1,6 @@
-"""What the table holds after each change, attribute by attribute, and what is asked of DynamoDB for it.
+"""Tests of `KeyRepository`: stored attributes after each change, and the requests sent to DynamoDB.
 
-moto in this process: fast, and nothing but the table is involved.
+moto runs in this process, which is fast and involves no other component.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def client() -> Iterator[Any]:
 
 @pytest.fixture
 def dynamodb(client: Any) -> Iterator[Any]:
-    """A DynamoDB with nothing but the empty table of the template."""
+    """A DynamoDB with only the empty table of the template."""
     template = Template.load(parameters("http://127.0.0.1:1"))
     logical_id = template.single_resource("AWS::DynamoDB::Table")
     create = template.with_references({logical_id: "table"}).table().create
@@ -75,7 +75,7 @@ def repository(dynamodb: Any) -> KeyRepository:
 
 @pytest.fixture
 def requests(dynamodb: Any) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """Every call: its operation and what it asks for."""
+    """The calls sent to DynamoDB: operation and request."""
     made: list[tuple[str, dict[str, Any]]] = []
 
     def note(model: Any, params: dict[str, Any], **_: Any) -> None:
@@ -110,12 +110,12 @@ def stored(repository: KeyRepository, *keys: StoredKey) -> None:
 
 
 def items(dynamodb: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    """Everything in the table, by partition and sort key."""
+    """Return all items of the table by partition and sort key."""
     return {(item["service"]["S"], item["id"]["S"]): item for item in dynamodb.scan(TableName="table")["Items"]}
 
 
 def change_item(dynamodb: Any, key: StoredKey, *, without: str | None = None, **attributes: Any) -> None:
-    """Do to a key's item what nothing but a mistake would."""
+    """Overwrite attributes of a key's item, as a manual edit or a bug would."""
     item = items(dynamodb)[key.service, key.id] | attributes
     kept = {name: value for name, value in item.items() if name != without}
     dynamodb.put_item(TableName="table", Item=kept)
@@ -124,7 +124,8 @@ def change_item(dynamodb: Any, key: StoredKey, *, without: str | None = None, **
 # --- create ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_is_an_item_and_the_claim_of_its_name(dynamodb: Any, repository: KeyRepository) -> None:
+def test_create_stores_the_key_and_its_name_reservation(dynamodb: Any, repository: KeyRepository) -> None:
+    """Write exactly two items: the key and the reservation of its normalized name."""
     key = a_key(name="  Prod  Ü ")
     stored(repository, key)
 
@@ -153,7 +154,8 @@ def test_a_key_is_an_item_and_the_claim_of_its_name(dynamodb: Any, repository: K
 @pytest.mark.parametrize(
     "fields", [{}, {"description": None}, {"active": False}, {"masked_key": {"a": "••••", "b": "••••wxyz"}}]
 )
-def test_what_was_created_is_read_as_it_was(repository: KeyRepository, fields: dict[str, Any]) -> None:
+def test_a_created_key_is_read_unchanged(repository: KeyRepository, fields: dict[str, Any]) -> None:
+    """Return the key and its ciphertext as they were written."""
     key = a_key(**fields)
     stored(repository, key)
 
@@ -161,7 +163,8 @@ def test_what_was_created_is_read_as_it_was(repository: KeyRepository, fields: d
     assert repository.get_ciphertext(key.id) == StoredCiphertext("one", CIPHERTEXT, key.key_updated_at)
 
 
-def test_a_name_is_claimed_once_whatever_its_case(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_name_is_unique_regardless_of_case(dynamodb: Any, repository: KeyRepository) -> None:
+    """Reject a name that differs only in case, also in another service, and write nothing."""
     stored(repository, a_key(name="Prod"))
     before = items(dynamodb)
 
@@ -171,7 +174,8 @@ def test_a_name_is_claimed_once_whatever_its_case(dynamodb: Any, repository: Key
     assert items(dynamodb) == before
 
 
-def test_an_id_is_taken_once(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_reused_id_raises_key_store_unavailable(dynamodb: Any, repository: KeyRepository) -> None:
+    """Ask for a retry, which draws a new id."""
     stored(repository, a_key())
 
     with pytest.raises(KeyStoreUnavailableError, match="Try again"):
@@ -180,7 +184,8 @@ def test_an_id_is_taken_once(dynamodb: Any, repository: KeyRepository) -> None:
     assert len(items(dynamodb)) == 2
 
 
-def test_a_request_that_is_repeated_within_a_day_makes_one_key(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_repeated_create_within_a_day_returns_the_first_key(dynamodb: Any, repository: KeyRepository) -> None:
+    """Replay the first key while the idempotency record lives (24 h); create a new key after that."""
     key = a_key()
     assert not repository.create(key, CIPHERTEXT, ADA, idempotency="digest").replayed
     memory = {"service": {"S": "#idempotency"}, "id": {"S": "digest"}, "key": {"S": key.id}}
@@ -198,7 +203,8 @@ def test_a_request_that_is_repeated_within_a_day_makes_one_key(dynamodb: Any, re
     assert items(dynamodb)["#idempotency", "digest"]["key"]["S"] == a_key(2).id
 
 
-def test_another_request_by_the_same_name_is_no_repetition(repository: KeyRepository) -> None:
+def test_another_idempotency_digest_is_not_a_replay(repository: KeyRepository) -> None:
+    """Reject the duplicate name instead of replaying the first key."""
     assert not repository.create(a_key(), CIPHERTEXT, ADA, idempotency="digest").replayed
 
     with pytest.raises(DuplicateKeyNameError):
@@ -211,7 +217,8 @@ def test_another_request_by_the_same_name_is_no_repetition(repository: KeyReposi
 @pytest.mark.parametrize(
     "fields", [{"name": "Other"}, {"name": "KEY 0"}, {"description": "New"}, {"description": None}, {"active": False}]
 )
-def test_an_update_changes_what_it_names(repository: KeyRepository, fields: dict[str, Any]) -> None:
+def test_an_update_changes_only_the_given_fields(repository: KeyRepository, fields: dict[str, Any]) -> None:
+    """Leave other fields and the ciphertext as they were; increment the version."""
     key = a_key()
     stored(repository, key)
 
@@ -222,7 +229,8 @@ def test_an_update_changes_what_it_names(repository: KeyRepository, fields: dict
     assert repository.get_ciphertext(key.id).ciphertext == CIPHERTEXT
 
 
-def test_a_new_secret_replaces_all_that_belongs_to_the_old_one(repository: KeyRepository) -> None:
+def test_a_new_secret_value_replaces_mask_and_verification(repository: KeyRepository) -> None:
+    """Replace ciphertext and mask, and remove the verification of the old secret value."""
     key = a_key()
     stored(repository, key)
     repository.set_verification(key.id, RESULT, expected_ciphertext=key.key_updated_at)
@@ -247,7 +255,9 @@ def test_a_new_secret_replaces_all_that_belongs_to_the_old_one(repository: KeyRe
         (BOB.at_ms + 86_400_000, BOB.at_ms + 86_400_001),
     ],
 )
-def test_each_secret_has_a_moment_of_its_own(dynamodb: Any, repository: KeyRepository, before: int, after: int) -> None:
+def test_each_secret_value_has_a_unique_key_updated_at(
+    dynamodb: Any, repository: KeyRepository, before: int, after: int
+) -> None:
     """Set keyUpdatedAt later than before, also in the same millisecond and with a clock that was set back."""
     key = a_key()
     stored(repository, key)
@@ -260,10 +270,8 @@ def test_each_secret_has_a_moment_of_its_own(dynamodb: Any, repository: KeyRepos
 
 
 @pytest.mark.parametrize("before", ["zzz", "", "9999-12-31T23:59:59.999Z"])
-def test_a_moment_that_nothing_can_follow_is_replaced_by_now(
-    dynamodb: Any, repository: KeyRepository, before: str
-) -> None:
-    """Replace the secret all the same: a compromised VerifyApiKey can write keyUpdatedAt."""
+def test_an_unusable_key_updated_at_is_replaced_by_now(dynamodb: Any, repository: KeyRepository, before: str) -> None:
+    """Replace the secret value all the same: a compromised VerifyApiKey can write keyUpdatedAt."""
     key = a_key()
     stored(repository, key)
     change_item(dynamodb, key, keyUpdatedAt={"S": before})
@@ -273,16 +281,16 @@ def test_a_moment_that_nothing_can_follow_is_replaced_by_now(
     ).key_updated_at == format_timestamp(BOB.at_ms)
 
 
-def test_other_changes_leave_the_moment_of_the_secret(repository: KeyRepository) -> None:
-    """Change keyUpdatedAt with the secret only."""
+def test_other_changes_keep_key_updated_at(repository: KeyRepository) -> None:
+    """Change keyUpdatedAt with the secret value only."""
     key = a_key()
     stored(repository, key)
 
     assert repository.update(key.id, BOB, {"name": "New", "active": False}).key_updated_at == key.key_updated_at
 
 
-def test_a_check_in_the_same_millisecond_as_a_change_is_refused(repository: KeyRepository) -> None:
-    """Store no result of a secret that was replaced, however close the moments are."""
+def test_a_verification_in_the_millisecond_of_a_change_is_rejected(repository: KeyRepository) -> None:
+    """Store no result for a replaced secret value, even if both have the same millisecond."""
     key = a_key()
     stored(repository, key)
     checked = repository.get_ciphertext(key.id).key_updated_at
@@ -294,7 +302,8 @@ def test_a_check_in_the_same_millisecond_as_a_change_is_refused(repository: KeyR
     assert repository.get(key.id).verification is None
 
 
-def test_several_attributes_can_be_removed_at_once(repository: KeyRepository) -> None:
+def test_several_attributes_are_removed_in_one_update(repository: KeyRepository) -> None:
+    """Remove the description and the verification together."""
     key = a_key()
     stored(repository, key)
     repository.set_verification(key.id, RESULT, expected_ciphertext=key.key_updated_at)
@@ -305,7 +314,8 @@ def test_several_attributes_can_be_removed_at_once(repository: KeyRepository) ->
     assert repository.get(key.id) == updated
 
 
-def test_a_new_name_is_claimed_and_the_old_one_is_free(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_rename_reserves_the_new_name_and_frees_the_old(dynamodb: Any, repository: KeyRepository) -> None:
+    """Keep the name reservations of other keys, and reject their names."""
     key, other = a_key(), a_key(1)
     stored(repository, key, other)
 
@@ -318,7 +328,8 @@ def test_a_new_name_is_claimed_and_the_old_one_is_free(dynamodb: Any, repository
     assert repository.get(key.id).name == "New"
 
 
-def test_a_claim_that_belongs_to_another_key_stays(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_name_reservation_of_another_key_is_kept(dynamodb: Any, repository: KeyRepository) -> None:
+    """Update and delete a key without touching a reservation that refers to another key."""
     key = a_key()
     stored(repository, key)
     claim = {"service": {"S": "#name"}, "id": {"S": "key 0"}, "key": {"S": "one.zzzzzzzzzzzz"}}
@@ -334,14 +345,18 @@ def test_a_claim_that_belongs_to_another_key_stays(dynamodb: Any, repository: Ke
 
 
 @pytest.mark.parametrize("if_match", [frozenset({1}), frozenset({1, 5}), None])
-def test_a_version_that_matches_is_changed(repository: KeyRepository, if_match: frozenset[int] | None) -> None:
+def test_a_matching_if_match_version_is_updated(repository: KeyRepository, if_match: frozenset[int] | None) -> None:
+    """Accept one of several versions, or no If-Match."""
     stored(repository, a_key())
 
     assert repository.update(a_key().id, BOB, {"active": False}, if_match=if_match).version == 2
 
 
 @pytest.mark.parametrize("if_match", [frozenset({2}), frozenset[int]()])
-def test_another_version_is_not_changed(dynamodb: Any, repository: KeyRepository, if_match: frozenset[int]) -> None:
+def test_a_version_mismatch_raises_and_changes_nothing(
+    dynamodb: Any, repository: KeyRepository, if_match: frozenset[int]
+) -> None:
+    """Raise VersionConflictError with the current version on update and delete."""
     stored(repository, a_key())
     before = items(dynamodb)
 
@@ -353,7 +368,8 @@ def test_another_version_is_not_changed(dynamodb: Any, repository: KeyRepository
     assert items(dynamodb) == before
 
 
-def test_what_is_not_there_is_not_changed(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_missing_key_is_never_created(dynamodb: Any, repository: KeyRepository) -> None:
+    """Raise KeyNotFoundError for each operation; the usage stamp is a no-op."""
     key_id = a_key().id
     for act in (
         lambda: repository.get(key_id),
@@ -372,7 +388,8 @@ def test_what_is_not_there_is_not_changed(dynamodb: Any, repository: KeyReposito
 # --- delete ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_deleted_key_leaves_nothing(dynamodb: Any, repository: KeyRepository) -> None:
+def test_delete_removes_the_key_and_its_name_reservation(dynamodb: Any, repository: KeyRepository) -> None:
+    """Leave the items of other keys."""
     stored(repository, a_key(), a_key(1))
 
     repository.delete(a_key().id, BOB, if_match=frozenset({1}))
@@ -381,7 +398,8 @@ def test_a_deleted_key_leaves_nothing(dynamodb: Any, repository: KeyRepository) 
 
 
 @pytest.mark.parametrize("lost", ["version", "name", "ciphertext", "active"])
-def test_a_damaged_key_can_be_deleted(dynamodb: Any, repository: KeyRepository, lost: str) -> None:
+def test_a_malformed_key_can_be_deleted(dynamodb: Any, repository: KeyRepository, lost: str) -> None:
+    """Delete an item that lacks a required attribute."""
     key = a_key()
     stored(repository, key)
     change_item(dynamodb, key, without=lost)
@@ -391,7 +409,8 @@ def test_a_damaged_key_can_be_deleted(dynamodb: Any, repository: KeyRepository, 
     assert ("one", key.id) not in items(dynamodb)
 
 
-def test_a_key_without_a_version_is_in_none_that_anybody_names(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_key_without_a_version_matches_no_if_match(dynamodb: Any, repository: KeyRepository) -> None:
+    """Raise VersionConflictError and keep the item."""
     key = a_key()
     stored(repository, key)
     change_item(dynamodb, key, without="version")
@@ -402,10 +421,11 @@ def test_a_key_without_a_version_is_in_none_that_anybody_names(dynamodb: Any, re
     assert ("one", key.id) in items(dynamodb)
 
 
-# --- what is noted --------------------------------------------------------------------------------------------------
+# --- verification and usage stamp -----------------------------------------------------------------------------------
 
 
-def test_the_result_of_a_check_is_noted_and_a_later_one_stays(repository: KeyRepository) -> None:
+def test_a_verification_is_stored_unless_a_later_one_exists(repository: KeyRepository) -> None:
+    """Overwrite a result of the same millisecond, but not a later one."""
     key = a_key()
     stored(repository, key)
     repository.set_verification(key.id, RESULT, expected_ciphertext=key.key_updated_at)
@@ -420,7 +440,8 @@ def test_the_result_of_a_check_is_noted_and_a_later_one_stays(repository: KeyRep
     assert repository.get(key.id).verification == same_moment
 
 
-def test_the_result_of_a_check_of_what_was_replaced_is_not_noted(repository: KeyRepository) -> None:
+def test_a_verification_of_a_replaced_secret_value_is_rejected(repository: KeyRepository) -> None:
+    """Raise VersionConflictError if keyUpdatedAt differs."""
     key = a_key()
     stored(repository, key)
 
@@ -430,7 +451,8 @@ def test_the_result_of_a_check_of_what_was_replaced_is_not_noted(repository: Key
     assert repository.get(key.id).verification is None
 
 
-def test_a_stamp_never_goes_back(repository: KeyRepository) -> None:
+def test_last_used_never_decreases(repository: KeyRepository) -> None:
+    """Write `lastUsed` only if the stored value is older than `if_older_than`."""
     key = a_key()
     stored(repository, key)
     for used_at, since, left in [(1000, 500, 1000), (2000, 1000, 2000), (3000, 1999, 2000), (1500, 900, 2000)]:
@@ -456,6 +478,7 @@ def pages(repository: KeyRepository, query: ListQuery) -> list[list[str]]:
 
 @pytest.mark.parametrize("service", [None, "one"])
 def test_pages_hold_all_keys_newest_first(repository: KeyRepository, service: str | None) -> None:
+    """Return each key once, and no cursor after the last page."""
     keys = [a_key(number) for number in range(5)]
     stored(repository, *keys)
     newest_first = [key.id for key in reversed(keys)]
@@ -469,7 +492,8 @@ def test_pages_hold_all_keys_newest_first(repository: KeyRepository, service: st
     assert repository.list_page(ListQuery(service=service, limit=5)) == Page(tuple(reversed(keys)), None)
 
 
-def test_services_are_listed_apart_and_together(repository: KeyRepository) -> None:
+def test_keys_are_listed_by_service_and_across_services(repository: KeyRepository) -> None:
+    """List one service, an unknown service, and all services newest first."""
     stored(repository, a_key(0), a_key(1, service="two"), a_key(2))
 
     assert pages(repository, ListQuery(service="two")) == [[a_key(1, service="two").id]]
@@ -478,7 +502,8 @@ def test_services_are_listed_apart_and_together(repository: KeyRepository) -> No
 
 
 @pytest.mark.parametrize("service", [None, "one"])
-def test_filters_leave_the_others_out(repository: KeyRepository, service: str | None) -> None:
+def test_filters_exclude_other_keys(repository: KeyRepository, service: str | None) -> None:
+    """Filter by state, by verification status, and by both."""
     keys = [a_key(number, active=number % 2 == 0) for number in range(4)]
     stored(repository, *keys)
     repository.set_verification(keys[0].id, RESULT, expected_ciphertext=keys[0].key_updated_at)
@@ -500,9 +525,10 @@ def test_filters_leave_the_others_out(repository: KeyRepository, service: str | 
 
 
 @pytest.mark.parametrize("active", [[0, 1, 109], [0, 108, 109], [0, 109]])
-def test_a_filtered_page_is_filled_from_several_answers(
+def test_a_filtered_page_is_filled_from_several_query_pages(
     dynamodb: Any, repository: KeyRepository, active: list[int]
 ) -> None:
+    """Query further until a page has `limit` matches or no items remain."""
     keys = [a_key(number, active=number in active) for number in range(110)]
     stored(repository, keys[0])
     item = items(dynamodb)["one", keys[0].id]
@@ -516,7 +542,10 @@ def test_a_filtered_page_is_filled_from_several_answers(
         assert found == [page for page in (newest_first[:2], newest_first[2:]) if page]
 
 
-def test_a_page_costs_what_it_shows(repository: KeyRepository, requests: list[tuple[str, dict[str, Any]]]) -> None:
+def test_the_query_limit_follows_the_page_size(
+    repository: KeyRepository, requests: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """Read one item more than the page, or at least 100 items with a filter."""
     stored(repository, a_key())
     requests.clear()
 
@@ -532,9 +561,10 @@ def test_a_page_costs_what_it_shows(repository: KeyRepository, requests: list[tu
     assert {request["IndexName"] for _, request in requests} == {"all-by-created"}
 
 
-def test_a_damaged_key_is_left_out_of_the_list_and_told(
+def test_a_malformed_key_is_omitted_from_lists_and_logged(
     dynamodb: Any, repository: KeyRepository, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Log its id; reading or updating it raises KeyCorruptedError."""
     keys = [a_key(number) for number in range(3)]
     stored(repository, *keys)
     change_item(dynamodb, keys[1], without="maskedKey")
@@ -551,10 +581,11 @@ def test_a_damaged_key_is_left_out_of_the_list_and_told(
         repository.update(keys[1].id, BOB, {"active": True})
 
 
-# --- what readers get -----------------------------------------------------------------------------------------------
+# --- consumer reads -------------------------------------------------------------------------------------------------
 
 
-def test_readers_see_the_keys_of_their_service_newest_first(repository: KeyRepository) -> None:
+def test_consumers_get_the_keys_of_one_service_newest_first(repository: KeyRepository) -> None:
+    """Include disabled keys and `lastUsed`."""
     stored(repository, a_key(0, active=False), a_key(1), a_key(2, service="two"))
     repository.stamp_usage(a_key(1).id, used_at=format_timestamp(AT), if_older_than=format_timestamp(AT))
 
@@ -567,7 +598,10 @@ def test_readers_see_the_keys_of_their_service_newest_first(repository: KeyRepos
 
 
 @pytest.mark.parametrize("lost", ["name", "active", "ciphertext", "version"])
-def test_readers_see_what_is_damaged_as_that(dynamodb: Any, repository: KeyRepository, lost: str) -> None:
+def test_consumers_get_a_malformed_item_for_a_lost_attribute(
+    dynamodb: Any, repository: KeyRepository, lost: str
+) -> None:
+    """Return `MalformedItem` with the name, if there is one."""
     key = a_key()
     stored(repository, key)
     change_item(dynamodb, key, without=lost)
@@ -575,7 +609,8 @@ def test_readers_see_what_is_damaged_as_that(dynamodb: Any, repository: KeyRepos
     assert repository.list_for_service("one") == (MalformedItem(key.id, None if lost == "name" else "Key 0"),)
 
 
-def test_a_version_that_is_no_whole_number_is_damage(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_version_that_is_not_an_integer_is_malformed(dynamodb: Any, repository: KeyRepository) -> None:
+    """Return `MalformedItem` to consumers and raise KeyCorruptedError in `get`."""
     key = a_key()
     stored(repository, key)
     change_item(dynamodb, key, version={"N": "1.5"})
@@ -585,9 +620,8 @@ def test_a_version_that_is_no_whole_number_is_damage(dynamodb: Any, repository: 
         repository.get(key.id)
 
 
-def test_readers_see_what_was_moved_in_from_another_service_as_damaged(
-    dynamodb: Any, repository: KeyRepository
-) -> None:
+def test_an_item_copied_from_another_service_is_malformed(dynamodb: Any, repository: KeyRepository) -> None:
+    """Never serve a key whose id belongs to another service."""
     key = a_key(service="two")
     stored(repository, key)
     change_item(dynamodb, key, service={"S": "one"})
@@ -595,7 +629,8 @@ def test_readers_see_what_was_moved_in_from_another_service_as_damaged(
     assert repository.list_for_service("one") == (MalformedItem(key.id, "Key 0"),)
 
 
-def test_what_a_stamp_alone_would_leave_is_no_key(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_stub_item_is_not_a_key(dynamodb: Any, repository: KeyRepository) -> None:
+    """Omit an item with only `lastUsed` from reads and lists."""
     key_id = a_key().id
     stub = {"service": {"S": "one"}, "id": {"S": key_id}, "lastUsed": {"S": format_timestamp(AT)}}
     dynamodb.put_item(TableName="table", Item=stub)
@@ -610,10 +645,10 @@ def test_what_a_stamp_alone_would_leave_is_no_key(dynamodb: Any, repository: Key
         repository.get_ciphertext(key_id)
 
 
-def test_a_thousand_stubs_cost_a_list_one_more_call(
+def test_a_thousand_stub_items_cost_a_list_one_more_query(
     dynamodb: Any, repository: KeyRepository, requests: list[tuple[str, dict[str, Any]]]
 ) -> None:
-    """Read a whole megabyte after the first page, and no more for a reader: items with only a stamp fill neither."""
+    """Query a whole megabyte after the first page; consumers need no further Query."""
     key = a_key(500)
     stored(repository, key)
     ids = [new_id("one", at_ms=AT + number, random_bits=1) for number in range(1000)]
@@ -634,7 +669,7 @@ def test_a_thousand_stubs_cost_a_list_one_more_call(
     assert [operation for operation, _ in requests] == ["Query"]
 
 
-# --- what is asked of DynamoDB, which moto does not mind but IAM and other engines do ------------------------------
+# --- requests that moto accepts but IAM and other engines may reject -----------------------------------------------
 
 SHOWN = {
     *("service", "id", "name", "description", "active", "maskedKey", "createdAt", "createdBy", "updatedAt"),
@@ -643,13 +678,14 @@ SHOWN = {
 
 
 def attributes(request: dict[str, Any]) -> set[str]:
-    """The attributes that a request names in its projection."""
+    """Return the attributes in the projection of a request."""
     return {request["ExpressionAttributeNames"][name.strip()] for name in request["ProjectionExpression"].split(",")}
 
 
-def test_reads_are_strong_and_of_named_attributes(
+def test_reads_are_strongly_consistent_and_projected(
     repository: KeyRepository, requests: list[tuple[str, dict[str, Any]]]
 ) -> None:
+    """Request only the attributes that each read needs."""
     stored(repository, a_key())
     requests.clear()
 
@@ -664,9 +700,10 @@ def test_reads_are_strong_and_of_named_attributes(
     assert [request.get("Select") for _, request in requests] == [None, None, *["SPECIFIC_ATTRIBUTES"] * 2]
 
 
-def test_a_list_goes_on_after_a_key_by_the_attributes_of_what_it_reads(
+def test_a_cursor_becomes_the_exclusive_start_key(
     repository: KeyRepository, requests: list[tuple[str, dict[str, Any]]]
 ) -> None:
+    """Include the index attributes for a list over all services."""
     primary = {"service": {"S": "one"}, "id": {"S": a_key().id}}
 
     repository.list_page(ListQuery(start_after=a_key().id))
@@ -678,9 +715,10 @@ def test_a_list_goes_on_after_a_key_by_the_attributes_of_what_it_reads(
     ]
 
 
-def test_a_refused_write_costs_one_call_that_brings_what_was_there(
+def test_a_rejected_create_is_one_call_returning_the_old_item(
     repository: KeyRepository, requests: list[tuple[str, dict[str, Any]]]
 ) -> None:
+    """Request the conflicting idempotency record in the same call."""
     stored(repository, a_key())
     requests.clear()
 

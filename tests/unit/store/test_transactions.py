@@ -1,4 +1,4 @@
-"""What of the table cannot be shown in time with a real one: conflicts, and what DynamoDB does when it is busy."""
+"""Tests of transaction conflicts and throttling with a stubbed client; moto cannot produce them."""
 
 from __future__ import annotations
 
@@ -62,16 +62,17 @@ def repository(client: Any, pauses: list[float]) -> KeyRepository:
 
 
 def cancel(stub: Stubber, *codes: str) -> None:
-    """Let the next transaction be cancelled for these reasons."""
+    """Cancel the next transaction for these reasons."""
     reasons = [{"Code": code} for code in codes]
     stub.add_client_error(
         "transact_write_items", "TransactionCanceledException", modeled_fields={"CancellationReasons": reasons}
     )
 
 
-def test_a_conflict_that_does_not_end_is_given_up_after_growing_pauses(
+def test_a_lasting_conflict_fails_after_25_attempts_with_backoff(
     stub: Stubber, repository: KeyRepository, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Grow the maximum delay from 0.05 s to 0.2 s, then raise KeyStoreUnavailableError."""
     longest: list[float] = []
 
     def uniform(least: float, most: float) -> float:
@@ -93,9 +94,10 @@ def test_a_conflict_that_does_not_end_is_given_up_after_growing_pauses(
 
 
 @pytest.mark.parametrize("reason", ["TransactionConflict", "ConditionalCheckFailed"])
-def test_after_a_change_by_somebody_else_the_key_is_read_anew(
+def test_the_key_is_read_again_after_a_concurrent_change(
     stub: Stubber, repository: KeyRepository, pauses: list[float], reason: str
 ) -> None:
+    """Retry with the new version after one delay."""
     stub.add_response("get_item", {"Item": ITEM})
     cancel(stub, reason)
     stub.add_response("get_item", {"Item": ITEM | {"version": {"N": "7"}}})
@@ -105,9 +107,10 @@ def test_after_a_change_by_somebody_else_the_key_is_read_anew(
     assert len(pauses) == 1
 
 
-def test_the_result_of_a_check_waits_for_another_change(
+def test_set_verification_retries_after_a_transaction_conflict(
     stub: Stubber, repository: KeyRepository, pauses: list[float]
 ) -> None:
+    """Retry the conditional write after one delay."""
     stub.add_client_error("update_item", "TransactionConflictException")
     stub.add_response("update_item", {})
 
@@ -118,7 +121,10 @@ def test_the_result_of_a_check_waits_for_another_change(
 
 
 @pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])
-def test_a_transaction_that_was_throttled_changed_nothing(stub: Stubber, repository: KeyRepository, code: str) -> None:
+def test_a_throttled_transaction_reports_that_nothing_changed(
+    stub: Stubber, repository: KeyRepository, code: str
+) -> None:
+    """Raise KeyStoreUnavailableError."""
     stub.add_response("get_item", {"Item": ITEM})
     cancel(stub, "None", code)
 
@@ -129,9 +135,10 @@ def test_a_transaction_that_was_throttled_changed_nothing(stub: Stubber, reposit
 @pytest.mark.parametrize(
     "codes", [(), ("ValidationError",), ("ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded")]
 )
-def test_a_transaction_that_was_cancelled_for_an_unknown_reason_is_told_as_it_is(
+def test_an_unknown_cancellation_reason_is_raised_unchanged(
     stub: Stubber, repository: KeyRepository, codes: tuple[str, ...]
 ) -> None:
+    """Let the ClientError through for missing or unexpected reasons."""
     stub.add_response("get_item", {"Item": ITEM})
     if codes:
         cancel(stub, *codes)
@@ -142,9 +149,8 @@ def test_a_transaction_that_was_cancelled_for_an_unknown_reason_is_told_as_it_is
         repository.delete(KEY_ID, CHANGE)
 
 
-def test_a_name_that_is_taken_is_told_at_once_even_where_the_old_claim_is_lost(
-    stub: Stubber, repository: KeyRepository
-) -> None:
+def test_a_taken_name_is_reported_without_a_retry(stub: Stubber, repository: KeyRepository) -> None:
+    """Raise DuplicateKeyNameError even if the old name reservation is missing."""
     stub.add_response("get_item", {"Item": ITEM})
     cancel(stub, "None", "ConditionalCheckFailed", "ConditionalCheckFailed")
 
@@ -152,7 +158,8 @@ def test_a_name_that_is_taken_is_told_at_once_even_where_the_old_claim_is_lost(
         repository.update(KEY_ID, CHANGE, {"name": "New"})
 
 
-def test_readers_see_the_keys_of_all_of_dynamodbs_pages(stub: Stubber, repository: KeyRepository) -> None:
+def test_consumers_get_the_keys_of_all_query_pages(stub: Stubber, repository: KeyRepository) -> None:
+    """Follow LastEvaluatedKey."""
     item = ITEM | {"ciphertext": {"B": b"ciphertext"}}
     older = item | {"id": {"S": "spotify.0123456789aa"}}
     place = {"service": {"S": "spotify"}, "id": {"S": KEY_ID}}
@@ -178,9 +185,10 @@ CALLS: dict[str, list[Callable[[KeyRepository], object]]] = {
 
 
 @pytest.mark.parametrize(("operation", "act"), [(name, act) for name, acts in CALLS.items() for act in acts])
-def test_a_busy_dynamodb_is_told_by_its_name_and_whether_a_write_may_have_been_made(
+def test_throttling_names_dynamodb_and_the_outcome_of_the_write(
     stub: Stubber, repository: KeyRepository, operation: str, act: Callable[[KeyRepository], object]
 ) -> None:
+    """Advise a retry after a read, and a lookup first after a write whose outcome is unknown."""
     advice = "Try again" if operation in {"get_item", "query"} else "Look whether the change took effect"
     stub.add_client_error(operation, "ThrottlingException")
 
@@ -190,7 +198,8 @@ def test_a_busy_dynamodb_is_told_by_its_name_and_whether_a_write_may_have_been_m
         act(repository)
 
 
-def test_a_stamp_that_fails_is_told_as_dynamodbs(stub: Stubber, repository: KeyRepository) -> None:
+def test_a_failed_usage_stamp_raises_key_store_unavailable(stub: Stubber, repository: KeyRepository) -> None:
+    """Name DynamoDB in the message."""
     stub.add_client_error("update_item", "ThrottlingException")
 
     with pytest.raises(KeyStoreUnavailableError, match="DynamoDB is busy"):

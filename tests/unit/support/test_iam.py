@@ -1,4 +1,4 @@
-"""The tests' own IAM: what it lets pass must be what IAM lets pass."""
+"""Tests of the tests' IAM policy evaluation, which must match that of AWS."""
 
 from __future__ import annotations
 
@@ -49,11 +49,13 @@ def query(*values: str) -> Access:
         ("ForAllValues:StringNotLike", ["#*"], ["a", "#b"], False),
     ],
 )
-def test_an_operator_judges_as_iam_does(operator: str, given: Any, values: list[str], allowed: object) -> None:
+def test_a_condition_operator_matches_as_in_iam(operator: str, given: Any, values: list[str], allowed: object) -> None:
+    """Cover missing keys, wildcards and multiple values."""
     assert grant(**{operator: {"key": given}}).allows(query(*values)) is allowed
 
 
-def test_every_condition_must_hold() -> None:
+def test_all_conditions_must_match() -> None:
+    """Combine operators with AND."""
     one = grant(StringEquals={"key": "a"}, StringLike={"other": "*"})
 
     assert not one.allows(query("a"))
@@ -69,6 +71,7 @@ def test_every_condition_must_hold() -> None:
     ],
 )
 def test_another_action_or_resource_is_not_granted(access: Access) -> None:
+    """Compare both exactly."""
     assert not grant().allows(access)
 
 
@@ -85,26 +88,28 @@ def test_another_action_or_resource_is_not_granted(access: Access) -> None:
         ALLOW | {"Resource": f"{TABLE}/index/*"},
     ],
 )
-def test_what_it_does_not_know_is_an_error(statement: dict[str, Any]) -> None:
+def test_an_unsupported_statement_is_an_error(statement: dict[str, Any]) -> None:
+    """Raise UnsupportedPolicyError rather than allow or deny."""
     with pytest.raises(UnsupportedPolicyError):
         list(_grants("Example", statement))
 
 
 @pytest.mark.parametrize("role", ["arn:aws:iam::123456789012:role/made-up", {"Ref": "Role"}, {"Fn::GetAtt": ["Role"]}])
-def test_a_role_of_another_template_is_an_error(role: object) -> None:
-    """Judge no function whose policies are not in the template."""
+def test_a_role_outside_the_template_is_an_error(role: object) -> None:
+    """Evaluate no function whose policies are not in the template."""
     resources = {"Resources": {"Function": {"Properties": {"Role": role}}}}
 
     with pytest.raises(UnsupportedPolicyError, match="role of Function"):
         role_of(Template(Path(), resources, {}), "Function")
 
 
-def test_several_values_of_a_condition_on_one_are_an_error() -> None:
+def test_multiple_values_require_a_set_operator() -> None:
+    """Raise UnsupportedPolicyError."""
     with pytest.raises(UnsupportedPolicyError, match="ForAllValues"):
         grant(StringEquals={"key": "a"}).allows(query("a", "b"))
 
 
-# --- what calls do --------------------------------------------------------------------------------------------------
+# --- accesses of calls ----------------------------------------------------------------------------------------------
 
 
 def only(operation: str, **request: Any) -> Access:
@@ -112,7 +117,8 @@ def only(operation: str, **request: Any) -> Access:
     return access
 
 
-def test_a_read_accesses_its_key_and_what_its_projection_names() -> None:
+def test_a_read_accesses_its_key_and_its_projection() -> None:
+    """Resolve attribute names and paths."""
     named = {
         "ProjectionExpression": "#n, active, verification.#s",
         "ExpressionAttributeNames": {"#n": "name", "#s": "status"},
@@ -126,12 +132,14 @@ def test_a_read_accesses_its_key_and_what_its_projection_names() -> None:
     assert access.context["dynamodb:Select"] == ("SPECIFIC_ATTRIBUTES",)
 
 
-def test_a_read_without_a_projection_is_of_all_attributes() -> None:
+def test_a_read_without_a_projection_accesses_all_attributes() -> None:
+    """Set dynamodb:Select to ALL_ATTRIBUTES."""
     assert only("DynamoDB.GetItem", TableName="keys", Key=KEY).context["dynamodb:Select"] == ("ALL_ATTRIBUTES",)
     assert only("DynamoDB.Scan", TableName="keys").context["dynamodb:Select"] == ("ALL_ATTRIBUTES",)
 
 
-def test_a_query_of_an_index_is_of_the_index() -> None:
+def test_an_index_query_accesses_the_index() -> None:
+    """Include the attributes of key condition and filter."""
     access = only(
         "DynamoDB.Query",
         TableName="keys",
@@ -151,8 +159,8 @@ def test_a_query_of_an_index_is_of_the_index() -> None:
 
 
 @pytest.mark.parametrize("values", [None, ()])
-def test_null_refuses_a_request_without_the_key(values: tuple[str, ...] | None) -> None:
-    """Close the gap of ForAllValues, which allows a request in which the key is missing or empty."""
+def test_null_rejects_a_request_without_the_condition_key(values: tuple[str, ...] | None) -> None:
+    """Close the gap of ForAllValues, which allows a request whose key is missing or empty."""
     context = {} if values is None else {"key": values}
     without = Access("dynamodb:Query", TABLE, context)
     named = {"ForAllValues:StringEquals": {"key": "a"}}
@@ -166,7 +174,7 @@ def test_null_refuses_a_request_without_the_key(values: tuple[str, ...] | None) 
 @pytest.mark.parametrize("parameter", ["ReturnValues", "ReturnValuesOnConditionCheckFailure"])
 @pytest.mark.parametrize("other", [{}, {"ReturnValues": "NONE"}, {"ReturnValuesOnConditionCheckFailure": "NONE"}])
 def test_values_returned_by_a_failure_are_returned_values(parameter: str, other: dict[str, str]) -> None:
-    """Judge both parameters alike, in a call and in an element of a transaction."""
+    """Evaluate both parameters alike, in a call and in an element of a transaction."""
     request = {"TableName": "keys", "Key": KEY} | other | {parameter: "ALL_OLD"}
 
     for kind, name in (("Update", "UpdateItem"), ("Delete", "DeleteItem"), ("Put", "PutItem")):
@@ -176,8 +184,8 @@ def test_values_returned_by_a_failure_are_returned_values(parameter: str, other:
             assert access.context["dynamodb:ReturnValues"] == ("ALL_OLD",)
 
 
-def test_a_write_that_returns_nothing_says_so() -> None:
-    """Take NONE for a parameter that is not given, as DynamoDB does."""
+def test_a_write_without_return_values_has_none() -> None:
+    """Use NONE for a missing parameter, as DynamoDB does."""
     access = only("DynamoDB.DeleteItem", TableName="keys", Key=KEY)
 
     assert access.context["dynamodb:ReturnValues"] == ("NONE",)
@@ -194,15 +202,15 @@ def test_a_write_that_returns_nothing_says_so() -> None:
         {"ScanFilter": {"active": {}}},
     ],
 )
-def test_parameters_older_than_expressions_name_attributes_too(request_: dict[str, Any]) -> None:
-    """Leave no way to write or read an attribute that the policies do not see."""
+def test_legacy_parameters_access_attributes_too(request_: dict[str, Any]) -> None:
+    """Include attributes of parameters older than expressions, so that none escapes the policies."""
     access = only("DynamoDB.UpdateItem", TableName="keys", Key=KEY, **request_)
 
     assert access.context["dynamodb:Attributes"] == ("active", "id", "service")
 
 
-def test_a_transaction_of_reads_needs_each_of_them() -> None:
-    """Judge its elements as GetItem calls."""
+def test_a_read_transaction_accesses_each_element() -> None:
+    """Evaluate its elements as GetItem calls."""
     elements = [{"Get": {"TableName": "keys", "Key": KEY, "ProjectionExpression": "ciphertext"}}]
 
     (access,) = POLICIES.accesses("DynamoDB.TransactGetItems", {"TransactItems": elements})
@@ -212,12 +220,14 @@ def test_a_transaction_of_reads_needs_each_of_them() -> None:
     assert access.context["dynamodb:Select"] == ("SPECIFIC_ATTRIBUTES",)
 
 
-def test_a_query_whose_partition_cannot_be_told_is_an_error() -> None:
+def test_a_query_with_an_unclear_partition_is_an_error() -> None:
+    """Raise UnsupportedPolicyError for OR in a key condition."""
     with pytest.raises(UnsupportedPolicyError, match="partition"):
         only("DynamoDB.Query", TableName="keys", KeyConditionExpression="service = :a OR service = :b")
 
 
-def test_an_update_accesses_what_it_sets_removes_and_compares() -> None:
+def test_an_update_accesses_all_attributes_of_its_expressions() -> None:
+    """Include set, removed and compared attributes."""
     access = only(
         "DynamoDB.UpdateItem",
         TableName="keys",
@@ -233,7 +243,8 @@ def test_an_update_accesses_what_it_sets_removes_and_compares() -> None:
     assert access.context["dynamodb:ReturnValues"] == ("ALL_OLD",)
 
 
-def test_each_element_of_a_transaction_is_an_action_of_its_own() -> None:
+def test_each_transaction_element_is_its_own_action() -> None:
+    """Set dynamodb:EnclosingOperation."""
     elements = [
         {"Put": {"TableName": "keys", "Item": KEY | {"key": {"S": "x"}}, "ConditionExpression": "expiresAt < :now"}},
         {"Update": {"TableName": "keys", "Key": KEY, "UpdateExpression": "SET active = :a"}},
@@ -254,7 +265,8 @@ def test_each_element_of_a_transaction_is_an_action_of_its_own() -> None:
     assert {access.context["dynamodb:EnclosingOperation"] for access in accesses} == {("TransactWriteItems",)}
 
 
-def test_kms_is_asked_about_a_key_in_an_encryption_context() -> None:
+def test_a_kms_call_accesses_a_key_with_its_encryption_context() -> None:
+    """Resolve the key from an ARN, an id and a ciphertext."""
     key_id = "01234567-89ab-cdef-0123-456789abcdef"
     arn = f"arn:aws:kms:eu-west-1:123456789012:key/{key_id}"
     context = {"EncryptionContext": {"service": "spotify"}}
@@ -271,7 +283,8 @@ def test_kms_is_asked_about_a_key_in_an_encryption_context() -> None:
 
 
 @pytest.mark.parametrize("name", ["/made-up/secret", "made-up/secret"])
-def test_a_parameter_is_named_after_one_slash(name: str) -> None:
+def test_a_parameter_arn_has_one_slash(name: str) -> None:
+    """Accept names with and without a leading slash."""
     access = only("SSM.GetParameter", Name=name, WithDecryption=True)
 
     assert (access.action, access.resource) == (
@@ -280,6 +293,7 @@ def test_a_parameter_is_named_after_one_slash(name: str) -> None:
     )
 
 
-def test_a_call_that_it_does_not_know_is_an_error() -> None:
+def test_an_unsupported_call_is_an_error() -> None:
+    """Raise UnsupportedPolicyError."""
     with pytest.raises(UnsupportedPolicyError, match="BatchGetItem"):
         POLICIES.accesses("DynamoDB.BatchGetItem", {})

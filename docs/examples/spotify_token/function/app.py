@@ -1,4 +1,4 @@
-"""Gets an access token for the Spotify Web API, with the key that an administrator stored."""
+"""Get an access token for the Spotify Web API with a stored key."""
 
 import base64
 import json
@@ -13,22 +13,22 @@ TOKEN_URL = os.environ["SPOTIFY_ACCOUNTS_URL"] + "/api/token"
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Raises HTTPError for a redirect: urllib would send the Authorization header to any address it names."""
+    """Raises HTTPError for a redirect: urllib would send the Authorization header to the redirect target."""
 
     def redirect_request(self, *_args: object, **_options: object) -> None:
-        """Return no request to go on with."""
+        """Return no request, so that urllib raises HTTPError."""
 
 
 _opener = build_opener(_NoRedirects)
 
 
 def handler(_event: object, _context: object) -> dict[str, Any]:
-    """Tell how long the token is valid; a real function would call the Web API with it."""
+    """Return the token's lifetime in seconds; a real function would call the Web API with the token."""
     return {"expiresIn": access_token()["expires_in"]}
 
 
 def access_token() -> dict[str, Any]:
-    """Ask Spotify for a token; where it refuses the key, look once whether an administrator has replaced that."""
+    """Request a token from Spotify; if it rejects the key, refresh once, because the key may have been replaced."""
     try:
         return _ask_spotify(get_api_key("spotify"))
     except HTTPError as error:
@@ -42,7 +42,7 @@ def _ask_spotify(key: ApiKey) -> dict[str, Any]:
     # https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow
     credentials = base64.b64encode(f"{key['clientId']}:{key['clientSecret']}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"}
-    # The template lets nothing but http and https through.
+    # The template allows only http and https URLs.
     request = Request(TOKEN_URL, data=b"grant_type=client_credentials", headers=headers, method="POST")  # noqa: S310
     with _opener.open(request, timeout=5) as response:
         token: dict[str, Any] = json.load(response)

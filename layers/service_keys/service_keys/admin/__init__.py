@@ -1,1 +1,1 @@
-"""The admin API: requests, responses, audit and the external services. Never imported by `reader`."""
+"""The admin API: requests, responses, audit and known services. Never imported by `reader`."""

@@ -1,4 +1,4 @@
-"""The audit entry, one log line and one metric, of every change that an administrator makes."""
+"""Audit log: one log line and one metric for each administrator change."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AuditEntry:
-    """What is noted of a change; ``outcome`` is ``done``, ``replayed`` or, where no answer came, ``unknown``."""
+    """The result of a change: ``done``, ``replayed`` or, if the store did not confirm it, ``unknown``."""
 
     outcome: str = "done"
 
 
 @contextmanager
 def audited(action: str, *, key_id: str, fields: Iterable[str], context: ChangeContext) -> Iterator[AuditEntry]:
-    """Write the audit line of the change that the block makes: who did what to which key, and what came of it.
+    """Write the audit line of the change in the block: principal, action, key and outcome.
 
-    What was done is counted as well, as ``Changes``. A change that is refused leaves no line: nothing happened.
+    Count a change with the outcome ``done`` in the metric ``Changes``. Write nothing for a rejected change.
 
     Args:
         action: ``create``, ``update``, ``delete`` or ``verify``.
         key_id: The key.
-        fields: Names of the fields that the change sets; never their values.
-        context: Who makes it, in which request.
+        fields: The names of the changed fields, without their values.
+        context: The principal and the request.
     """
     audit = AuditEntry()
     try:

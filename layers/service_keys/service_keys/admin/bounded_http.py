@@ -1,8 +1,7 @@
-"""Send one HTTP request within a deadline and a bound on the response's size, whatever the server does.
+"""HTTP client for one request with a deadline and a maximum response size.
 
-The verification of keys and the authorizer share this file: the authorizer has no layer, so its folder holds a symbolic
-link to it, which the build resolves (docs/decisions/22-one-bounded-http-request.md). It imports the standard library
-alone.
+Shared by key verification and the authorizer. The authorizer has no layer, so its folder has a symbolic link to this
+file, which the build resolves (docs/decisions/22-one-bounded-http-request.md). Imports only the standard library.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HEAD_MAX_BYTES: Final = 64 * 1024
-"""Bytes of a response that are accepted beside its body: status lines, headers, and the framing of chunks."""
+"""Maximum bytes of a response besides its body: status lines, headers and chunk framing."""
 
 
 class Response(NamedTuple):
-    """A complete response. The body can hold the secret that was sent, so a response must not be logged."""
+    """A complete response. Do not log it: the body can contain the secret of the request."""
 
     status: int
     body: bytes
@@ -43,20 +42,20 @@ def request(
     """Send a request and return the response. Redirects are not followed, and no proxy is used.
 
     Args:
-        method: ``GET``, ``POST``.
-        url: ``https://…``, or ``http://…`` to a loopback address.
-        headers: sent beside ``Host``, ``Accept-Encoding`` and ``Content-Length``.
-        body: of the request.
-        deadline: seconds for everything, the DNS lookup included.
-        max_bytes: size of the largest accepted body.
-        clock: seconds since some moment; it must not go backwards.
+        method: ``GET`` or ``POST``.
+        url: ``https://…``, or ``http://…`` with a loopback address.
+        headers: Headers in addition to ``Host``, ``Accept-Encoding`` and ``Content-Length``.
+        body: The request body.
+        deadline: Seconds for the whole request, including the DNS lookup.
+        max_bytes: The maximum size of the response body.
+        clock: Returns a monotonic time in seconds.
 
     Raises:
-        TimeoutError: the deadline passed.
-        OSError: the server could not be reached, or the connection broke; ``ssl.SSLError`` or ``socket.gaierror`` if
-            TLS or DNS was the reason.
-        HTTPException: the response is not HTTP, incomplete or too large.
-        ValueError: the request cannot be sent; the message holds nothing of it.
+        TimeoutError: The deadline passed.
+        OSError: The server is unreachable or the connection broke; ``ssl.SSLError`` for TLS, ``socket.gaierror`` for
+            DNS.
+        HTTPException: The response is not HTTP, incomplete or too large.
+        ValueError: The request is invalid; the message quotes nothing of it.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http"):
@@ -79,7 +78,7 @@ def _send(
     with suppress(ValueError):
         connection.request(method, target, body, headers)
         return
-    # Raised out here, where the error that repeats the header is not its context.
+    # Raise outside the with block: the original error quotes the header and would stay reachable as __context__.
     raise ValueError("The request cannot be sent: its target or a header has characters that HTTP excludes.")
 
 
@@ -87,11 +86,11 @@ def _read(connection: http.client.HTTPConnection, max_bytes: int) -> Response:
     try:
         with connection.getresponse() as response:
             body = response.read(max_bytes + 1)
-            # http.client returns a body that ends before its Content-Length as if it were complete.
+            # http.client does not report a body that is shorter than its Content-Length.
             missing = response.length
     except (OSError, http.client.HTTPException):
         raise
-    except ValueError as error:  # http.client's own, such as for a chunk of negative size
+    except ValueError as error:  # raised by http.client, for example for a negative chunk size
         raise http.client.HTTPException("malformed response") from error
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
@@ -105,7 +104,7 @@ def _too_large(max_bytes: int) -> http.client.HTTPException:
 
 
 class _Bounds:
-    """What is left of a request's time and of its response's size."""
+    """The remaining time of a request and the remaining size of its response."""
 
     def __init__(self, seconds: float, max_bytes: int, clock: Callable[[], float]) -> None:
         self._seconds = seconds
@@ -115,10 +114,10 @@ class _Bounds:
         self._received = 0
 
     def remaining(self) -> float:
-        """Return the seconds that are left, more than 0.
+        """Return the remaining seconds, more than 0.
 
         Raises:
-            TimeoutError: none are left.
+            TimeoutError: The deadline passed.
         """
         left = self._ends_at - self._clock()
         if left <= 0:
@@ -133,7 +132,7 @@ class _Bounds:
         """Count received bytes.
 
         Raises:
-            HTTPException: they are too many in all.
+            HTTPException: The total exceeds the limit.
         """
         self._received += received
         if self._received > self._max_bytes:
@@ -141,10 +140,10 @@ class _Bounds:
 
 
 class _Socket(socket.socket):
-    """Gives each operation of `http.client` the time that the whole request has left, and counts received bytes.
+    """Socket that limits each operation to the request's remaining time and counts received bytes.
 
-    A subclass, because `http.client` closes its socket while it still reads the response through `makefile`, which only
-    a real socket survives.
+    A subclass instead of a wrapper, because `http.client` closes its socket while it still reads the response through
+    `makefile`, which only a real socket supports.
     """
 
     bounds: _Bounds
@@ -165,10 +164,10 @@ class _Socket(socket.socket):
 
 
 class _TlsSocket(_Socket, ssl.SSLSocket):
-    """The same over TLS. It refuses to send or receive where `ssl.SSLSocket` falls back to clear text.
+    """TLS variant of `_Socket` that raises an error instead of using clear text.
 
-    `ssl.SSLSocket` does so once it has no TLS layer: before the handshake, and after ``shutdown`` or ``unwrap``.
-    Nothing here calls these; the check holds if a later change does.
+    `ssl.SSLSocket` uses clear text without a TLS layer: before the handshake, and after ``shutdown`` or ``unwrap``.
+    This module calls neither method; the check protects later changes.
     """
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the base class's signature
@@ -193,7 +192,7 @@ class _TlsSocket(_Socket, ssl.SSLSocket):
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection whose sockets are bounded."""
+    """HTTP connection that uses `_Socket` and `_TlsSocket`."""
 
     def __init__(self, host: str, port: int | None, *, tls: bool, bounds: _Bounds) -> None:
         self.default_port = http.client.HTTPS_PORT if tls else http.client.HTTP_PORT
@@ -202,7 +201,7 @@ class _Connection(http.client.HTTPConnection):
         self._bounds = bounds
 
     def connect(self) -> None:
-        """Look up the host, connect to the first address that answers, and complete the TLS handshake."""
+        """Look up the host, connect to the first reachable address, and complete the TLS handshake."""
         plain = self._connect(_look_up(self.host, self.port, self._bounds))
         plain.bounds = self._bounds
         try:
@@ -216,11 +215,11 @@ class _Connection(http.client.HTTPConnection):
             raise
 
     def _secure(self, plain: _Socket) -> None:
-        """Let the connection have the socket over TLS alone, and complete the handshake."""
+        """Wrap the socket in TLS before the connection gets it, and complete the handshake."""
         context = ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
         context.sslsocket_class = _TlsSocket
-        # The handshake comes later, because the new socket needs its bounds first.
+        # Delay the handshake until the new socket has its bounds.
         secured = context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
         assert isinstance(secured, _TlsSocket)  # noqa: S101 - for the type checker
         secured.bounds = self._bounds
@@ -230,7 +229,7 @@ class _Connection(http.client.HTTPConnection):
     def _connect(self, addresses: list[tuple[Any, ...]]) -> _Socket:
         failure: OSError = OSError("no address")
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
-            # An equal share of the time for each: an address that does not answer leaves some for the others.
+            # Divide the time equally, so that an unreachable address leaves time for the others.
             timeout = self._bounds.remaining() / (len(addresses) - number)
             try:
                 return _connected(_Socket(family, kind, protocol), address, timeout)
@@ -251,15 +250,15 @@ def _connected(sock: _Socket, address: Any, timeout: float) -> _Socket:
 
 
 def _look_up(host: str, port: int, bounds: _Bounds) -> list[tuple[Any, ...]]:
-    """Return the host's addresses, as `socket.getaddrinfo` orders them.
+    """Return the host's addresses in the order of `socket.getaddrinfo`.
 
-    In a thread, because `socket.getaddrinfo` has no timeout, and the resolver's own options (``RES_OPTIONS``) hold for
-    the whole process, count whole seconds for each name server and search domain, and bound no other source of names. A
-    daemon, because a lookup that outlives the deadline is left behind.
+    Runs in a thread, because `socket.getaddrinfo` has no timeout. The resolver's options (``RES_OPTIONS``) apply to the
+    whole process, count whole seconds for each name server and search domain, and do not limit other sources of names.
+    The thread is a daemon, because a lookup that exceeds the deadline is abandoned.
 
     Raises:
-        TimeoutError: the deadline passed.
-        OSError: the lookup failed, or no thread can be started.
+        TimeoutError: The deadline passed.
+        OSError: The lookup failed, or no thread can be started.
     """
     found: list[list[tuple[Any, ...]] | Exception] = []
 

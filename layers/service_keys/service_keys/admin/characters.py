@@ -1,7 +1,7 @@
-"""Characters that are refused in secret values, names and descriptions.
+"""Characters that are rejected in secret values, names and descriptions.
 
-A secret value that passed through a word processor, a chat or a PDF often looks right and does not work. A name with
-invisible characters looks like another name.
+A secret value copied from a word processor, a chat or a PDF can look correct and not work. A name with invisible
+characters looks like another name.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ZERO_WIDTH_NON_JOINER: Final = "\u200c"
 ZERO_WIDTH_JOINER: Final = "\u200d"
 _REPLACEMENT_CHARACTER: Final = "\ufffd"
 _BLANKS: Final = frozenset("\u2800\ufffc")
-"""The blank Braille pattern and the object replacement character: symbols by category, but nothing to see."""
+"""The blank Braille pattern and the object replacement character: symbols by category, but invisible."""
 _INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs"})
 _PRIVATE_USE: Final = "Co"
-"""Web pages draw their icons with private characters; one copied along with a key is invisible elsewhere."""
+"""Icon fonts of web pages use private characters, which are invisible elsewhere and easily copied with a key."""
 _TYPOGRAPHIC_CATEGORIES: Final = frozenset({"Zs", "Zl", "Zp", "Pd", "Pi", "Pf"})
 """Spaces, line and paragraph separators, dashes, opening and closing quotation marks."""
 _TYPOGRAPHIC: Final = re.compile(
@@ -31,24 +31,24 @@ _TYPOGRAPHIC: Final = re.compile(
 )
 _VARIATION_SELECTORS: Final = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _FLAG_OF_A_REGION: Final = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{2,6}\U000e007f")
-"""England, Scotland, Wales: a black flag and a region's code in tag characters (Unicode TR 51)."""
+"""Flag of England, Scotland or Wales: a black flag and a region code in tag characters (Unicode TR 51)."""
 _EMOJI_BLOCKS: Final = re.compile("[\U0001f000-\U0001faff]")
-"""Emoji that are newer than the Unicode version of this Python count as printable."""
+"""Blocks that count as printable, because this Python's Unicode version lacks newer emoji."""
 
 
 class Refusal(Enum):
-    """The reason why a character is refused."""
+    """Reason for the rejection of a character."""
 
     LOST = auto()
-    """The replacement character: the sender did not encode as UTF-8, and the original character is gone."""
+    """The replacement character: the sender did not use UTF-8, and the original character is lost."""
     INVISIBLE = auto()
-    """A control or format character, or another one that is not drawn."""
+    """A control or format character, or another invisible one."""
     TYPOGRAPHIC = auto()
-    """Looks like an ASCII character, and is inserted in its place by word processors."""
+    """A character that resembles an ASCII character and that word processors insert instead of it."""
 
 
 def refused_in_secret(text: str) -> tuple[int, Refusal] | None:
-    """Return the index of the first character that no secret value may have, and the reason; None if there is none."""
+    """Return the index of the first character not allowed in secret values, and the reason; None if all are allowed."""
     if text.isascii() and text.isprintable():
         return None
     for index, character in enumerate(text):
@@ -61,14 +61,14 @@ def refused_in_secret(text: str) -> tuple[int, Refusal] | None:
 
 
 def refused_in_text(text: str, *, multiline: bool) -> tuple[int, Refusal] | None:
-    """Return the index of the first character that no name or description may have, and the reason.
+    """Return the index of the first character not allowed in names or descriptions, and the reason; None if all are.
 
-    Joiners and variation selectors are accepted where they change how the characters beside them are drawn: in joined
-    emoji, in Persian, in Indic scripts.
+    Joiners and variation selectors are allowed if they change the shape of adjacent characters: in joined emoji, in
+    Persian, in Indic scripts.
 
     Args:
         text: The name or description.
-        multiline: True for a description, which may have line breaks, tabs and any space.
+        multiline: True for a description, which can contain line breaks, tabs and any space.
     """
     if text.isascii() and text.isprintable():
         return None
@@ -85,7 +85,7 @@ def refused_in_text(text: str, *, multiline: bool) -> tuple[int, Refusal] | None
 
 
 def code_point(character: str) -> str:
-    """Return a character's number and, if it has one, its name: ``U+2011 NON-BREAKING HYPHEN``."""
+    """Return the code point and Unicode name, such as ``U+2011 NON-BREAKING HYPHEN``."""
     return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
 
 
@@ -118,7 +118,7 @@ def _is_visible(character: str) -> bool:
 
 
 def _belongs(text: str, index: int) -> bool:
-    """Return whether an invisible character has an effect on the characters beside it."""
+    """Return True if an invisible character changes the shape of adjacent characters."""
     before, character, after = text[index - 1 : index], text[index], text[index + 1 : index + 2]
     if not before:
         return False
@@ -133,12 +133,12 @@ def _belongs(text: str, index: int) -> bool:
 
 
 def _is_virama(character: str) -> bool:
-    """Return whether the character joins the consonants of an Indic script (canonical combining class 9)."""
+    """Return True if the character joins consonants of an Indic script (canonical combining class 9)."""
     return bool(character) and unicodedata.combining(character) == 9  # noqa: PLR2004
 
 
 def _is_joining(text: str) -> bool:
-    """Return whether the text ends in a letter of a script that is written joined, as Arabic and Persian."""
+    """Return True if the text ends in a letter of a joined script such as Arabic."""
     base = next((character for character in reversed(text) if unicodedata.category(character) != "Mn"), "")
     return bool(base) and unicodedata.bidirectional(base) in {"AL", "R"}
 

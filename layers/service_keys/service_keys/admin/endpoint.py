@@ -1,7 +1,7 @@
-"""The Lambda handler of a route: event to `Request`, `Response` or error to HTTP.
+"""Decorator for route handlers: convert the event to a `Request`, and a `Response` or error to HTTP.
 
-The only place where an error becomes an HTTP status. A handler decorated with `api_handler` gets a `Request`, returns a
-`Response`, and raises the errors of `service_keys.errors`.
+The only module that maps errors to HTTP statuses. A decorated handler gets a `Request`, returns a `Response`, and
+raises the errors of `service_keys.errors`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _EXPOSED_HEADERS = "ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate"
 _FRAMES_MAX = 12
 DETAILS_MAX = 20
-"""So many faults are listed, each once: a body of 2,000 unknown fields would otherwise make a response of 400 KB."""
+"""Maximum number of error details: a body of 2,000 unknown fields would otherwise cause a response of 400 KB."""
 STATUS_BY_ERROR: Final[dict[type[errors.ServiceKeysError], tuple[int, str]]] = {
     errors.InvalidRequestError: (400, "VALIDATION_ERROR"),
     errors.VerificationNotSupportedError: (400, "VERIFICATION_NOT_SUPPORTED"),
@@ -38,12 +38,12 @@ STATUS_BY_ERROR: Final[dict[type[errors.ServiceKeysError], tuple[int, str]]] = {
     errors.UnsupportedMediaTypeError: (415, "UNSUPPORTED_MEDIA_TYPE"),
     errors.KeyStoreUnavailableError: (503, "SERVICE_UNAVAILABLE"),
 }
-"""Errors that a client is told in their own words. Every other error is a 500 whose cause only the log knows."""
+"""Errors whose message is returned to the client. All others become a generic 500 and are logged."""
 INTERNAL_ERROR: Final = (500, "INTERNAL_SERVER_ERROR")
 
 
 def api_handler(handle: Callable[[Request], Response]) -> Callable[[Mapping[str, Any], object], dict[str, Any]]:
-    """Make a Lambda handler for an API Gateway REST route of a function from request to response."""
+    """Convert a function from `Request` to `Response` into a Lambda handler for an API Gateway REST route."""
     origin = settings.allowed_origin()
     cors = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED_HEADERS} if origin else {}
 
@@ -52,7 +52,7 @@ def api_handler(handle: Callable[[Request], Response]) -> Callable[[Mapping[str,
         request_id = event["requestContext"]["requestId"]
         try:
             response = handle(Request(event, at_ms=now_ms()))
-        except Exception as error:  # noqa: BLE001 - the last place where one becomes an answer; it logs what it hides
+        except Exception as error:  # noqa: BLE001 - top-level handler: converts and logs any exception
             response = _error_response(error, _log_fields(event))
         body = {"success": response.status < HTTPStatus.BAD_REQUEST, **response.body}
         headers = {
@@ -69,9 +69,9 @@ def api_handler(handle: Callable[[Request], Response]) -> Callable[[Mapping[str,
 
 
 def _log_fields(event: Mapping[str, Any]) -> dict[str, object]:
-    """Return the fields by which the log names a request: who sent it, to which route, under which ids.
+    """Return the log fields of a request: principal, route and ids.
 
-    No field's length is chosen by the sender: the route is the template's, and a key's id is logged only if it is one.
+    The sender controls no field's length: the route comes from the template, and a malformed key id is omitted.
     """
     context = event["requestContext"]
     fields: dict[str, object] = {
@@ -104,7 +104,7 @@ def _error_response(error: Exception, log_fields: Mapping[str, object]) -> Respo
     if (status, code) == INTERNAL_ERROR:
         count = count_metric("AccessDenied") if isinstance(error, errors.KeyAccessDeniedError) else {}
         _log_unexpected_error(error, {**extra, **count})
-        message = "Something went wrong on our side. Try again; if it stays, report the requestId."
+        message = "Something went wrong on our side. Try again. If the problem persists, report the requestId."
     elif isinstance(error, errors.KeyStoreUnavailableError):
         logger.warning(message, extra=extra)
     else:
@@ -116,13 +116,13 @@ def _error_response(error: Exception, log_fields: Mapping[str, object]) -> Respo
 
 
 def _log_unexpected_error(error: Exception, extra: dict[str, object]) -> None:
-    """Log where an unexpected error comes from, and its text only where this package wrote it.
+    """Log the type and stack of an unexpected error; log its message only for errors of this package.
 
-    Anybody else's text may hold the input: botocore's parameter validation, for one, repeats the value it refuses.
+    Messages of other packages can contain the input: botocore's parameter validation quotes the invalid value.
     """
     known = isinstance(error, errors.ServiceKeysError)
     frames = traceback.extract_tb(error.__traceback__)
-    if len(frames) > _FRAMES_MAX:  # a recursion on the request, for one
+    if len(frames) > _FRAMES_MAX:  # for example, a recursion on nested input
         frames[_FRAMES_MAX // 2 : -_FRAMES_MAX // 2] = []
     logger.error(
         str(error) if known else "Unexpected error",

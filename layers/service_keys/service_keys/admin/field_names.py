@@ -1,7 +1,7 @@
-"""Whether the name of a field that a request sent may stand in a message, and which valid name it resembles.
+"""Unknown field names in error messages: names safe to echo, and suggestions of similar valid names.
 
-A secret that an administrator pasted in the wrong place can be a name: of a field of the body, of a field of the key,
-of a query parameter.
+The name of a body field, a key's field or a query parameter can be a secret that an administrator pasted in the wrong
+place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MAX_LENGTH: Final = 40
 _SHORT: Final = 16
 _SHORT_NAME: Final = re.compile("[a-z]+(?:[A-Z][a-z]+)*")
-"""camelCase without digits. No service issues keys of at most 16 such characters."""
+"""A camelCase name without digits. No service issues keys of at most 16 such characters."""
 _NAME: Final = re.compile("[A-Za-z][A-Za-z0-9_-]*")
 _WORD: Final = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _NUMBER_MAX_LENGTH: Final = 2
@@ -31,13 +31,13 @@ _WORDS: Final = frozenset(
     sender server service session shared sid sign signing site slack space store string sub subscription tag team
     tenant test thumbprint token type universe uri url user username value vault verification version webhook
     workspace x 509 zone
-    """.split()  # noqa: SIM905 - ninety quotation marks hide the words
+    """.split()  # noqa: SIM905 - easier to read than ninety quoted words
 )
-"""Words of which the names of a credential's fields consist: `auth_provider_x509_cert_url`."""
+"""Words in the field names of credentials, such as `auth_provider_x509_cert_url`."""
 
 
 def is_echoable(name: str) -> bool:
-    """Return whether the name is certain not to be a secret: short and without digits, or made of known words."""
+    """Return True if the name cannot be a secret: it is short and without digits, or consists of known words."""
     if len(name) <= _SHORT and _SHORT_NAME.fullmatch(name):
         return True
     if len(name) > _MAX_LENGTH or not _NAME.fullmatch(name):
@@ -48,15 +48,15 @@ def is_echoable(name: str) -> bool:
 
 
 def resembled(name: str, valid: Mapping[str, tuple[str, ...]]) -> str | None:
-    """Return the valid name that an unknown one stands for; None if it resembles none, and may be a secret.
+    """Return the valid name that an unknown name resembles, or None.
 
     Args:
-        name: As it was sent. Case, underscores and hyphens make no difference.
-        valid: The valid names, each with the words that comparable APIs use for it.
+        name: The unknown name. Case, spaces, underscores and hyphens are ignored.
+        valid: The valid names, each with its names in comparable APIs.
     """
     if not _RESEMBLING.fullmatch(name):
         return None
-    import difflib  # 80 KB of source, which no request needs that is in order
+    import difflib  # 80 KB of source that valid requests do not need
 
     plain = _plain(name)
     for each, others in valid.items():

@@ -1,7 +1,7 @@
-"""The log and the metrics of the admin functions.
+"""Logs and metrics of the admin functions.
 
-No line holds a request body, a response body, or the text of an error that this package did not write. No metric has a
-dimension whose values a client could choose.
+No log line contains a request body, a response body, or the message of another package's error. Clients control no
+metric dimension's values.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from service_keys.core import settings
 from service_keys.errors import LONGEST_MESSAGE
 
 logger = Logger(location=None)
-"""Service name and level come from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL."""
+"""Reads its service name and level from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL."""
 STRING_MAX_LENGTH: Final = 256
-"""Characters of a string in a log line, other than its message."""
+"""Maximum characters of a string in a log line, except the message."""
 ITEMS_MAX: Final = 20
-"""Entries of a list or an object in a log line."""
+"""Maximum entries of a list or an object in a log line."""
 
 
 class _Bounds(logging.Filter):
-    """Cuts the fields of a log line, so that none grows with a request or with a response of AWS."""
+    """Truncate the fields of log lines, whose values can come from large requests or AWS responses."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -41,7 +41,7 @@ _OWN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({})))
 
 
 def bounded(value: object) -> object:
-    """Return the value of a log line's field without the excess of a long string, list or object."""
+    """Return the value of a log field with long strings, lists and objects truncated."""
     match value:
         case str():
             return value if len(value) <= STRING_MAX_LENGTH else f"{value[: STRING_MAX_LENGTH - 1]}…"
@@ -54,19 +54,18 @@ def bounded(value: object) -> object:
 
 logger.registered_handler.addFilter(_Bounds())
 metrics_namespace = settings.metrics_namespace()
-"""Where counts go; empty where they are switched off."""
+"""Namespace of the metrics; empty disables them."""
 
 
 def count_metric(metric: str, **dimension: str) -> dict[str, object]:
-    """Return what makes a log line add one to a metric: its ``extra``, in CloudWatch's embedded metric format.
+    """Return ``extra`` fields that turn a log line into an EMF document counting 1.
 
-    One line for both, written once. Every metric has the dimension ``service``, which is Powertools' name for what the
-    stack is called, and which Powertools writes into every line.
+    Every metric has the dimension ``service``, the stack's name, which Powertools adds to every log line.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
     Args:
-        metric: Its name, such as ``Changes``.
-        dimension: At most one more, of a few values that are known beforehand.
+        metric: The name, such as ``Changes``.
+        dimension: At most one additional dimension, with a small fixed set of values.
     """
     if not metrics_namespace:
         return {}

@@ -1,4 +1,4 @@
-"""Parses the query parameters of a list request."""
+"""Query parameters of list requests."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _PARAMETERS: Final = {
     "limit": ("pageSize", "perPage", "size", "count", "max", "maxResults"),
     "cursor": ("nextCursor", "pageToken", "nextToken", "next", "after"),
 }
-"""The valid parameters, each with the words that comparable APIs use for it."""
+"""The valid parameters, each with its names in comparable APIs."""
 _BOOLEANS = {"true": True, "false": False}
 _LIMIT = re.compile(r"[0-9]{1,3}")
 
 
 def parse_list_query(parameters: Mapping[str, Sequence[str]]) -> ListQuery:
-    """Read a list request's query parameters, each with all the values it was given.
+    """Parse the query parameters of a list request.
 
     Raises:
-        InvalidRequestError: They cannot be taken; says why, parameter by parameter.
+        InvalidRequestError: A parameter is unknown or invalid; the details name each one.
     """
     details: list[FieldError] = []
     values: dict[str, Any] = {}
@@ -70,7 +70,7 @@ def _unknown(name: str) -> FieldError:
 
 
 def _parse_parameter(name: str, given: Sequence[str]) -> bool | int | str:
-    """Read one parameter; the ValueError of one that cannot be taken says what to do."""
+    """Parse one parameter; raise ValueError with the remedy as its message."""
     if len(given) != 1:
         raise ValueError("give it once")
     (text,) = given

@@ -1,4 +1,4 @@
-"""Parses an API Gateway event: caller, path, headers and JSON body."""
+"""Admin request, parsed from an API Gateway event: principal, path, headers and JSON body."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 BODY_MAX_BYTES: Final = 16 * 1024
 _JSON_MEDIA_TYPE = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
-"""Parameters are ignored: JSON has none (RFC 8259, 11), and clients send `charset=utf8`, `version=1` or a bare `;`."""
+"""Ignores parameters: JSON has none (RFC 8259, 11), and clients send `charset=utf8`, `version=1` or a bare `;`."""
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{16,128}")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[!\x23-\x7e]*"')
 _VERSION_TAG = re.compile(r'"([1-9][0-9]{0,14})"')
 _ENTITY_TAGS_MAX = 10
 _BYTE_ORDER_MARK = "\ufeff"
-"""Windows programs put one before a file's text; a JSON parser may ignore it (RFC 8259, 8.1)."""
+"""Windows programs write one at the start of a file. JSON parsers can ignore it (RFC 8259, 8.1)."""
 
 
 class Request:
-    """What an administrator asks for.
+    """A request of an administrator.
 
     Raises:
-        AuthenticationRequiredError: The event does not say who the administrator is.
+        AuthenticationRequiredError: The event has no authorizer context with the principal.
     """
 
     def __init__(self, event: Mapping[str, Any], *, at_ms: int) -> None:
@@ -51,19 +51,19 @@ class Request:
 
     @property
     def key_id(self) -> str:
-        """The id in the path, whatever its form."""
+        """The id in the path, not validated."""
         return str((self._event.get("pathParameters") or {}).get("id", ""))
 
     def parse_query(self) -> ListQuery:
-        """The query parameters of a list request.
+        """Parse the query parameters of a list request.
 
         Raises:
-            InvalidRequestError: They cannot be taken.
+            InvalidRequestError: A parameter is unknown or invalid.
         """
         return parse_list_query(self._event.get("multiValueQueryStringParameters") or {})
 
     def parse_if_match(self) -> frozenset[int] | None:
-        """The versions that ``If-Match`` names (RFC 9110, 13.1.1); None where any will do.
+        """Return the versions in ``If-Match`` (RFC 9110, 13.1.1), or None if any version matches.
 
         Raises:
             InvalidRequestError: The header is malformed.
@@ -79,12 +79,12 @@ class Request:
         return frozenset(int(match[1]) for tag in tags if (match := _VERSION_TAG.fullmatch(tag)))
 
     def parse_body(self) -> object:
-        """The JSON in the request body.
+        """Parse the JSON body.
 
         Raises:
-            PayloadTooLargeError: It is larger than `BODY_MAX_BYTES`.
-            UnsupportedMediaTypeError: It is not declared as JSON.
-            InvalidRequestError: It is not JSON, or has a field twice.
+            PayloadTooLargeError: The body is larger than `BODY_MAX_BYTES`.
+            UnsupportedMediaTypeError: The Content-Type is not JSON.
+            InvalidRequestError: The body is not JSON, or has a duplicate field.
         """
         body = self._raw_body()
         if len(body) > BODY_MAX_BYTES:
@@ -107,7 +107,7 @@ class Request:
             place = f" (line {error.lineno}, column {error.colno})"
         except (ValueError, RecursionError):
             place = ""
-        # Raised out here: the error of the JSON parser holds the body, and `from None` only hides it in the chain.
+        # Raise outside the except block: JSONDecodeError.doc holds the body and would stay reachable as __context__.
         raise errors.InvalidRequestError(f"The body is not valid JSON{place}. Send one JSON object.")
 
     def _raw_body(self) -> bytes:
@@ -119,10 +119,10 @@ class Request:
         raise errors.InvalidRequestError("The body cannot be decoded. Send one JSON object in UTF-8.")
 
     def idempotency_fingerprint(self, body: object) -> str | None:
-        """Return what identifies this create request, if its sender may repeat it.
+        """Return the fingerprint of a create request, or None without an Idempotency-Key.
 
-        An HMAC under the Idempotency-Key: whoever reads it learns nothing of the body. The principal is part of it, so
-        nobody replays what somebody else created.
+        The fingerprint is an HMAC with the Idempotency-Key as its key, so it does not reveal the body. It covers the
+        principal, so that no other principal can replay the request.
 
         Raises:
             InvalidRequestError: The header is malformed.

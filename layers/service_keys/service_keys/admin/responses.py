@@ -1,4 +1,4 @@
-"""The successful responses of the admin API."""
+"""Successful responses of the admin API."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from service_keys.store.repository import Page
 
 PROPAGATION_DELAY_MS: Final = settings.CONSUMER_CACHE_TTL_SECONDS * 1000
-"""By when every consumer acts on a change."""
+"""Time until every consumer has refreshed its cache after a change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a handler answers; `endpoint` adds what every answer has."""
+    """Response of a handler; `endpoint` adds the common headers and body fields."""
 
     status: int
     body: Mapping[str, object]
@@ -31,7 +31,7 @@ class Response:
 
 
 def created_response(key: StoredKey, request: Request, *, replayed: bool = False) -> Response:
-    """Answer a create request."""
+    """Return the response to a create request."""
     headers = {"ETag": key.etag, "Location": f"{request.path.rstrip('/')}/{key.id}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -39,12 +39,12 @@ def created_response(key: StoredKey, request: Request, *, replayed: bool = False
 
 
 def key_response(key: StoredKey) -> Response:
-    """Answer a get request."""
+    """Return the response to a get or verify request."""
     return Response(200, {"data": key.to_response()}, {"ETag": key.etag})
 
 
 def updated_response(key: StoredKey, *, fields: AbstractSet[str]) -> Response:
-    """Answer an update request that named these fields, and that is carried out by now."""
+    """Return the response to a completed update of these fields."""
     body: dict[str, object] = {"data": key.to_response()}
     if fields & {"active", "key"}:
         body["effectiveBy"] = format_timestamp(now_ms() + PROPAGATION_DELAY_MS)
@@ -52,18 +52,18 @@ def updated_response(key: StoredKey, *, fields: AbstractSet[str]) -> Response:
 
 
 def list_response(page: Page, query: ListQuery) -> Response:
-    """Answer a list request."""
+    """Return the response to a list request."""
     pagination = {"limit": query.limit, "nextCursor": page.next_cursor}
     return Response(200, {"data": [key.to_response() for key in page.keys], "pagination": pagination})
 
 
 def deleted_response(key: DeletedKey) -> Response:
-    """Answer a delete request that is carried out by now."""
+    """Return the response to a completed delete request."""
     effective_by = format_timestamp(now_ms() + PROPAGATION_DELAY_MS)
     body = {"message": "API key deleted successfully", "data": key.to_response(), "effectiveBy": effective_by}
     return Response(200, body)
 
 
 def current_timestamp() -> str:
-    """Return the time, as answers show it."""
+    """Return the current time in the format of responses."""
     return format_timestamp(now_ms())

@@ -1,6 +1,6 @@
-"""What an administrator may send: the request models of create and update, and what is wrong with one, in words.
+"""Request models of create and update, and the messages for validation errors.
 
-Nothing here repeats a value. pydantic's own errors hold the input, which is a secret, so they end in this module.
+No message quotes a value. pydantic's errors contain the input, a secret, so they must not leave this module.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MESSAGES: Final = {
     "string_too_long": "give at most {max_length} characters",
     "bool_type": "give true or false",
 }
-"""Messages by pydantic's error type. pydantic's own messages reach no client."""
+"""Messages by pydantic error type. pydantic's messages are not sent to clients."""
 _OTHER_MESSAGE: Final = "give a value that the API's description (openapi.yaml) allows for this field"
 _READ_ONLY_FIELDS: Final = ApiKeyResponse.__annotations__.keys() | {"effectiveBy"}
 _OTHER_WORDS: Final = {
@@ -60,7 +60,7 @@ _OTHER_WORDS: Final = {
     "name": ("keyName", "title", "label", "displayName"),
     "service": ("serviceName", "provider"),
 }
-"""Field names of comparable APIs, by the field of this API that an administrator who sends them means."""
+"""Equivalent field names of comparable APIs, by field of this API."""
 
 
 def _validate_name(name: str) -> str:
@@ -166,11 +166,11 @@ class CreateApiKey(BaseModel):
 
     @property
     def effective_service(self) -> str:
-        """The service that the key is for, which may be empty where the name has no slug."""
+        """The key's service, derived from the name by default; empty if the name has no slug."""
         return self.service or slug(self.name)
 
     def to_stored_key(self, key_id: str, *, principal: str) -> StoredKey:
-        """Return the key that this request makes, under this id, at the moment that the id holds."""
+        """Return the stored key of this request, created at the timestamp in the id."""
         now = format_timestamp(timestamp_ms_of(key_id))
         return StoredKey(
             id=key_id,
@@ -188,7 +188,7 @@ class CreateApiKey(BaseModel):
 
 @with_config(ConfigDict(extra="forbid", strict=True, json_schema_extra={"minProperties": 1}))
 class UpdateApiKey(TypedDict, total=False):
-    """What to change; all that is left out stays as it is. `key` is replaced whole."""
+    """Fields to change; omitted fields keep their value. `key` is replaced as a whole."""
 
     name: Name
     description: Description
@@ -202,10 +202,10 @@ _IN_UPDATE: Final = {"fields": tuple(UpdateApiKey.__annotations__)}
 
 
 def parse_create(body: object) -> CreateApiKey:
-    """Read the body of a create request.
+    """Parse the body of a create request.
 
     Raises:
-        InvalidRequestError: It cannot be taken; says why, field by field.
+        InvalidRequestError: The body is invalid; the details name each field.
     """
     request = _validate(CreateApiKey.model_validate, body, _IN_CREATE)
     if not request.effective_service:
@@ -216,10 +216,10 @@ def parse_create(body: object) -> CreateApiKey:
 
 
 def parse_update(body: object, *, service: str) -> UpdateApiKey:
-    """Read the body of an update request for a key of ``service``.
+    """Parse the body of an update request for a key of ``service``.
 
     Raises:
-        InvalidRequestError: It cannot be taken; says why, field by field.
+        InvalidRequestError: The body is invalid; the details name each field.
     """
     changes = _validate(_UPDATE.validate_python, body, _IN_UPDATE)
     if not changes:
@@ -240,14 +240,14 @@ def _validate(validate: Callable[..., _Request], body: object, context: dict[str
         return validate(body, context=context)
     except ValidationError as error:
         invalid = _from_pydantic(error, context["fields"])
-    # Raised out here: pydantic's error holds the body, and `from None` only hides it in the chain.
+    # Raise outside the except block: pydantic's error holds the body and would stay reachable as __context__.
     raise invalid
 
 
 def _from_pydantic(error: ValidationError, fields: tuple[str, ...]) -> InvalidRequestError:
     details: list[FieldError] = []
     for problem in error.errors(include_url=False, include_input=False):
-        # Messages of our own rules are written here; pydantic's are for developers.
+        # Use only messages of this module's validators; pydantic's are for developers.
         own = problem["msg"] if problem["type"] in fields else None
         details.extend(_details(problem["type"], problem["loc"], own, problem.get("ctx", {}), fields))
     return _invalid_request(*details)
@@ -272,11 +272,11 @@ def _details(
 
 
 def message_for(kind: str, context: dict[str, Any]) -> str:
-    """Return the message for one of pydantic's error types.
+    """Return the message for a pydantic error type.
 
     Args:
-        kind: The error's type.
-        context: Its numbers, such as ``max_length``.
+        kind: The error type.
+        context: The error's parameters, such as ``max_length``.
     """
     limits = {name: context[name] for name in ("min_length", "max_length") if name in context}
     try:

@@ -1,4 +1,4 @@
-"""The rules that every secret value keeps, whichever service it is for. Services add their own format."""
+"""Validation rules for the secret values of all services. Known services validate their format in addition."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_BYTES: Final = 4096
-"""KMS's limit for one call: https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html"""
+"""KMS limit for one call: https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html"""
 MIN_LENGTH: Final = 8
 MAX_FIELDS: Final = 20
 STRING_MAX_LENGTH: Final = MAX_BYTES - len('""')
-"""Characters; fewer fit if some take more than one byte in UTF-8, or are escaped in JSON."""
+"""Maximum characters; fewer if some take more than one byte in UTF-8 or are escaped in JSON."""
 FIELD_MAX_LENGTH: Final = MAX_BYTES - len('{"a":""}')
 FIELD_NAME_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 _FIELD_NAME: Final = re.compile(FIELD_NAME_PATTERN[1:-1])
@@ -33,21 +33,21 @@ DESCRIPTION: Final = (
 _MASKED_PARTS: Final = (
     re.compile("[•●]"),
     re.compile(r"[∙·◦⚫⬤▪■█░▒▓∗⁎✱✻＊]{3}|\*{3}"),
-    # SQLAlchemy, Celery and others hide the password of a URL so.
+    # Password masks in URLs by SQLAlchemy, Celery and others.
     re.compile(r":\*+@"),
 )
-"""Found anywhere in a value, these make it a masked one. A random password has three asterisks once in 20,000 times."""
+"""Patterns that mark a masked value. One in 20,000 random passwords contains three asterisks."""
 _REDACTED: Final = re.compile(r"[<\[({*]{1,3}(?:redacted|masked|hidden|filtered)[>\])}*]{1,3}", re.IGNORECASE)
 _SHORTENED: Final = re.compile(r"[\w-]{2,20}(?:\.{3,8}|…)[\w-]{2,8}")
-"""As dashboards show a key: ``sk-...AbCd``."""
+"""Shortened key as in dashboards: ``sk-...AbCd``."""
 
 
 def problems(value: Any, *, update: bool) -> tuple[FieldError, ...]:
-    """Return the reasons why a value cannot be a key, none of which repeats it; empty if it can.
+    """Return the errors of a secret value; empty if it is valid. No message quotes the value.
 
     Args:
-        value: As it was in the body.
-        update: True if a stored key is there, which stays if the request leaves ``key`` out.
+        value: The value in the request body.
+        update: True in an update, where a request without ``key`` keeps the stored one.
     """
     return tuple(_problems(value, update=update))
 
@@ -86,7 +86,7 @@ def _problems(value: Any, *, update: bool) -> Iterator[FieldError]:
 
 
 def _address(number: int, name: str, field: str) -> tuple[str, str, str]:
-    """Name the field in the details, or count it if its name may be a secret."""
+    """Address the field by its name or, if the name could be a secret, by its number."""
     return (f"key.{name}", "", field) if is_echoable(name) else ("key", f"field {number}: ", field)
 
 
@@ -114,7 +114,7 @@ def _refused(field: str, index: int, reason: Refusal) -> str:
 
 
 def _has_white_space_around(field: str) -> bool:
-    """Return whether white space surrounds the value, other than the final line break of several lines."""
+    """Return True if white space surrounds the value, except the final line break of a multi-line value."""
     lines = field.removesuffix("\n").removesuffix("\r") if field.endswith("\n") else field
     content = lines if "\n" in lines else field
     return content != content.strip()
@@ -123,7 +123,7 @@ def _has_white_space_around(field: str) -> bool:
 def _is_masked(field: str) -> bool:
     if any(mask.search(field) for mask in _MASKED_PARTS) or _REDACTED.fullmatch(field):
         return True
-    # Without a digit, hyphen or underscore it is a passphrase: wait...then
+    # A value without a digit, hyphen or underscore can be a passphrase: wait...then
     return _SHORTENED.fullmatch(field) is not None and any(c in "-_" or c.isdigit() for c in field)
 
 

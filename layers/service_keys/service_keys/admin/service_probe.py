@@ -1,7 +1,7 @@
-"""Asks an external service whether it takes a key.
+"""Verification of a key by a probe of its external service.
 
-The host is fixed in `service_keys.admin.services.definition`, the connection is TLS, redirects are not followed, and
-the response is bounded in size and, with everything before it, in time (`service_keys.admin.bounded_http`).
+The service definition fixes the host. The connection uses TLS, redirects are not followed, and the probe has a deadline
+and a maximum response size (`service_keys.admin.bounded_http`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from service_keys.core.secret_value import SecretValue
 
 DEADLINE: Final = 6.0
-"""Seconds for everything, the DNS lookup included."""
+"""Seconds for the whole probe, including the DNS lookup."""
 RESPONSE_MAX_BYTES: Final = 256 * 1024
 
 
 def get_service(service: str) -> ServiceDefinition:
-    """Return the service to ask about its keys.
+    """Return the definition of a known service.
 
     Raises:
-        VerificationNotSupportedError: It is not known here.
+        VerificationNotSupportedError: The service is not known.
     """
     if service not in SERVICES:
         raise VerificationNotSupportedError(
@@ -42,16 +42,16 @@ def get_service(service: str) -> ServiceDefinition:
 def verify(
     service: ServiceDefinition, secret_value: SecretValue, *, base_url: str | None = None
 ) -> tuple[VerificationStatus, str]:
-    """Return whether the service takes the key, and that in words.
+    """Probe the service with the key, and return the verification status and a description.
 
     Args:
         service: The key's service.
-        secret_value: The key.
-        base_url: URL of what is asked instead of the service, in a local run or a test.
+        secret_value: The secret value.
+        base_url: The URL of the fake services, in local runs and tests.
     """
     if service.validate(secret_value):
-        # Stored before the service was known here: it must not be sent anywhere in a shape that nobody checked.
-        return "inconclusive", f"The stored key has not the shape of a key of {service.name}. Store it again."
+        # Never send a malformed key: it was stored before the service had a definition.
+        return "inconclusive", f"The stored key is not a valid {service.name} key. Replace it."
     probe = service.build_probe(secret_value)
     try:
         response = _send_probe(service, probe, base_url)
@@ -83,7 +83,7 @@ def _json_object(body: bytes) -> dict[str, object] | None:
 
 
 def _describe_error(error: Exception) -> str:
-    """Say what went wrong by the type alone: the text of such an error can hold what was sent or received."""
+    """Describe an error by its type only: its message can contain parts of the request or response."""
     match error:
         case TimeoutError():
             return "did not answer in time. Try again later."

@@ -1,4 +1,4 @@
-"""Ids and services of keys.
+"""Ids of keys and names of services.
 
 An id is ``<service>.<12 characters>``: lower-case Crockford base32 of 41 bits of milliseconds since 2020-01-01 UTC and
 19 random bits. Ids of one service therefore sort by creation time, and an id alone locates its item.
@@ -24,11 +24,11 @@ ID_PATTERN = f"^{SERVICE_PATTERN[1:-1]}\\.[{_ALPHABET}]{{{_ID_LENGTH}}}$"
 
 
 def new_id(service: str, *, at_ms: int, random_bits: int) -> str:
-    """Make the id of a new key.
+    """Create the id of a new key.
 
     Args:
         service: The key's service.
-        at_ms: Now, in milliseconds since the Unix epoch.
+        at_ms: The current time, in milliseconds since the Unix epoch.
         random_bits: 19 random bits.
     """
     number = (at_ms - _EPOCH_MS) << RANDOM_BITS | random_bits
@@ -37,21 +37,21 @@ def new_id(service: str, *, at_ms: int, random_bits: int) -> str:
 
 
 def is_valid_service(service: str) -> bool:
-    """Tell whether a key can belong to a service of this name."""
+    """Return True if the name is a valid service."""
     return len(service) <= SERVICE_MAX_LENGTH and _SERVICE.fullmatch(service) is not None
 
 
 def is_id(key_id: str) -> bool:
-    """Return whether a key can have this id."""
+    """Return True if the string has the form of an id."""
     match = _ID.fullmatch(key_id)
     return match is not None and len(match["service"]) <= SERVICE_MAX_LENGTH
 
 
 def service_of(key_id: str) -> str:
-    """Return the service that an id carries.
+    """Return the service in an id.
 
     Raises:
-        KeyNotFoundError: No key can have this id.
+        KeyNotFoundError: The id is malformed.
     """
     if not is_id(key_id):
         raise KeyNotFoundError("There is no API key with this id. List the keys to find the right one.")
@@ -59,6 +59,6 @@ def service_of(key_id: str) -> str:
 
 
 def timestamp_ms_of(key_id: str) -> int:
-    """Return when an id was made, in milliseconds since the Unix epoch."""
+    """Return the creation time in an id, in milliseconds since the Unix epoch."""
     number = int(key_id[-_ID_LENGTH:].translate(_CROCKFORD_TO_INT_DIGITS), base=32)
     return (number >> RANDOM_BITS) + _EPOCH_MS

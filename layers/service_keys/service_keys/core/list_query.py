@@ -1,8 +1,8 @@
-"""The filters and the position of a list request, and its cursor.
+"""Filters, position and cursor of a list request.
 
-A cursor holds the id of the last key of its page, and a checksum of the id and of the filters: a cursor that was
-altered, truncated or taken from another list is refused. The checksum needs no secret: an administrator who forges a
-cursor can list all keys anyway.
+A cursor contains the id of the last key of its page and a checksum of that id and the filters, which detects altered
+and truncated cursors and those of another list. The checksum needs no secret: an administrator who forges a cursor can
+list all keys anyway.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _CHECKSUM_BYTES = 9
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which keys to list, newest first.
+    """The filters and position of a list, newest key first.
 
     Attributes:
-        active: Only keys that are, or are not, active.
+        active: Only active keys if True, only disabled keys if False.
         service: Only keys of this service.
-        verification: Only keys whose last check had this result, or ``none``.
-        limit: How many keys a page holds at most.
-        start_after: Id of the key that the page comes after.
+        verification: Only keys whose last verification had this status; ``none`` for keys without one.
+        limit: Maximum number of keys on a page.
+        start_after: Id of the last key of the previous page.
     """
 
     active: bool | None = None
@@ -39,7 +39,7 @@ class ListQuery:
     start_after: str | None = None
 
     def encode_cursor(self, last_id: str) -> str:
-        """Return the cursor of the page that follows the key with this id."""
+        """Return the cursor of the page after the key with this id."""
         return base64.urlsafe_b64encode(last_id.encode() + self._checksum(last_id)).decode().rstrip("=")
 
     def _checksum(self, key_id: str) -> bytes:
@@ -47,7 +47,7 @@ class ListQuery:
         return hashlib.sha256(whole.encode()).digest()[:_CHECKSUM_BYTES]
 
     def decode_cursor(self, cursor: str) -> str | None:
-        """Return the key id that a cursor holds; None where it is not a cursor of this list."""
+        """Return the key id in a cursor; None if the cursor is not from this list."""
         if len(cursor) > _CURSOR_MAX_LENGTH:
             return None
         try:

@@ -1,6 +1,6 @@
-"""What is stored, and what a response shows. Light on purpose: the functions that take no body load no pydantic.
+"""Models of stored keys and of responses, without pydantic, whose import slows down a cold start.
 
-The third kind of model, what an administrator may send, is in `service_keys.admin.schemas`.
+The models of request bodies are in `service_keys.admin.schemas`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from service_keys.core.ids import service_of
 if sys.version_info >= (3, 12):
     from typing import TypedDict
 else:
-    try:  # openapi.yaml is made from the models, and pydantic reads no other before 3.12
+    try:  # pydantic, which generates openapi.yaml from the models, needs it before 3.12
         from typing_extensions import TypedDict
-    except ImportError:  # a consumer's own tests need nothing but botocore
+    except ImportError:  # the tests of consumers install only botocore
         from typing import TypedDict
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 VerificationStatus = Literal["valid", "rejected", "inconclusive"]
 
 CLOCK_SKEW_MS: Final = 6 * 60_000
-"""The most by which the clock of another function is taken to be ahead: AWS refuses a request whose signature is 5
-minutes off, so that no stamp of a true clock is later."""
+"""Tolerated clock skew of consumers, 6 minutes. AWS rejects requests whose signature time is off by 5 minutes, so a
+later usage stamp is false."""
 
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z")
 
 
 def milliseconds(timestamp: object) -> int | None:
-    """Read a moment as `service_keys.core.timestamps.format_timestamp` writes it; None for every other value."""
+    """Parse a timestamp of `service_keys.core.timestamps.format_timestamp`; return None for any other value."""
     if not isinstance(timestamp, str) or not _TIMESTAMP.fullmatch(timestamp):
         return None
     try:
@@ -45,11 +45,11 @@ def milliseconds(timestamp: object) -> int | None:
 
 
 def is_past(timestamp: object, *, at_ms: int) -> bool:
-    """Return whether a value is a moment, and not in the future. Functions that may be compromised write such values.
+    """Return True if a value is a timestamp that is not in the future. Compromised functions may write other values.
 
     Args:
         timestamp: The value.
-        at_ms: Now, in milliseconds since the Unix epoch.
+        at_ms: The current time, in milliseconds since the Unix epoch.
     """
     moment = milliseconds(timestamp)
     return moment is not None and moment <= at_ms + CLOCK_SKEW_MS
@@ -57,13 +57,13 @@ def is_past(timestamp: object, *, at_ms: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ChangeContext:
-    """Who changes something, when, and in which request.
+    """The principal, time and request of a change.
 
     Attributes:
-        at_ms: When, in milliseconds since the Unix epoch.
+        at_ms: The time of the change, in milliseconds since the Unix epoch.
         principal: The ``sub`` of the administrator's token.
-        request_id: API Gateway's id of the request. Its sender can choose it (header ``x-amzn-RequestId``).
-        extended_request_id: API Gateway's other id, which no sender can choose; None outside of API Gateway.
+        request_id: API Gateway's id of the request. The client can set it (header ``x-amzn-RequestId``).
+        extended_request_id: API Gateway's extended id, which clients cannot set; None outside of API Gateway.
     """
 
     at_ms: int
@@ -74,14 +74,14 @@ class ChangeContext:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether the external service took the key, when it was last asked."""
+    """The result of the last verification with the external service."""
 
     status: VerificationStatus
     checked_at: str
     detail: str
 
     def to_response(self) -> VerificationResponse:
-        """Return what a response shows of it."""
+        """Return the verification as a response field."""
         return {"status": self.status, "checkedAt": self.checked_at, "detail": self.detail}
 
 
@@ -105,7 +105,7 @@ class StoredKey:
 
     @property
     def service(self) -> str:
-        """The service that the key is for, which its id carries."""
+        """The service of the key, derived from its id."""
         return service_of(self.id)
 
     @property
@@ -114,7 +114,7 @@ class StoredKey:
         return f'"{self.version}"'
 
     def to_response(self) -> ApiKeyResponse:
-        """Return what a response shows of it."""
+        """Return the response for the key."""
         return {
             "id": self.id,
             "name": self.name,
@@ -135,10 +135,10 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class EncryptedKey:
-    """A stored key, with the attributes that a reader needs.
+    """A stored key with the attributes that consumers need.
 
     Attributes:
-        last_used: The start of the stored string, at most 25 characters, which may be malformed: a consumer wrote it.
+        last_used: The first 25 characters of the stored string. Consumers write it, so it may be malformed.
     """
 
     id: str
@@ -151,7 +151,7 @@ class EncryptedKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredCiphertext:
-    """The ciphertext of a stored key, and whose it is. No other secret of the key has the same ``key_updated_at``."""
+    """The ciphertext of a stored key and its service. ``key_updated_at`` is unique for each ciphertext of a key."""
 
     service: str
     ciphertext: bytes
@@ -160,14 +160,14 @@ class StoredCiphertext:
 
 @dataclass(frozen=True, slots=True)
 class DeletedKey:
-    """A key that was just deleted, or an item with only a usage stamp, which has no name."""
+    """A deleted key, or a deleted stub item, which has no name."""
 
     id: str
     name: str | None
     deleted_at: str
 
     def to_response(self) -> DeletedApiKey:
-        """Return the fields that a response shows."""
+        """Return the response for the deleted key."""
         return {
             "id": self.id,
             "name": self.name,
@@ -179,7 +179,7 @@ class DeletedKey:
 
 @dataclass(frozen=True, slots=True)
 class MalformedItem:
-    """What a reader sees of an item that lacks something. It is in nobody's way unless it is the one to be read."""
+    """A malformed item. Ignored unless it would be selected as the newest active key."""
 
     id: str
     name: str | None
@@ -187,57 +187,57 @@ class MalformedItem:
 
 
 class VerificationResponse(TypedDict):
-    """The result of the last check with the external service."""
+    """The result of the last verification with the external service."""
 
     status: VerificationStatus
     """`rejected`: the service states that the key is wrong or revoked. `inconclusive`: any other outcome."""
     checkedAt: str
-    """When the service was asked, UTC."""
+    """Time of the verification, UTC."""
     detail: str
-    """What came of it, in words."""
+    """Description of the result."""
 
 
 class ApiKeyResponse(TypedDict):
-    """A key as every response shows it: everything but the key."""
+    """A key without its secret value."""
 
     id: str
-    """Made by the server. Ids of one service sort by age."""
+    """Assigned by the server. Ids of one service sort by creation time."""
     name: str
-    """Descriptive and unique, whatever its case."""
+    """Descriptive name; unique, ignoring case."""
     service: str
-    """What readers look up. Never changes."""
+    """The external service, by which consumers read keys. Never changes."""
     description: str | None
-    """What the key is for."""
+    """Purpose of the key."""
     active: bool
-    """Whether readers get this key."""
+    """True if consumers can read the key; false if it is disabled."""
     maskedKey: str | dict[str, str]
-    """`••••` and the last 4 characters of each field of at least 24. An object if the key has fields."""
+    """`••••`, followed by the last 4 characters of values of at least 24. An object if the key has fields."""
     createdAt: str
-    """UTC."""
+    """Time of creation, UTC."""
     createdBy: str
-    """The `sub` of the token that created it."""
+    """The `sub` claim of the token that created the key."""
     updatedAt: str
-    """When an administrator last changed anything about it, UTC."""
+    """Time of the last change by an administrator, UTC."""
     updatedBy: str
-    """The `sub` of the token that last changed it."""
+    """The `sub` claim of the token that last changed the key."""
     keyUpdatedAt: str
-    """When the key itself was last replaced, UTC."""
+    """Time at which the secret value was created or last replaced, UTC."""
     lastUsed: str | None
-    """When a function last read the key, UTC, to within two minutes; null if none has reported a true moment."""
+    """Time of the last use, UTC, accurate to two minutes; null if no consumer has stored a valid time."""
     version: int
-    """Grows by 1 with every change that an administrator makes; also the `ETag`."""
+    """Increases by 1 with each administrator change; also the `ETag`."""
     verification: VerificationResponse | None
-    """Null until the key is checked with its service, and again when `key` is replaced."""
+    """Null before the first verification, and after `key` is replaced."""
 
 
 class DeletedApiKey(TypedDict):
-    """A key that was deleted."""
+    """A deleted key."""
 
     id: str
     name: str | None
-    """Null if the item was no key, but only the usage stamp of one."""
+    """Null if the item held only a usage stamp and no key."""
     service: str
     deletedAt: str
-    """UTC."""
+    """Time of deletion, UTC."""
     recoverableUntil: str | None
-    """Until when the key can be restored, UTC; null if it cannot be."""
+    """End of the period in which the key can be restored, UTC; null if restoring is not possible."""

@@ -8,7 +8,7 @@ import unicodedata
 from service_keys.core.ids import SERVICE_MAX_LENGTH
 
 NORMALIZED_NAME_MAX_BYTES = 1024
-"""DynamoDB's limit on a sort key, which a folded name is."""
+"""DynamoDB's limit on a sort key, in which the normalized name is stored."""
 
 IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
@@ -18,18 +18,17 @@ IGNORABLE = re.compile(
 _TRANSLITERATIONS = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "™": "", "℠": ""}
 )
-"""Letters that Unicode does not decompose, and marks whose decomposition ("TM") is not part of a name."""
+"""Letters without a Unicode decomposition, and marks whose decomposition ("TM") is not part of a name."""
 
 
 def normalize_name(name: str) -> str:
-    """Return the form in which two names that a person would take for one are equal.
+    """Normalize a name for uniqueness checks, close to toNFKC_Casefold (The Unicode Standard, 3.13).
 
-    Compatibility forms, case, characters that are not drawn and runs of white space do not tell names apart. Close to
-    Unicode's toNFKC_Casefold (The Unicode Standard, 3.13); repeated, for each step can undo another, until nothing
-    changes.
+    Ignores compatibility forms, case, invisible characters and repeated white space. Repeats the steps until the
+    result is stable, because one step can undo another.
     """
     if name.isascii():
-        # The same, in one step: nothing below does more to it.
+        # Fast path with the same result.
         return " ".join(name.lower().split())
     normalized, before = name, None
     while normalized != before:
@@ -40,7 +39,7 @@ def normalize_name(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return the service that a key of this name belongs to by default; empty if its name has no Latin letter."""
+    """Derive the default service from a key name; empty if the name has no Latin letter or digit."""
     ascii_only = unicodedata.normalize("NFKD", name.lower().translate(_TRANSLITERATIONS))
     ascii_only = ascii_only.encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:SERVICE_MAX_LENGTH].rstrip("-")

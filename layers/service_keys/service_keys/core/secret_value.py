@@ -1,4 +1,4 @@
-"""A service's key itself: the one type that holds a plaintext secret."""
+"""The secret value of a key: the only type that holds plaintext."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys
 
 
 class SecretValue:
-    """The plaintext of a key: a string, or named string parts.
+    """The plaintext of a key: a string, or named string fields.
 
-    It shows itself to nobody: ``repr``, ``str`` and f-strings give a placeholder, and it neither compares nor pickles.
+    ``repr``, ``str`` and f-strings return a placeholder; pickling and copying raise TypeError, and ``==`` compares
+    identity only.
     """
 
     __slots__ = ("_value",)
@@ -35,19 +36,19 @@ class SecretValue:
         raise TypeError("key material is not to be pickled or copied")
 
     def reveal(self) -> str | dict[str, str]:
-        """Return the plaintext. Call it only to hand the key to KMS or to the service it belongs to."""
+        """Return the plaintext. Call it only to pass the secret value to KMS or to its service."""
         return self._value if isinstance(self._value, str) else dict(self._value)
 
     def to_json(self) -> bytes:
-        """Return the form that is encrypted: UTF-8 JSON, parts in order of their names."""
+        """Return the plaintext to encrypt: UTF-8 JSON, fields sorted by name."""
         return _to_json(self._value).encode()
 
     @classmethod
     def from_json(cls, stored: bytes) -> SecretValue:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: It is not JSON of a string or of named strings.
         """
         value = json.loads(stored)
         if isinstance(value, str) or (
@@ -57,7 +58,7 @@ class SecretValue:
         raise ValueError("neither a string nor named string parts")
 
     def masked(self) -> str | dict[str, str]:
-        """Return what may be shown: the last 4 characters of each field of at least 24, after the mask."""
+        """Return the mask, followed by the last 4 characters of fields of at least 24."""
         if isinstance(self._value, str):
             return _mask(self._value)
         return {name: _mask(text) for name, text in self._value.items()}

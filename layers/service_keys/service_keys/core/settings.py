@@ -1,4 +1,4 @@
-"""The environment, read once when a function starts, so that what is missing shows there and by name."""
+"""Settings from environment variables. Functions read them at import, so a missing one fails the start by name."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Final
 from service_keys.errors import ConfigurationError
 
 CONSUMER_CACHE_TTL_SECONDS: Final = 60
-"""How long consumers serve a key without looking for changes: the cache's lifetime, and `effectiveBy` of a change."""
+"""Cache TTL of consumers; the API derives `effectiveBy` of a change from it."""
 FAKE_SERVICES_URL_VARIABLE: Final = "SERVICE_KEYS_FAKE_SERVICES_URL"
-"""No template declares it, so no deployment has it."""
+"""Only for local runs and tests: no template declares it."""
 
 
 def table_name() -> str:
-    """Return the name of the DynamoDB table that holds the keys."""
+    """Return the name of the DynamoDB table."""
     return _required("SERVICE_KEYS_TABLE", "the name of the table, output TableName of the stack")
 
 
 def kms_key() -> str:
-    """Return the ARN or id of the KMS key that encrypts the keys."""
+    """Return the ARN or id of the KMS key that encrypts secret values."""
     return _required("SERVICE_KEYS_KMS_KEY", "the ARN of the KMS key, output EncryptionKeyArn of the stack")
 
 
 def allowed_origin() -> str:
-    """Return the one web origin from which browsers may call the API; empty if pages of other origins may not."""
+    """Return the allowed CORS origin of the API; empty if there is none."""
     if "ALLOWED_ORIGIN" not in os.environ:
         raise ConfigurationError(
             "The environment variable ALLOWED_ORIGIN is not set. Set it to a web origin such as "
@@ -35,15 +35,15 @@ def allowed_origin() -> str:
 
 
 def metrics_namespace() -> str:
-    """Return the CloudWatch namespace that counts go to; empty where metrics are switched off."""
+    """Return the CloudWatch namespace of the metrics; empty if metrics are disabled."""
     return os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "")
 
 
 def fake_services_url() -> str | None:
-    """Return what stands for the external services in a local run or a test; None on AWS, where it cannot be set.
+    """Return the base URL of the fake services in a local run or test; None on AWS.
 
     Raises:
-        ConfigurationError: It is no address of this machine.
+        ConfigurationError: The URL is not a loopback address.
     """
     url = os.environ.get(FAKE_SERVICES_URL_VARIABLE)
     if url and not re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", url):
@@ -54,7 +54,7 @@ def fake_services_url() -> str | None:
 
 
 def _required(variable: str, meaning: str) -> str:
-    # A value that was read from a file often ends in a newline.
+    # Values read from files often end in a newline.
     value = os.environ.get(variable, "").strip()
     if not value:
         raise ConfigurationError(f"The environment variable {variable} is not set. Set it to {meaning}.")

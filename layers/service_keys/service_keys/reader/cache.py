@@ -1,4 +1,4 @@
-"""The cache's entries and their lifetimes.
+"""Cache entries and their lifetimes.
 
 | entry        | lifetime                                                                       |
 | ------------ | ------------------------------------------------------------------------------ |
@@ -36,11 +36,11 @@ INITIAL_BACKOFF_SECONDS: Final = 5
 MAX_BACKOFF_SECONDS: Final = 30
 """Upper bound of the exponential backoff."""
 CacheKey = str | tuple[str, str]
-"""What a caller asks for: a service, or a service and a name. Times below are seconds since the Unix epoch."""
+"""A service, or a service and a key's name."""
 
 
 class CachedKey(NamedTuple):
-    """A key, and when it is served without another thought."""
+    """A cached key and the interval in which it is valid."""
 
     valid_from: float
     valid_until: float
@@ -48,14 +48,14 @@ class CachedKey(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A service's keys as the table had them, newest first, and when that look began."""
+    """The keys of a service, newest first, and the start time of the refresh that read them."""
 
     keys: tuple[EncryptedKey | MalformedItem, ...]
     read_at: float
 
 
 class Plaintext(NamedTuple):
-    """What a ciphertext decrypted to, when, and when that ciphertext was last seen in the table."""
+    """A decrypted value, when it was decrypted, and when a snapshot last contained its ciphertext."""
 
     ciphertext: bytes
     secret_value: SecretValue
@@ -64,7 +64,7 @@ class Plaintext(NamedTuple):
 
 
 class CachedError(NamedTuple):
-    """Why there is no key, and when that was found. Not the exception: its traceback would keep callers' frames."""
+    """A cached error: type and message, without the exception, whose traceback would keep callers' frames alive."""
 
     error_type: type[ServiceKeysError]
     message: str
@@ -73,27 +73,27 @@ class CachedError(NamedTuple):
 
 @dataclass(slots=True)
 class ServiceState:
-    """What is known of one service's keys. The one thread that looks holds the lock; the others wait for it."""
+    """Cache state of one service. The lock makes refreshes single-flight."""
 
-    # Reentrant: a signal handler, or a log handler that botocore calls, may read a key too.
+    # Reentrant, because a signal handler or a log handler that botocore calls may also read a key.
     lock: threading.RLock = field(default_factory=threading.RLock)
     snapshot: Snapshot | None = None
     last_attempt_at: float = -math.inf
-    """When the last look began, whatever came of it."""
+    """Start time of the last refresh, successful or not."""
     failures: int = 0
-    """How many times AWS has been out of reach in a row."""
+    """Number of consecutive transient errors."""
     stamped_ids: set[str] = field(default_factory=set)
-    """Ids of the keys that were used since the last look."""
+    """Ids of the keys used since the last refresh."""
     plaintexts: dict[str, Plaintext] = field(default_factory=dict)
-    """By id, of active keys alone."""
+    """Plaintexts of active keys, by id."""
     cached_keys: set[CacheKey] = field(default_factory=set)
-    """What was answered since the last look."""
+    """Cache keys of the entries stored since the last refresh."""
     cached_errors: dict[CacheKey, CachedError] = field(default_factory=dict)
     users: int = 0
-    """How many threads are at work on this service; guarded by the lock of the `ServiceKeys`."""
+    """Number of threads that use this state; guarded by the lock of the `ServiceKeys`."""
 
     def for_child(self) -> ServiceState:
-        """Return a copy for a forked child: with a lock of its own, for the parent's threads are not there."""
+        """Return a copy with a new lock for a forked child, in which no thread would release the old one."""
         return ServiceState(
             snapshot=self.snapshot,
             last_attempt_at=self.last_attempt_at,
@@ -104,10 +104,10 @@ class ServiceState:
 
 
 def backoff_seconds(state: ServiceState) -> float:
-    """Return how many seconds pass before the next try, after so many that failed in a row."""
+    """Return the backoff in seconds after `ServiceState.failures` failed refreshes."""
     return float(min(INITIAL_BACKOFF_SECONDS * 2 ** max(state.failures - 1, 0), MAX_BACKOFF_SECONDS))
 
 
 def is_recent(seconds: float, since: float, now: float) -> bool:
-    """Tell whether so much time has not passed yet; it has where the clock was set back."""
+    """Return True if ``since`` is less than ``seconds`` ago. False if the clock went backwards."""
     return 0 <= now - since < seconds

@@ -1,8 +1,8 @@
 """Thread-safe cached reads.
 
 A snapshot of a service's keys is fresh for 60 seconds, then refreshed from DynamoDB, and served stale for at most 15
-minutes while AWS fails. The last snapshot goes on deciding which key is served: nothing that it showed to be disabled,
-deleted or renamed comes back.
+minutes while AWS has a transient error. The last snapshot alone selects the key: keys that it showed as disabled,
+deleted or renamed are never served again.
 """
 
 from __future__ import annotations
@@ -58,29 +58,29 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _MAX_SERVICES_WITHOUT_KEYS = 64
-"""How many services without a key are held at most: each takes about 1 KB, and saves a Query for 5 seconds."""
+"""Maximum number of cached services without a key. Each takes about 1 KB and saves a Query for 5 seconds."""
 _MAX_CACHED_NAMES = 256
-"""How many answers by name are held of one service, and how many errors."""
+"""Maximum number of cached keys, and of cached errors, of one service."""
 _MAX_NAME_LENGTH = 400
-"""No key has a longer name: 100 characters, of which each may be written as several, and white space around them."""
+"""Maximum length of a name argument: names have 100 characters, each of which may have a longer spelling."""
 _MAX_ECHO_LENGTH = 100
-"""How much of an argument an error message shows."""
+"""Maximum characters of an argument in an error message."""
 _CACHED_ERRORS = (KeyNotFoundError, KeyDisabledError, KeyAccessDeniedError, KeyCorruptedError, KeyStoreUnavailableError)
 
 
 class ServiceKeys:
-    """Reads keys, for any number of threads, and in forked child processes.
+    """Cached reader of keys; thread-safe and fork-safe.
 
     Args:
-        table_name: The table; without it, the environment variable SERVICE_KEYS_TABLE names it.
-        dynamodb_client: A botocore or boto3 client; without it, one is made whose timeouts suit a Lambda function. In a
-            forked child its idle connections are closed, for they are the parent's.
+        table_name: The table; defaults to the environment variable SERVICE_KEYS_TABLE.
+        dynamodb_client: A botocore or boto3 client; defaults to one with timeouts for a Lambda function. A forked child
+            closes its idle connections, because they belong to the parent.
         kms_client: Likewise.
         clock: Seconds since the Unix epoch.
 
     Raises:
-        ConfigurationError: No table is named, or the clients cannot be created from the environment.
-        KeyStoreUnavailableError: The source of this function's AWS credentials is out of reach.
+        ConfigurationError: The table name or a setting of the AWS clients is missing or wrong.
+        KeyStoreUnavailableError: The source of this function's AWS credentials is unreachable.
     """
 
     def __init__(
@@ -97,9 +97,9 @@ class ServiceKeys:
         self._table_name = name
         self._given = (dynamodb_client, kms_client)
         self._clock = clock
-        # Reentrant, as the locks of the services.
+        # Reentrant, like the locks of the services.
         self._lock = threading.RLock()
-        # Two, so that no argument is taken for another one: a tuple is no service.
+        # Two dictionaries, so that a tuple passed as the service matches no entry.
         self._cached_keys: dict[str, CachedKey] = {}
         self._cached_by_name: dict[tuple[str, str], CachedKey] = {}
         self._services: dict[str, ServiceState] = {}
@@ -108,24 +108,24 @@ class ServiceKeys:
         _instances.add(self)
 
     def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
-        """Return the newest active key of a service, or the one with this name.
+        """Return the newest active key of a service, or the key with this name.
 
         Args:
-            service: As a key shows it, such as ``spotify``.
+            service: The external service, such as ``spotify``.
             name: The key's name, in any case.
-            refresh: Look into the table again, at most every 5 seconds. For when the service answers 401.
+            refresh: Refresh the snapshot, at most every 5 seconds. Use it after the service returned 401.
 
         Raises:
-            KeyNotFoundError: The service has no key, or none of this name.
+            KeyNotFoundError: The service has no key, or none with this name.
             KeyDisabledError: The key, or every key of the service, is disabled.
-            KeyAccessDeniedError: This function may not read the key.
-            KeyCorruptedError: The key is damaged.
-            KeyStoreUnavailableError: AWS is out of reach, and no key was read in the last 15 minutes.
+            KeyAccessDeniedError: This function lacks permission to read the key.
+            KeyCorruptedError: The stored item or ciphertext is malformed.
+            KeyStoreUnavailableError: AWS has a transient error, and no key from the last 15 minutes is cached.
         """
         try:
             cached = self._cached_keys.get(service) if name is None else self._cached_by_name.get((service, name))
         except TypeError:
-            # Not hashable, so neither is a service or a name.
+            # Unhashable arguments: check_arguments rejects them.
             cached = None
         if cached is not None and cached.valid_from <= self._clock() < cached.valid_until and not refresh:
             return cached.key
@@ -134,7 +134,7 @@ class ServiceKeys:
 
     def _read(self, service: str, name: str | None, *, refresh: bool) -> ApiKey:
         state = self._enter(service)
-        # What is logged and stamped waits until the lock is free: it takes time, and a log handler may read keys.
+        # Log and update lastUsed after releasing the lock: both are slow, and a log handler may itself call get().
         deferred: list[Callable[[], None]] = []
         try:
             with state.lock:
@@ -181,7 +181,7 @@ class ServiceKeys:
             self._cached_by_name.pop(cache_key, None)
 
     def _enter(self, service: str) -> ServiceState:
-        """Return what is known of a service, and keep it from being evicted until `_leave`."""
+        """Return the state of a service, and protect it from eviction until `_leave`."""
         with self._lock:
             state = self._services.get(service)
             if state is None:
@@ -196,9 +196,9 @@ class ServiceKeys:
             state.users -= 1
 
     def _evict(self) -> None:
-        """Forget the older half of the services that have no key and that no thread is at work on.
+        """Evict the older half of the unused services without keys, so that unknown names cannot grow memory.
 
-        Half, so that the cost of finding them is shared by many reads.
+        Half of them at once, so that the cost of the search is shared by many reads.
         """
         unused = [
             service
@@ -219,31 +219,31 @@ class ServiceKeys:
         )
 
     def _aws(self) -> tuple[KeyRepository, KMSClient]:
-        """Return the clients. In a forked child these are new, or have none of the parent's connections."""
+        """Return the clients. In a forked child, create them or close the connections of the given ones first."""
         made = self._clients
         if made is None:
             with self._lock:
                 made = self._clients
                 if made is None:
                     for client in self._given:
-                        # A test's own client may have no connections.
+                        # A fake client in a test may lack close().
                         if client is not None and hasattr(client, "close"):
                             client.close()
                     made = self._clients = self._make_clients()
         return made
 
     def _reset_after_fork(self) -> None:
-        """Go on in a forked child: with what is held, and with nothing that a thread of the parent may hold."""
+        """Keep the cache in a forked child, but replace locks and clients, which threads of the parent may use."""
         self._lock = threading.RLock()
         self._clients = None
-        # Chosen anew from the looks, which costs no call: a thread of the parent may have been about to forget some.
+        # Rebuild these from the snapshots, without a call: a thread of the parent may have been removing entries.
         self._cached_keys, self._cached_by_name = {}, {}
         self._services = {service: known.for_child() for service, known in self._services.items()}
 
     def _resolve(
         self, state: ServiceState, service: str, name: str | None, *, refresh: bool, deferred: list[Callable[[], None]]
     ) -> CachedKey:
-        """Find the key: in the last look as far as that will do."""
+        """Return the key from the last snapshot, refreshed if necessary."""
         now = self._clock()
         snapshot, fresh = (
             state.snapshot,
@@ -256,7 +256,7 @@ class ServiceKeys:
         except (KeyNotFoundError, KeyDisabledError):
             if is_recent(MIN_REFRESH_INTERVAL_SECONDS, state.last_attempt_at, now):
                 raise
-            # An administrator may have mended it since.
+            # The key may have been added or enabled since the snapshot; refresh once.
             snapshot = self._refresh(state, service, deferred)
             candidates = _candidates(snapshot, service, name)
         key, plaintext, is_stale = self._plaintext(state, candidates, snapshot, deferred)
@@ -266,7 +266,7 @@ class ServiceKeys:
             deferred.append(functools.partial(usage.stamp_if_due, self._aws()[0], key, at=now))
         valid_until = snapshot.read_at + SNAPSHOT_TTL_SECONDS
         if snapshot.read_at != state.last_attempt_at:
-            # The last look failed: this one serves until the next try, but never past the limit.
+            # The last refresh failed: serve stale until the next attempt, within the limit.
             valid_until = min(now + backoff_seconds(state), snapshot.read_at + STALE_IF_ERROR_SECONDS)
         if is_stale:
             valid_until = min(
@@ -276,11 +276,11 @@ class ServiceKeys:
         return CachedKey(min(snapshot.read_at, now), valid_until, api_key)
 
     def _refresh(self, state: ServiceState, service: str, deferred: list[Callable[[], None]]) -> Snapshot:
-        """Read the service's keys from the table; in an outage, return what the last look found.
+        """Replace the snapshot of a service; after a transient error, return the last one.
 
         Raises:
-            KeyAccessDeniedError: This function may not read them; nothing is held any longer.
-            KeyStoreUnavailableError: AWS is out of reach, and the last look is too old.
+            KeyAccessDeniedError: This function lacks permission. The cache of the service is dropped.
+            KeyStoreUnavailableError: AWS has a transient error, and the last snapshot is too old.
         """
         started_at = state.last_attempt_at = self._clock()
         try:
@@ -299,7 +299,7 @@ class ServiceKeys:
             deferred.append(functools.partial(_log_stale, service, now - snapshot.read_at, error))
             return snapshot
         state.failures = 0
-        # In one step: whatever interrupts this thread, what the look showed to have ended is not served again.
+        # Assign atomically: an asynchronous exception must not leave a disabled or deleted key servable.
         state.snapshot = snapshot = Snapshot(keys, started_at)
         state.stamped_ids.clear()
         state.cached_errors.clear()
@@ -307,7 +307,7 @@ class ServiceKeys:
         return snapshot
 
     def _drop_plaintexts(self, state: ServiceState, keep: AbstractSet[str]) -> None:
-        """Choose anew, and hold the plaintexts of these keys alone."""
+        """Drop all cached keys of the service, and all plaintexts except those to keep."""
         for cache_key in state.cached_keys:
             self._drop(cache_key)
         state.cached_keys = set()
@@ -320,7 +320,7 @@ class ServiceKeys:
         snapshot: Snapshot,
         deferred: list[Callable[[], None]],
     ) -> tuple[EncryptedKey, Plaintext, bool]:
-        """Return the first key's plaintext; while KMS is out of reach, what last held of these keys."""
+        """Return the first key's plaintext; while KMS has a transient error, the first cached one of the candidates."""
         key = candidates[0]
         now = self._clock()
         held = state.plaintexts.get(key.id)
@@ -349,12 +349,12 @@ class ServiceKeys:
 
 
 def _candidates(snapshot: Snapshot, service: str, name: str | None) -> list[EncryptedKey]:
-    """Return the active keys, of this name if one is given, newest first.
+    """Return the active keys, newest first; only those with this name, if given.
 
     Raises:
-        KeyCorruptedError: The newest of them is damaged.
-        KeyDisabledError: There are keys, but none is active.
-        KeyNotFoundError: There are none.
+        KeyCorruptedError: A malformed item comes before the newest active key.
+        KeyDisabledError: Every key is disabled.
+        KeyNotFoundError: No key exists.
     """
     normalized = None if name is None else normalize_name(name)
     named = [
@@ -377,10 +377,10 @@ def _candidates(snapshot: Snapshot, service: str, name: str | None) -> list[Encr
 
 
 def check_arguments(service: object, name: object) -> None:
-    """Refuse, without a call, what can be neither a service nor a name.
+    """Reject invalid services and names without a call to AWS.
 
     Raises:
-        KeyNotFoundError: No key can have this service, or this name.
+        KeyNotFoundError: The service or the name is invalid.
     """
     if not isinstance(service, str):
         raise KeyNotFoundError(
@@ -402,7 +402,7 @@ def _echo(text: str) -> str:
     return repr(text if len(text) <= _MAX_ECHO_LENGTH else text[:_MAX_ECHO_LENGTH] + "...")
 
 
-# Operators count these lines by how they begin: docs/consumers.md.
+# Metric filters match the beginnings of these lines: docs/consumers.md.
 def _log_stale(subject: str, age: float, error: KeyStoreUnavailableError) -> None:
     _logger.warning("Service Keys: served stale: %s as it was %d s ago. %s", subject, age, error)
 
@@ -416,18 +416,18 @@ def _log_failure(service: str, error: ServiceKeysError) -> None:
 
 
 def _no_usable_snapshot_message(error: KeyStoreUnavailableError) -> str:
-    return f"There is nothing from the last {STALE_IF_ERROR_SECONDS // 60} minutes to go on with: {error}"
+    return f"No cached key from the last {STALE_IF_ERROR_SECONDS // 60} minutes is available: {error}"
 
 
 _instances: weakref.WeakSet[ServiceKeys] = weakref.WeakSet()
 
 
 def _reset_after_fork() -> None:
-    """Let a forked child go on: locks may be held by threads that only the parent has."""
+    """Reset every instance in a forked child: threads of the parent may hold the locks."""
     for instance in list(_instances):
         instance._reset_after_fork()  # noqa: SLF001 - of this module
 
 
-# Windows has no fork, and neither this function.
+# Windows has no fork and lacks this function.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)

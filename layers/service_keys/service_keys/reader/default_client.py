@@ -1,4 +1,4 @@
-"""`get_api_key` and the `ServiceKeys` instance that it shares between callers."""
+"""`get_api_key` and its default `ServiceKeys` instance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class KeySource(Protocol):
-    """Where `get_api_key` gets keys from: a `ServiceKeys`, or what stands in its place in a test."""
+    """Source of keys for `get_api_key`: a `ServiceKeys`, or a fake in a test."""
 
     def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
         """Return a key, or raise an error of this package."""
@@ -28,20 +28,20 @@ _default_lock = threading.Lock()
 
 
 def _reset_lock_after_fork() -> None:
-    """Replace the lock in a forked child: a thread that only the parent has may hold it."""
-    global _default_lock  # noqa: PLW0603 - the lock of the one instance
+    """Replace the lock in a forked child: a thread of the parent may hold it."""
+    global _default_lock  # noqa: PLW0603 - the lock of the default instance
     _default_lock = threading.Lock()
 
 
-# Windows has no fork, and neither this function.
+# Windows has no fork and lacks this function.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_lock_after_fork)
 
 
 def get_api_key(service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
-    """Return the newest active key of a service, or the one with this name; see `ServiceKeys.get`.
+    """Return the newest active key of a service, or the key with this name; see `ServiceKeys.get`.
 
-    One `ServiceKeys` serves every call. It is made at the first one, for the table that SERVICE_KEYS_TABLE names.
+    The first call creates one `ServiceKeys` for all calls; SERVICE_KEYS_TABLE sets its table.
 
     Raises:
         ConfigurationError: SERVICE_KEYS_TABLE is not set.
@@ -51,7 +51,7 @@ def get_api_key(service: str, *, name: str | None = None, refresh: bool = False)
 
 @contextmanager
 def override_default(source: KeySource) -> Iterator[None]:
-    """Let `get_api_key` ask ``source`` until the block ends."""
+    """Make `get_api_key` use ``source`` inside the block."""
     global _default  # noqa: PLW0603 - as below
     before, _default = _default, source
     try:
@@ -61,7 +61,7 @@ def override_default(source: KeySource) -> Iterator[None]:
 
 
 def _get_default() -> KeySource:
-    global _default  # noqa: PLW0603 - the one instance, as documented
+    global _default  # noqa: PLW0603 - the default instance
     with _default_lock:
         if _default is None:
             _default = ServiceKeys()

@@ -1,14 +1,14 @@
-"""The last-used stamp: cheap, never a reason for a read to fail, and true to within two minutes.
+"""Best-effort usage stamp: `lastUsed` is accurate to two minutes, and a failed write never fails a read.
 
-A reader stamps a key on the first use after each look into the table, and only where the stamp it found there is about
-a minute old. A look is good for a minute, so a stamp trails the use by at most two; and since whoever looks later finds
-the new stamp, a fleet of thousands writes about once a minute for each key.
+The first use of a key after each refresh writes the stamp, unless the snapshot holds one younger than about a minute. A
+snapshot is fresh for a minute, so `lastUsed` lags by at most two minutes. Later refreshes of other containers read the
+new stamp, so a fleet of thousands writes about once a minute per key.
 
-A stamp that no reader can have written, for it is malformed or in the future, counts as absent. Each consumer may write
-any value, so that a compromised one could otherwise end the stamps of a key for good.
+A malformed or future stamp counts as absent: every consumer can write any value, and a compromised one could otherwise
+stop the usage stamps of a key permanently.
 
-About a minute: with a limit that all shared, every container that looked before the first one's stamp arrived would try
-one too, and pay for being refused. Each draws its own, somewhat less than a minute, so that one is well ahead.
+The interval is jittered (45-60 s) per attempt. Otherwise all containers would attempt the same conditional write at
+once and pay for the failed ones.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from service_keys.store.repository import KeyRepository
 
 STAMP_INTERVAL_SECONDS: Final = 60
-"""How old a stamp is at most before it is renewed."""
+"""Maximum age of a stamp before a use renews it."""
 STAMP_JITTER_SECONDS: Final = 15
-"""How much earlier it may be."""
+"""Maximum reduction of the interval, chosen at random."""
 
 _logger = logging.getLogger(__name__)
 
 
 def stamp_if_due(repository: KeyRepository, key: EncryptedKey, *, at: float) -> None:
-    """Note that a key is used, if that was not noted in about the last minute.
+    """Write the usage stamp of a key, if the stored one is older than about a minute.
 
-    Never raises: the next look is time enough to try again.
+    Logs errors of AWS instead of raising them; the next refresh retries.
 
     Args:
-        repository: The table.
-        key: The key, as it was just read.
-        at: Now, in seconds since the Unix epoch.
+        repository: The repository of keys.
+        key: The key, as just read.
+        at: The current time, in seconds since the Unix epoch.
     """
-    limit = STAMP_INTERVAL_SECONDS - STAMP_JITTER_SECONDS * random.random()  # noqa: S311 - spreads, hides nothing
+    limit = STAMP_INTERVAL_SECONDS - STAMP_JITTER_SECONDS * random.random()  # noqa: S311 - jitter, not security
     at_ms = int(at * 1000)
     used_at, if_older_than = format_timestamp(at_ms), format_timestamp(int((at - limit) * 1000))
     last_used, false_stamp = key.last_used, None
@@ -56,6 +56,6 @@ def stamp_if_due(repository: KeyRepository, key: EncryptedKey, *, at: float) -> 
     try:
         repository.stamp_usage(key.id, used_at=used_at, if_older_than=if_older_than, false_stamp=false_stamp)
     except (ServiceKeysError, BotoCoreError, ClientError) as error:
-        # By its type alone: a botocore error may quote what it was given.
+        # Only the type: the text of a botocore error may quote its parameters.
         reason = str(error) if isinstance(error, ServiceKeysError) else type(error).__name__
-        _logger.warning("The last use of %s could not be noted: %s", key.id, reason)
+        _logger.warning("The usage stamp of %s could not be written: %s", key.id, reason)

@@ -1,1 +1,1 @@
-"""Every call to AWS: clients, encryption, the repository of keys and its transactions."""
+"""AWS access: clients, encryption, the repository of keys and its transactions."""

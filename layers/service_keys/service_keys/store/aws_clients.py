@@ -1,7 +1,7 @@
-"""AWS clients, and what their failures mean.
+"""AWS clients, and the translation of their errors.
 
-botocore without boto3: importing boto3 costs a cold start more and would give nothing here. A caller's boto3 clients
-are botocore clients and serve as well.
+Uses botocore without boto3, whose import would only slow down cold starts. The boto3 clients of a caller are botocore
+clients and work too.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 
 class Timeouts(NamedTuple):
-    """How long a call may take, in seconds. AWS answers within milliseconds in its own region."""
+    """Timeouts of a call, in seconds. AWS responds within milliseconds in the same region."""
 
     connect: float
     read: float
 
 
 ADMIN_TIMEOUTS: Final = Timeouts(connect=1, read=2)
-"""An administrator waits. Two attempts and the pause between them take at most 7 seconds."""
+"""For the admin API. Two attempts including backoff take at most 7 s."""
 CONSUMER_TIMEOUTS: Final = Timeouts(connect=0.5, read=1)
-"""A reader is somebody else's function, whose own time is 3 seconds unless its maker gave it more."""
+"""For consumers, whose Lambda timeout is 3 s by default."""
 MAX_ATTEMPTS: Final = 2
 
-# Error codes by what they say about the caller. Sources: DynamoDB's "Error handling", KMS's "Decrypt", STS's
+# Error codes by cause. Sources: DynamoDB's "Error handling", KMS's "Decrypt", STS's
 # "AssumeRole", IAM's "Common errors" (docs.aws.amazon.com), and the codes that botocore retries.
 _TRANSIENT_ERROR_CODES = frozenset(
     {
@@ -70,8 +70,8 @@ _TRANSIENT_ERROR_CODES = frozenset(
     }
 )
 _NOT_AUTHENTICATED = frozenset(
-    # AWS does not know who sent the request. That says nothing about the sender's permissions: credentials that ran out
-    # are replaced by the runtime, and a request that was signed before a freeze is signed anew.
+    # AWS could not authenticate the request. Transient, because the runtime replaces expired credentials, and a request
+    # that was signed before a freeze is signed again.
     {
         "ExpiredToken",
         "ExpiredTokenException",
@@ -123,7 +123,7 @@ _NO_CREDENTIALS = (
     botocore.exceptions.TokenRetrievalError,
 )
 _STILL_EXPIRED = "Credentials were refreshed, but the refreshed credentials are still expired."
-"""botocore raises it as a plain RuntimeError, the base class of RecursionError: the text alone tells it apart."""
+"""Message of a plain RuntimeError of botocore; the type also covers RecursionError, so only the text identifies it."""
 _READS_CREDENTIALS = frozenset({"botocore.credentials", "botocore.tokens", "botocore.auth", "botocore.crt.auth"})
 _READS_RESPONSES = frozenset({"botocore.parsers"})
 _SELF_EXPLANATORY = (
@@ -134,7 +134,7 @@ _SELF_EXPLANATORY = (
     botocore.exceptions.PartialCredentialsError,
     botocore.exceptions.ProfileNotFound,
 )
-"""Errors whose text names what is missing, and holds no value of a setting that may be secret."""
+"""Errors whose text names the wrong setting and contains no secret value of a setting."""
 _CHECK_SETTINGS = (
     "Check the region, the credentials, the profile and the endpoint in the environment (AWS_...) "
     "and in the AWS configuration files."
@@ -142,16 +142,15 @@ _CHECK_SETTINGS = (
 
 
 def clients(*services: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> tuple[Any, ...]:
-    """Make botocore clients that give up while a Lambda function still has time to say so.
+    """Create botocore clients whose timeouts leave the function time to return an error.
 
-    From one session, which reads botocore's data once for all of them: a fifth less time than from one each. It is not
-    kept, for threads must not share a session (https://github.com/boto/botocore/issues/1246); they may share clients.
-    botocore makes their classes when it runs. The environment decides the region, the credentials and, for local runs,
-    the endpoint.
+    One session for all clients reads botocore's data once, which takes a fifth less time than one session each. The
+    session is discarded, because threads must not share one (https://github.com/boto/botocore/issues/1246); they may
+    share clients. The environment sets the region, the credentials and, for local runs, the endpoint.
 
     Raises:
-        ConfigurationError: The environment or a configuration file lacks something, or holds something wrong.
-        KeyStoreUnavailableError: The source of the credentials is out of reach.
+        ConfigurationError: A setting in the environment or in a configuration file is missing or wrong.
+        KeyStoreUnavailableError: The source of the credentials is unreachable.
     """
     config = Config(
         connect_timeout=timeouts.connect,
@@ -164,7 +163,7 @@ def clients(*services: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> tuple[Any, .
     except (ConfigurationError, RecursionError, MemoryError):
         raise
     except Exception as error:
-        # Nothing but the environment, files and the source of the credentials has a say here.
+        # Only the environment, configuration files and the source of the credentials can cause errors here.
         _strip_document(error)
         if isinstance(error, (*_CONNECTION_ERRORS, *_NO_CREDENTIALS)) or _code(error):
             raise KeyStoreUnavailableError(_no_credentials(_code(error) or type(error).__name__)) from error
@@ -174,42 +173,42 @@ def clients(*services: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> tuple[Any, .
 
 def _session() -> botocore.session.Session:
     session = botocore.session.get_session()
-    # The variable of all other AWS SDKs, which botocore does not read.
+    # botocore does not read AWS_REGION, the variable of all other AWS SDKs.
     if not session.get_config_variable("region") and os.environ.get("AWS_REGION"):
         session.set_config_variable("region", os.environ["AWS_REGION"])
-    # An empty one would be noticed at the first call.
+    # botocore accepts an empty region until the first call.
     if not session.get_config_variable("region"):
         raise ConfigurationError("No AWS region is set. Set AWS_REGION or AWS_DEFAULT_REGION.")
-    # A client without credentials never looks for them again.
+    # A client without credentials never tries to load them again.
     if session.get_credentials() is None:
         raise ConfigurationError(f"No AWS credentials were found. {_CHECK_SETTINGS}")
     return session
 
 
 def client(service: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> Any:
-    """Make one botocore client; see `clients`."""
+    """Create one botocore client; see `clients`."""
     return clients(service, timeouts=timeouts)[0]
 
 
 @contextmanager
 def translate_aws_errors(service: str, *, writing: bool = False) -> Iterator[None]:
-    """Turn what AWS calls raise into this package's errors where it has one; let anything else through.
+    """Translate errors of AWS calls into errors of this package; re-raise errors without a counterpart.
 
-    Nothing but the call itself may be inside: an error of this package's code is not AWS's.
+    The block must contain only the call: errors of other code would be taken for errors of AWS.
 
     Args:
-        service: What the calls inside talk to, for the messages: ``DynamoDB`` or ``KMS``.
-        writing: Whether a call that failed may have taken effect.
+        service: The AWS service for the messages: ``DynamoDB`` or ``KMS``.
+        writing: True if a failed call may have taken effect.
 
     Raises:
-        KeyStoreUnavailableError: Throttled, failed, out of reach, or not authenticated; waiting helps.
-        KeyAccessDeniedError: Refused by IAM or by the state of the table or the KMS key; waiting does not help.
+        KeyStoreUnavailableError: Throttled, failed, unreachable, or not authenticated; waiting helps.
+        KeyAccessDeniedError: Denied by IAM or by the state of the table or the KMS key; waiting does not help.
     """
     advice = "Look whether the change took effect, then try again." if writing else "Try again shortly."
     try:
         yield
     except Exception as error:
-        # botocore's HTTP session hides these, which say nothing about AWS.
+        # botocore's HTTP session wraps these errors, although AWS did not cause them.
         hidden = error.kwargs.get("error") if isinstance(error, botocore.exceptions.HTTPClientError) else error
         if isinstance(hidden, (RecursionError, MemoryError)):
             raise hidden  # noqa: B904 - the cause, not a consequence
@@ -227,7 +226,7 @@ def translate_aws_errors(service: str, *, writing: bool = False) -> Iterator[Non
 def _of_response(
     error: botocore.exceptions.ClientError, service: str, advice: str
 ) -> KeyStoreUnavailableError | KeyAccessDeniedError | None:
-    """Return the error of this package for an error response, if there is one."""
+    """Return the error of this package for an error response, or None."""
     code, status, operation = _code(error), _status(error), error.operation_name
     for_credentials = _passed_through(error, _READS_CREDENTIALS)
     if code in _NOT_AUTHENTICATED:
@@ -255,7 +254,7 @@ def _of_response(
 
 
 def _of_failure(error: Exception, service: str, advice: str) -> KeyStoreUnavailableError | None:
-    """Return the error of this package for a call without a readable response, if there is one."""
+    """Return the error of this package for a call without a readable response, or None."""
     name = type(error).__name__
     if (
         isinstance(error, _NO_CREDENTIALS)
@@ -263,7 +262,7 @@ def _of_failure(error: Exception, service: str, advice: str) -> KeyStoreUnavaila
         or _passed_through(error, _READS_CREDENTIALS)
     ):
         return KeyStoreUnavailableError(f"{service} could not be reached. {_no_credentials(name)}")
-    # OSError: sockets and files, where botocore does not wrap it.
+    # OSError covers errors of sockets and files that botocore does not wrap.
     if isinstance(error, (*_CONNECTION_ERRORS, OSError)):
         return KeyStoreUnavailableError(f"{service} could not be reached ({name}). {advice}")
     if _passed_through(error, _READS_RESPONSES):
@@ -273,12 +272,12 @@ def _of_failure(error: Exception, service: str, advice: str) -> KeyStoreUnavaila
 
 @contextmanager
 def any_failure(service: str) -> Iterator[None]:
-    """Turn what `meaning` lets through of AWS's and botocore's errors into `KeyStoreUnavailableError`: the last case.
+    """Translate all other AWS and botocore errors into `KeyStoreUnavailableError`.
 
-    For consumers, who see errors of this package only. An admin function lets them through to its log.
+    For consumers, which receive only errors of this package. Admin functions log such errors instead.
 
     Raises:
-        KeyStoreUnavailableError: AWS or botocore raised an error that no list here has.
+        KeyStoreUnavailableError: AWS or botocore raised an error that `translate_aws_errors` does not know.
     """
     try:
         yield
@@ -290,10 +289,10 @@ def any_failure(service: str) -> Iterator[None]:
 
 
 def member(answer: Mapping[str, Any], name: str, service: str) -> Any:
-    """Return a member that AWS's answers always have.
+    """Return a mandatory member of an AWS response.
 
     Raises:
-        KeyStoreUnavailableError: This one lacks it, so it is not AWS's: a proxy's page, or a part of an answer.
+        KeyStoreUnavailableError: The member is missing, as in a proxy's page or a truncated response.
     """
     if name not in answer:
         raise KeyStoreUnavailableError(f"{service} answered without {name}. Try again shortly.")
@@ -301,7 +300,7 @@ def member(answer: Mapping[str, Any], name: str, service: str) -> Any:
 
 
 def _code(error: Exception) -> str:
-    """Return an error's code; empty if it has none. A proxy's response need not have the form of AWS's."""
+    """Return an error's code; empty if it has none, as in a proxy's response."""
     found = error.response.get("Error") if isinstance(error, botocore.exceptions.ClientError) else None
     code = found.get("Code") if isinstance(found, dict) else None
     return str(code) if code else ""
@@ -314,18 +313,18 @@ def _status(error: botocore.exceptions.ClientError) -> int:
 
 
 def _passed_through(error: BaseException, modules: frozenset[str]) -> bool:
-    """Tell whether code of these modules was running when the error was raised."""
+    """Return True if the error's traceback passes through one of these modules."""
     return any(frame.f_globals.get("__name__") in modules for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _strip_document(error: Exception) -> None:
-    """Remove the output of a credential process from the error of the JSON parser: it may hold credentials."""
+    """Remove the output of a credential process from a JSON error, because it may contain credentials."""
     if isinstance(error, json.JSONDecodeError):
         error.doc = ""
 
 
 def _no_credentials(reason: str) -> str:
     return (
-        f"No valid AWS credentials could be obtained ({reason}). Try again shortly; if it stays, check their source: "
-        "the role, the profile, the token file or the credential process."
+        f"No valid AWS credentials could be obtained ({reason}). Try again shortly. If the problem persists, check "
+        "their source: the role, the profile, the token file or the credential process."
     )

@@ -1,7 +1,7 @@
-"""The only module that talks to KMS.
+"""Encryption and decryption with KMS; the only module that calls it.
 
-Every ciphertext is bound to its item by the encryption context: moved to another item it does not decrypt, and an IAM
-policy can let a reader decrypt one service's keys alone (``kms:EncryptionContext:service``).
+The encryption context binds every ciphertext to its item: KMS refuses to decrypt it for another item, and an IAM policy
+can limit a consumer to the keys of one service (``kms:EncryptionContext:service``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _suppress_debug_logs: ContextVar[bool] = ContextVar("secret_on_the_wire", defaul
 
 
 class _SensitiveCallFilter(logging.Filter):
-    """Drops what botocore logs at DEBUG of a call to KMS: parameters and answers, and with them the key."""
+    """Suppresses botocore DEBUG logs during KMS calls; they contain the plaintext."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base class's signature
         return not _suppress_debug_logs.get()
@@ -51,11 +51,11 @@ def encryption_context(key_id: str) -> dict[str, str]:
 
 
 def encrypt(kms: KMSClient, kms_key: str, secret_value: SecretValue, *, key_id: str) -> bytes:
-    """Encrypt a key for the item with this id.
+    """Encrypt a secret value for the item with this id.
 
     Raises:
-        KeyStoreUnavailableError: KMS throttled, failed or could not be reached.
-        KeyAccessDeniedError: KMS refused, or the KMS key is disabled or about to be deleted.
+        KeyStoreUnavailableError: KMS throttled, failed or is unreachable.
+        KeyAccessDeniedError: KMS denied access, or the KMS key is disabled or pending deletion.
     """
     with translate_aws_errors("KMS"), _without_debug_logs():
         answer = kms.encrypt(
@@ -69,9 +69,9 @@ def decrypt(kms: KMSClient, ciphertext: bytes, *, key_id: str) -> SecretValue:
     """Decrypt the ciphertext of the item with this id.
 
     Raises:
-        KeyCorruptedError: The ciphertext is damaged, or belongs to another item.
-        KeyStoreUnavailableError: KMS throttled, failed or could not be reached.
-        KeyAccessDeniedError: KMS refused, or the KMS key is disabled or about to be deleted.
+        KeyCorruptedError: The ciphertext is corrupted or belongs to another item.
+        KeyStoreUnavailableError: KMS throttled, failed or is unreachable.
+        KeyAccessDeniedError: KMS denied access, or the KMS key is disabled or pending deletion.
     """
     try:
         with translate_aws_errors("KMS"), _without_debug_logs():
@@ -83,7 +83,7 @@ def decrypt(kms: KMSClient, ciphertext: bytes, *, key_id: str) -> SecretValue:
         ) from error
     secret_value = _parse_plaintext(member(answer, "Plaintext", "KMS"))
     if secret_value is None:
-        # A traceback that shows variables must not show this one.
+        # Keep the plaintext out of tracebacks that include locals.
         del answer
         raise KeyCorruptedError(f"What {key_id} decrypts to is not a key. Store the key again.")
     return secret_value

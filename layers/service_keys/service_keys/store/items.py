@@ -34,7 +34,7 @@ ALL_BY_CREATED_INDEX: Final = "all-by-created"
 NAME_PARTITION: Final = "#name"
 IDEMPOTENCY_PARTITION: Final = "#idempotency"
 KEY_ENTITY: Final = "key"
-"""The one value of the attribute ``entity``, which puts a key into the index."""
+"""The only value of the attribute ``entity``, the index's partition key."""
 RESPONSE_ATTRIBUTES: Final = (
     "service",
     "id",
@@ -51,9 +51,9 @@ RESPONSE_ATTRIBUTES: Final = (
     "version",
     "verification",
 )
-"""The attributes that a key's response needs: never the ciphertext, which the readers of these may not read."""
+"""The attributes of a response. Without the ciphertext, which the functions that read these may not access."""
 READER_ATTRIBUTES: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed")
-"""The attributes that a reader needs."""
+"""The attributes that consumers need."""
 _STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
 _DETAIL_MAX_LENGTH: Final = 1000
 
@@ -83,14 +83,14 @@ def to_item(key: StoredKey, ciphertext: bytes) -> Item:
 
 
 def to_key(item: Item, at_ms: int) -> StoredKey:
-    """Read a key's item.
+    """Convert an item to a key.
 
     Args:
         item: The item.
-        at_ms: Now, in milliseconds since the Unix epoch.
+        at_ms: The current time, in milliseconds since the Unix epoch.
 
     Raises:
-        KeyCorruptedError: The item is not one that this module wrote.
+        KeyCorruptedError: The item is malformed.
     """
     last_used, key_updated_at = (item.get(name, {}).get("S") for name in ("lastUsed", "keyUpdatedAt"))
     try:
@@ -104,7 +104,7 @@ def to_key(item: Item, at_ms: int) -> StoredKey:
             created_by=item["createdBy"]["S"],
             updated_at=item["updatedAt"]["S"],
             updated_by=item["updatedBy"]["S"],
-            # VerifyApiKey may write it too: a false one must not keep an administrator from the key.
+            # A compromised VerifyApiKey can write it too: a false value must not make the key unreadable.
             key_updated_at=item["createdAt"]["S"] if milliseconds(key_updated_at) is None else key_updated_at,
             last_used=last_used if is_past(last_used, at_ms=at_ms) else None,
             version=int(item["version"]["N"]),
@@ -118,7 +118,7 @@ def to_key(item: Item, at_ms: int) -> StoredKey:
 
 
 def _to_verification(attributes: Item, at_ms: int) -> Verification | None:
-    """Read the result of a check; None if it is not one that `KeyRepository.set_verification` wrote."""
+    """Convert a stored verification; return None if `KeyRepository.set_verification` cannot have written it."""
     status, checked_at, detail = (attributes.get(name, {}).get("S") for name in ("status", "checkedAt", "detail"))
     if status not in get_args(VerificationStatus) or not is_past(checked_at, at_ms=at_ms):
         return None
@@ -128,15 +128,15 @@ def _to_verification(attributes: Item, at_ms: int) -> Verification | None:
 
 
 def is_key_item(item: Item) -> bool:
-    """Return whether an item is a key. One with only a usage stamp is not, which a consumer's policy lets it write."""
+    """Return False for stub items with only `lastUsed`, written by a consumer that bypassed the reader."""
     return "name" in item or "version" in item
 
 
 def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
-    """Read an item for a consumer of ``service``. Never raises: a malformed item must not hide the others."""
+    """Convert an item for a consumer of ``service``. Never raises: a malformed item must not hide the others."""
     key_id, name = item["id"]["S"], item.get("name", {}).get("S")
     if not key_id.startswith(f"{service}."):
-        # Moved here from another service, whose key it would give away.
+        # The id belongs to another service: the item was copied into this partition. Do not serve it.
         return MalformedItem(key_id, name)
     try:
         return EncryptedKey(
@@ -145,7 +145,7 @@ def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
             active=item["active"]["BOOL"],
             ciphertext=item["ciphertext"]["B"],
             version=int(item["version"]["N"]),
-            # The start shows whether it is a timestamp; the rest may be as large as an item can be.
+            # Truncate: the start identifies a timestamp, and a false value can be as large as an item.
             last_used=item.get("lastUsed", {}).get("S", "")[: _STAMP_LENGTH + 1] or None,
         )
     except (KeyError, ValueError):
@@ -153,13 +153,13 @@ def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
 
 
 def skip_malformed(items: list[Item], at_ms: int) -> Iterator[StoredKey]:
-    """Read items, and leave out those that are damaged: one must not hide all the others."""
+    """Convert items to keys; log and skip malformed items, so that one does not hide the others."""
     for item in items:
         try:
             if is_key_item(item):
                 yield to_key(item, at_ms)
         except KeyCorruptedError as error:
-            _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message says it all
+            _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message is complete
 
 
 def name_reservation(name: str, key_id: str) -> Item:
@@ -168,23 +168,23 @@ def name_reservation(name: str, key_id: str) -> Item:
 
 
 def reference_item(partition: str, name: str, key_id: str) -> Item:
-    """Return an item of a partition of its own that refers to a key."""
+    """Return an item of the partition that refers to a key."""
     return {"service": {"S": partition}, "id": {"S": name}, "key": {"S": key_id}}
 
 
 def primary_key(key_id: str) -> Item:
-    """Return the primary key of the item of a key.
+    """Return the primary key of a key's item.
 
     Raises:
-        KeyNotFoundError: No key can have this id.
+        KeyNotFoundError: The id is malformed.
     """
     return {"service": {"S": service_of(key_id)}, "id": {"S": key_id}}
 
 
 def exclusive_start_key(key_id: str, query: ListQuery) -> Item:
-    """Return where a list goes on after this key: the primary key, and in the index the index's key as well.
+    """Return the ExclusiveStartKey after this key: the primary key and, for the index, also the index's key.
 
-    An id holds the moment of its creation, so it is enough to know even where the key is deleted by now.
+    Derived from the id, which contains the creation time, so it also works after the key was deleted.
     """
     if query.service is not None:
         return primary_key(key_id)
@@ -194,12 +194,12 @@ def exclusive_start_key(key_id: str, query: ListQuery) -> Item:
 
 @functools.cache
 def projection_of(attributes: tuple[str, ...]) -> tuple[str, Mapping[str, str]]:
-    """Return a ProjectionExpression of the attributes, and the names that it uses (many are reserved words)."""
+    """Return a ProjectionExpression and its ExpressionAttributeNames (many attributes are reserved words)."""
     return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
 
 
 def to_attribute_value(value: str | bytes | bool | int | Mapping[str, str]) -> Item:  # noqa: FBT001
-    """Return a value in DynamoDB's notation."""
+    """Convert a value to DynamoDB's notation."""
     match value:
         case str():
             return {"S": value}
@@ -214,5 +214,5 @@ def to_attribute_value(value: str | bytes | bool | int | Mapping[str, str]) -> I
 
 
 def _from_attribute_value(masked: Item) -> str | dict[str, str]:
-    """Read a masked key."""
+    """Convert a masked key from DynamoDB's notation."""
     return masked["S"] if "S" in masked else {name: text["S"] for name, text in masked["M"].items()}

@@ -1,14 +1,14 @@
-"""Reads and changes of keys in DynamoDB.
+"""Repository of keys in DynamoDB.
 
-Three kinds of items share the table, told apart by their partition:
+Three kinds of items share the table, each with its own partitions:
 
 | partition (``service``) | sort key (``id``)            | item                                                        |
 | ----------------------- | ---------------------------- | ----------------------------------------------------------- |
 | the service             | the key's id                 | a key                                                       |
 | ``#name``               | the normalized name          | the name reservation of the key in ``key``                  |
-| ``#idempotency``        | HMAC of a create request     | the idempotency record, for a day, of the key in ``key``    |
+| ``#idempotency``        | HMAC of a create request     | the idempotency record of the key in ``key``, for 24 h      |
 
-Every change of an administrator is a transaction (see `transactions`), on condition that the item is as it was read. A
+Every administrator change is a transaction (see `transactions`) on condition that the item's version is unchanged. The
 usage stamp and the result of a verification are single conditional updates, which are safe to repeat.
 """
 
@@ -62,9 +62,9 @@ if TYPE_CHECKING:
 IDEMPOTENCY_TTL_SECONDS: Final = 24 * 60 * 60
 _ITEM_MUST_NOT_EXIST: Final = "attribute_not_exists(id)"
 _DELETED: Final = ("id", "name", "version")
-"""The attributes that deleting needs: a damaged item can be deleted too, and one with only a usage stamp."""
+"""The attributes that deleting needs. Malformed items and stub items can be deleted too."""
 _LAST_MS: Final = 253_402_300_799_999
-"""The last millisecond that a timestamp can express, 9999-12-31T23:59:59.999Z."""
+"""The largest timestamp, 9999-12-31T23:59:59.999Z."""
 _MIN_PAGE_WHEN_FILTERING: Final = 100
 
 
@@ -74,7 +74,7 @@ class CreateResult:
 
     Attributes:
         key_id: The id of the new key or, for a repeated request, of the key that the first request created.
-        replayed: Whether the request was repeated, so that nothing was written.
+        replayed: True if the request was repeated; then nothing was written.
     """
 
     key_id: str
@@ -83,7 +83,7 @@ class CreateResult:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Keys, newest first, and the cursor of the page after them where there is one."""
+    """Keys, newest first, and the cursor of the next page, if any."""
 
     keys: tuple[StoredKey, ...]
     next_cursor: str | None
@@ -91,7 +91,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class EncryptedSecret:
-    """What replaces a key's secret."""
+    """A new secret value of a key, encrypted and masked."""
 
     ciphertext: bytes
     masked_key: str | Mapping[str, str]
@@ -103,8 +103,8 @@ class KeyRepository:
     Args:
         client: A DynamoDB client.
         name: The table's name.
-        sleep: Waits for so many seconds between attempts on an item that others are changing too.
-        clock: Seconds since the Unix epoch. Stored moments that are later are false.
+        sleep: Waits this many seconds before a retry after a conflict.
+        clock: Seconds since the Unix epoch. Later stored times are false.
     """
 
     def __init__(
@@ -123,10 +123,11 @@ class KeyRepository:
     # --- reads -------------------------------------------------------------------------------------------------------
 
     def get(self, key_id: str) -> StoredKey:
-        """Read a key, with everything that was written before the call.
+        """Read a key (strongly consistent).
 
         Raises:
-            KeyNotFoundError: There is no such key.
+            KeyNotFoundError: No such key exists.
+            KeyCorruptedError: The item is malformed.
         """
         return to_key(self._existing_key(key_id), self._now_ms())
 
@@ -134,8 +135,8 @@ class KeyRepository:
         """Read a key's ciphertext.
 
         Raises:
-            KeyNotFoundError: There is no such key.
-            KeyCorruptedError: The item has no ciphertext.
+            KeyNotFoundError: No such key exists.
+            KeyCorruptedError: The item lacks `ciphertext` or `keyUpdatedAt`.
         """
         item = self._get_item(key_id, ("ciphertext", "keyUpdatedAt"))
         try:
@@ -144,7 +145,7 @@ class KeyRepository:
             raise KeyCorruptedError(f"The item of {key_id} is damaged. Delete the key and store it again.") from error
 
     def list_page(self, query: ListQuery) -> Page:
-        """Read a page of keys, newest first. A filtered page is filled up as far as there are such keys."""
+        """Read a page of keys, newest first. Query repeatedly until a filtered page is full or no key is left."""
         request = self._list_request(query)
         at_ms = self._now_ms()
         found: list[StoredKey] = []
@@ -160,13 +161,13 @@ class KeyRepository:
             if not start:
                 break
             if query.service is not None or len(keys) < len(answer["Items"]):
-                # Items that are no keys may fill the partition: read up to DynamoDB's 1 MB with each further call.
+                # Items that are not keys may fill the partition: read up to DynamoDB's 1 MB per further call.
                 request.pop("Limit", None)
         shown = tuple(found[: query.limit])
         return Page(shown, query.encode_cursor(shown[-1].id) if len(found) > len(shown) else None)
 
     def list_for_service(self, service: str) -> tuple[EncryptedKey | MalformedItem, ...]:
-        """Read all keys of a service, newest first, with everything that was written before the call."""
+        """Read all keys of a service, newest first (strongly consistent)."""
         projection, names = projection_of(READER_ATTRIBUTES)
         request: dict[str, Any] = {
             "TableName": self._name,
@@ -205,7 +206,7 @@ class KeyRepository:
                 "Select": "SPECIFIC_ATTRIBUTES",
                 "ConsistentRead": True,
             }
-        # One more than the page holds, to know whether there is a next one.
+        # One more than the page size, to detect a next page.
         limit = query.limit + 1
         filters = []
         if query.active is not None:
@@ -246,10 +247,10 @@ class KeyRepository:
         return answer["Item"]
 
     def _existing_key(self, key_id: str) -> Item:
-        """Read a key's attributes, those that a response needs.
+        """Read the attributes of a key that a response needs.
 
         Raises:
-            KeyNotFoundError: There is no such key.
+            KeyNotFoundError: No such key exists.
         """
         item = self._get_item(key_id, RESPONSE_ATTRIBUTES)
         if not is_key_item(item):
@@ -264,20 +265,20 @@ class KeyRepository:
     def create(
         self, key: StoredKey, ciphertext: bytes, context: ChangeContext, *, idempotency: str | None = None
     ) -> CreateResult:
-        """Write a new key, and claim its name, in one transaction.
+        """Write a new key and reserve its name, in one transaction.
 
         Args:
             key: The key.
-            ciphertext: Its secret.
-            context: Who creates it.
-            idempotency: What identifies the request, if its sender may repeat it.
+            ciphertext: Its encrypted secret value.
+            context: The request that creates it.
+            idempotency: Id of the idempotency record, if the client may repeat the request.
 
         Returns:
-            The new key's id; or, if the same request created a key before, that key's id, and nothing is written.
+            The new key's id; for a repeated request, the id of the key that the first request created.
 
         Raises:
             DuplicateKeyNameError: Another key has the name.
-            KeyStoreUnavailableError: The key may have been written; trying again with the same ``idempotency`` is safe.
+            KeyStoreUnavailableError: The key may have been written; a retry with the same ``idempotency`` is safe.
         """
         writes: list[Item] = [
             {"Put": self._writer.put(to_item(key, ciphertext), _ITEM_MUST_NOT_EXIST)},
@@ -289,7 +290,7 @@ class KeyRepository:
             idempotency_record["expiresAt"] = {"N": str(now + IDEMPOTENCY_TTL_SECONDS)}
             put = self._writer.put(idempotency_record, f"{_ITEM_MUST_NOT_EXIST} OR expiresAt < :now")
             put["ExpressionAttributeValues"] = {":now": {"N": str(now)}}
-            # Only here: a role that may have the old item returned could read the ciphertext of a key.
+            # Only here: with ReturnValues on key items, the role could read ciphertexts.
             put["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
             writes.append({"Put": put})
 
@@ -314,21 +315,22 @@ class KeyRepository:
         secret: EncryptedSecret | None = None,
         if_match: frozenset[int] | None = None,
     ) -> StoredKey:
-        """Change what ``fields`` names of ``name``, ``description`` and ``active``, and the secret if one is given.
+        """Change ``name``, ``description``, ``active`` or the secret value of a key.
 
         Args:
-            key_id: The key.
-            context: Who changes it.
-            fields: The new values.
-            secret: The new secret; clears the verification.
-            if_match: Change it only in one of these versions.
+            key_id: The id of the key.
+            context: The request that changes it.
+            fields: The new values; absent fields stay unchanged.
+            secret: The new secret value; clears the verification.
+            if_match: The versions in which the change is allowed; None for any.
 
         Returns:
-            The key as this change left it.
+            The changed key.
 
         Raises:
-            KeyNotFoundError: There is no such key.
-            VersionConflictError: The key is not in a version of ``if_match``.
+            KeyNotFoundError: No such key exists.
+            KeyCorruptedError: The item is malformed.
+            VersionConflictError: The key's version is not in ``if_match``.
             DuplicateKeyNameError: Another key has the new name.
         """
         changes: dict[str, Any] = {
@@ -351,7 +353,7 @@ class KeyRepository:
             update.put("keyUpdatedAt", _next_moment(key.key_updated_at, change.at_ms))
         elif current.get("keyUpdatedAt") != {"S": key.key_updated_at}:
             update.put("keyUpdatedAt", key.key_updated_at)
-        # A false value may be as large as an item can be, and leave no room for the change.
+        # A false value can be large enough to leave no room for the change in the item.
         if "lastUsed" in current and key.last_used is None:
             update.put("lastUsed", None)
         if "verification" in current and key.verification is None:
@@ -377,16 +379,16 @@ class KeyRepository:
         raise WriteConflictError
 
     def delete(self, key_id: str, change: ChangeContext, *, if_match: frozenset[int] | None = None) -> DeletedKey:
-        """Delete a key, and free its name, in one transaction; or delete an item with only a usage stamp.
+        """Delete a key and release its name, in one transaction; or delete a stub item.
 
         Args:
-            key_id: The key.
+            key_id: The id of the key.
             change: The request that deletes it.
-            if_match: Delete it only in one of these versions.
+            if_match: The versions in which the deletion is allowed; None for any.
 
         Raises:
-            KeyNotFoundError: There is no such key.
-            VersionConflictError: The key is not in a version of ``if_match``.
+            KeyNotFoundError: No such key exists.
+            VersionConflictError: The key's version is not in ``if_match``.
         """
 
         def attempt() -> DeletedKey:
@@ -406,16 +408,16 @@ class KeyRepository:
         return self._writer.retry_on_conflict(attempt)
 
     def set_verification(self, key_id: str, verification: Verification, *, expected_ciphertext: str) -> None:
-        """Store the result of checking a secret. The version stays; so does the result of a later check.
+        """Store the result of a verification. Keeps the version, and the result of a later verification.
 
         Args:
-            key_id: The key.
+            key_id: The id of the key.
             verification: The result.
-            expected_ciphertext: `StoredCiphertext.key_updated_at` of the secret that was checked.
+            expected_ciphertext: `StoredCiphertext.key_updated_at` of the verified secret value.
 
         Raises:
-            KeyNotFoundError: The key was deleted during the check.
-            VersionConflictError: The key was replaced during the check, so that the result is not its own.
+            KeyNotFoundError: The key was deleted during the verification.
+            VersionConflictError: The secret value was replaced during the verification.
         """
         result: Item = {
             "status": {"S": verification.status},
@@ -423,7 +425,7 @@ class KeyRepository:
             "detail": {"S": verification.detail},
         }
 
-        # A moment that is malformed or in the future was not written by this function as it is: it must not last.
+        # Replace malformed and future times: this method did not write them.
         another = (
             "attribute_not_exists(verification) OR NOT attribute_type(verification.checkedAt, :string) "
             "OR verification.checkedAt <= :checkedAt OR verification.checkedAt > :future"
@@ -436,7 +438,7 @@ class KeyRepository:
                         TableName=self._name,
                         Key=primary_key(key_id),
                         UpdateExpression="SET verification = :result",
-                        # Not on the ciphertext: IAM cannot let a role evaluate an attribute and not write it.
+                        # Not on the ciphertext: IAM cannot allow evaluating an attribute without allowing to write it.
                         ConditionExpression=f"keyUpdatedAt = :of AND ({another})",
                         ExpressionAttributeValues={
                             ":result": {"M": result},
@@ -447,7 +449,7 @@ class KeyRepository:
                         },
                     )
             except self._client.exceptions.ConditionalCheckFailedException:
-                # Read the reason: DynamoDB would return the whole item, ciphertext included.
+                # Read the key again: ReturnValues would return the whole item, including the ciphertext.
                 if self.get(key_id).key_updated_at != expected_ciphertext:
                     raise VersionConflictError("The key was replaced while it was checked. Check it again.") from None
             except self._client.exceptions.TransactionConflictException as error:
@@ -456,24 +458,23 @@ class KeyRepository:
         self._writer.retry_on_conflict(attempt)
 
     def stamp_usage(self, key_id: str, *, used_at: str, if_older_than: str, false_stamp: str | None = None) -> None:
-        """Note when a key was last used, and nothing else.
+        """Write the usage stamp of a key, unless the stored stamp is newer than ``if_older_than``.
 
-        Does nothing if the key is gone, or was used after ``if_older_than``: a stamp neither goes backwards nor brings
-        a deleted key back, and of many readers at the same moment one writes.
+        The condition keeps `lastUsed` monotonic, never recreates a deleted item, and lets one of several concurrent
+        writers succeed.
 
         Args:
-            key_id: The key.
-            used_at: When it was used; like ``if_older_than`` as `service_keys.core.timestamps.format_timestamp` writes
-                it.
-            if_older_than: Earlier than ``used_at``.
-            false_stamp: `EncryptedKey.last_used` if that is malformed or in the future; replaced as long as it is
-                there, so that a delayed stamp replaces no later one.
+            key_id: The id of the key.
+            used_at: Timestamp of the use, in the form of `service_keys.core.timestamps.format_timestamp`.
+            if_older_than: Timestamp before ``used_at``, in the same form.
+            false_stamp: `EncryptedKey.last_used` if malformed or in the future. Replaced only if still stored, so that
+                a delayed write does not replace a later stamp.
         """
         values = {":usedAt": {"S": used_at}, ":since": {"S": if_older_than}, ":string": {"S": "S"}}
         due = "attribute_not_exists(lastUsed) OR NOT attribute_type(lastUsed, :string) OR lastUsed <= :since"
         if false_stamp is not None:
             values[":false"] = {"S": false_stamp}
-            # Longer than a timestamp, it is the start of a value, and no timestamp begins with it.
+            # A longer string is the truncated start of a value, which matches no timestamp.
             is_false = "begins_with(lastUsed, :false)" if len(false_stamp) > _STAMP_LENGTH else "lastUsed = :false"
             due = f"{due} OR {is_false}"
         try:
@@ -490,7 +491,7 @@ class KeyRepository:
 
 
 def _next_moment(before: str, at_ms: int) -> str:
-    """Return the moment of a secret that replaces the one of ``before``: a later one, even if the clock is not."""
+    """Return a `keyUpdatedAt` later than ``before``, even if the clock went backwards."""
     before_ms = milliseconds(before)
     if before_ms is None or before_ms >= _LAST_MS:
         return format_timestamp(at_ms)

@@ -1,4 +1,4 @@
-"""Conditional writes, all or none, with retries after a conflict.
+"""Transactional conditional writes, with retries after conflicts.
 
 botocore adds a ClientRequestToken, which makes its own retries idempotent.
 """
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 _CONFLICT_MAX_ATTEMPTS: Final = 25
 _CONFLICT_BACKOFF_SECONDS: Final = 0.05
-"""Seconds, at most and before the pauses grow."""
+"""Upper bound of the first backoff; it grows to four times that."""
 
 
 class WriteConflictError(Exception):
-    """Somebody else changes the same item at the same moment."""
+    """Concurrent write to the same item; retry."""
 
 
 class TransactionWriter:
-    """Builds and sends conditional writes, all or none, and retries them after a conflict.
+    """Builds and sends transactions of conditional writes, and retries them after a conflict.
 
     Args:
         client: A DynamoDB client.
@@ -51,7 +51,7 @@ class TransactionWriter:
         return {"TableName": self._name, "Item": item, "ConditionExpression": condition}
 
     def if_version(self, key_id: str, version: Item | None) -> Item:
-        """Address a key on condition that nobody changed it since it was read."""
+        """Build a write of a key on condition that its version is unchanged; None for a stub item."""
         address = {"TableName": self._name, "Key": primary_key(key_id)}
         if version is None:
             return address | {"ConditionExpression": "attribute_exists(id) AND attribute_not_exists(version)"}
@@ -59,7 +59,7 @@ class TransactionWriter:
         return address | {"ConditionExpression": "version = :read", "ExpressionAttributeValues": values}
 
     def release_name(self, key_id: str, name: str) -> Item:
-        """Address a key's claim on its name, if it is there: a key can always be deleted."""
+        """Build the Delete of a name reservation. Succeeds without one, so that every key can be deleted."""
         return {
             "TableName": self._name,
             "Key": {"service": {"S": NAME_PARTITION}, "id": {"S": normalize_name(name)}},
@@ -69,14 +69,15 @@ class TransactionWriter:
         }
 
     def write(self, writes: list[Item]) -> list[Item | None]:
-        """Make all of the writes, or none.
+        """Execute all of the writes, or none.
 
         Returns:
-            Nothing where they are made. Otherwise, in the order of ``writes``, the item that kept a write from being
-            made (empty where the item is not there, or its old value was not asked for), or None.
+            An empty list on success. Otherwise one entry per write: if its condition failed, the conflicting item
+            (empty if it does not exist or was not requested), else None.
 
         Raises:
-            WriteConflictError: Another write to one of the items was under way.
+            WriteConflictError: Another write to one of the items was in progress.
+            KeyStoreUnavailableError: DynamoDB throttled the transaction, failed or is unreachable.
         """
         try:
             with translate_aws_errors("DynamoDB", writing=True):
@@ -96,12 +97,12 @@ class TransactionWriter:
         return []
 
     def retry_on_conflict(self, attempt: Callable[[], _Result]) -> _Result:
-        """Try a write again for as long as others write to the same item at the same moment."""
+        """Retry a write that conflicts with concurrent writes, at most 25 times."""
         for number in range(_CONFLICT_MAX_ATTEMPTS):
             try:
                 return attempt()
             except WriteConflictError:
-                # Not a secret: it spreads those who collide.
+                # Jitter, not security.
                 self._sleep(random.uniform(0, _CONFLICT_BACKOFF_SECONDS * min(number + 1, 4)))  # noqa: S311
         raise KeyStoreUnavailableError(
             "Too many changes of this key at the same moment. Nothing was changed. Try again."
@@ -109,7 +110,7 @@ class TransactionWriter:
 
 
 class UpdateExpression:
-    """An UpdateExpression in the making: a change that an administrator makes to a key."""
+    """Builds the UpdateExpression of an administrator's change."""
 
     def __init__(self, context: ChangeContext) -> None:
         self._sets: Item = {}
@@ -129,7 +130,7 @@ class UpdateExpression:
         """The UpdateExpression; it increments the version."""
         sets = [*(f"#{attribute} = :{attribute}" for attribute in self._sets), "version = version + :one"]
         removes = [f"#{attribute}" for attribute in sorted(self._removes)]
-        # First, because moto adds the sizes of new values before it takes those of removed ones away.
+        # REMOVE first, because moto adds the sizes of new values before it subtracts those of removed ones.
         return (f"REMOVE {', '.join(removes)} " if removes else "") + f"SET {', '.join(sets)}"
 
     @property
@@ -143,14 +144,14 @@ class UpdateExpression:
         return {f":{attribute}": value for attribute, value in self._sets.items()} | {":one": {"N": "1"}}
 
     def applied_to(self, item: Item) -> Item:
-        """Return what DynamoDB makes of the item."""
+        """Return the item as DynamoDB updates it."""
         kept = {attribute: value for attribute, value in item.items() if attribute not in self._removes}
         return kept | self._sets | {"version": {"N": str(int(item["version"]["N"]) + 1)}}
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- failed conditions ------------------------------------------------------------------------------------------------
 
 
 def only_last_failed(failed: list[Item | None]) -> bool:
-    """Tell whether nothing but the last write, of a claim that turns out to be another key's, keeps the rest back."""
+    """Return True if only the last write (releasing the old name) failed its condition."""
     return len(failed) > 1 and failed[-1] is not None and not any(item is not None for item in failed[:-1])

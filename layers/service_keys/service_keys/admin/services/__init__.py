@@ -1,6 +1,6 @@
-"""The external services that the admin API knows. To add one: a module beside the others, and a line in `SERVICES`.
+"""The known services. To add one, create a module in this package and add an entry to `SERVICES`.
 
-A service that is not known here can have a key of any format, and its keys cannot be verified.
+Keys of unknown services can have any format, and cannot be verified.
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ SERVICES: dict[str, ServiceDefinition] = {service.name: service for service in (
 
 
 def validate(service: str, secret_value: SecretValue) -> tuple[FieldError, ...]:
-    """Say what keeps ``secret_value`` from being a key of ``service``; nothing does where the service is not known."""
+    """Return the format errors of a key of ``service``; empty if the key is valid or the service is not known."""
     known = SERVICES.get(service)
     return known.validate(secret_value) if known else ()

@@ -1,4 +1,4 @@
-"""Anthropic."""
+"""Service definition of Anthropic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Anthropic:
-    """Anthropic: an API key of a workspace.
+    """An API key of an Anthropic workspace.
 
     Sources: https://docs.anthropic.com/en/api/overview, https://docs.anthropic.com/en/api/models-list,
     https://docs.anthropic.com/en/api/errors
@@ -25,7 +25,7 @@ class Anthropic:
     _KEY = re.compile(r"sk-ant-[!-~]+")
 
     def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Expect a string that begins ``sk-ant-``."""
+        """Require a string that begins with ``sk-ant-``."""
         value = secret_value.reveal()
         if isinstance(value, str) and self._KEY.fullmatch(value):
             return ()
@@ -35,17 +35,17 @@ class Anthropic:
         return (FieldError("key", message),)
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
-        """List the models, which costs nothing."""
+        """Return a request for the list of models, which is free of charge."""
         headers = {"x-api-key": str(secret_value.reveal()), "anthropic-version": "2023-06-01"}
         return ProbeRequest("GET", "api.anthropic.com", "/v1/models", headers)
 
     def interpret(self, response: ProbeResponse) -> ProbeResult:
         """Interpret ``error.type`` (https://platform.claude.com/docs/en/api/errors).
 
-        - 401 ``authentication_error`` is the statement that the key is malformed, revoked or expired: rejected.
-        - 403 ``permission_error`` is about the resource, 403 ``forbidden`` about the region
+        - 401 ``authentication_error`` means that the key is malformed, revoked or expired: rejected.
+        - 403 ``permission_error`` concerns the resource, 403 ``forbidden`` the region
           (https://github.com/corbt/agent.exe/issues/15), 402 ``billing_error`` and
-          400 ``invalid_request_error`` about payment and limits: inconclusive. So are 429, 5xx, and 529, the overload.
+          400 ``invalid_request_error`` payment and limits: inconclusive. So are 429, 5xx and 529 (overload).
         """
         if (
             response.status == HTTPStatus.OK

@@ -1,4 +1,4 @@
-"""The interface of a known service, and the interpretation of standard HTTP statuses."""
+"""Interface of a service definition, and the default interpretation of HTTP statuses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from service_keys.errors import FieldError
 
     ProbeResult = tuple[VerificationStatus, str]
-    """What came of it, and that in our own words: nothing of an answer is ever repeated."""
+    """Status and a description. Never quotes the service's response."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """A request that tells whether a key works, and changes nothing. Its headers hold the key, so none are shown."""
+    """Read-only request that verifies a key. Its `repr` omits headers and body, which can contain the key."""
 
     method: str
     host: str
@@ -31,28 +31,28 @@ class ProbeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResponse:
-    """What a service answered: the status, and the JSON object where the body is one."""
+    """Response to a probe: the status, and the body if it is a JSON object."""
 
     status: int
     json: Mapping[str, Any] | None = field(repr=False)
 
 
 class ServiceDefinition(Protocol):
-    """What there is to know about one external service."""
+    """The key format and the probe of a known service."""
 
     name: ClassVar[str]
-    """As in a key's ``service``."""
+    """The value of a key's ``service``."""
 
     def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Say what keeps this from being a key of the service; empty where nothing does."""
+        """Return the errors in the key's format; empty if it is valid."""
         ...
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
-        """Return the request that tells whether the key works."""
+        """Return the request that verifies the key."""
         ...
 
     def interpret(self, response: ProbeResponse) -> ProbeResult:
-        """Say what the answer to `question` means."""
+        """Return the verification result for the response to the probe."""
         ...
 
 
@@ -60,9 +60,13 @@ VISIBLE_ASCII: Final = re.compile(r"[!-~]+")
 
 
 def interpret_by_status(response: ProbeResponse, title: str) -> ProbeResult:
-    """Say what a status means without a statement of the service ``title`` on the key.
+    """Interpret the status of a response whose body makes no known statement about the key.
 
-    Never ``rejected``: a proxy or a firewall answers with such a status, too.
+    The result is never ``rejected``, because a proxy or a firewall can return the same status.
+
+    Args:
+        response: The response.
+        title: The service's name in the description.
     """
     if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         detail = (

@@ -1,4 +1,4 @@
-"""OpenAI."""
+"""Service definition of OpenAI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OpenAI:
-    """OpenAI: an API key, with the organization and project that it acts for where they are needed.
+    """An OpenAI API key, optionally with organization and project.
 
     Sources: https://platform.openai.com/docs/api-reference/authentication,
     https://platform.openai.com/docs/guides/error-codes
@@ -40,7 +40,7 @@ class OpenAI:
     }
 
     def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Expect a string that begins ``sk-``, or an object with it as ``apiKey`` and no more than the options."""
+        """Require a string that begins with ``sk-``, or an object with it as ``apiKey`` and optional fields."""
         value = secret_value.reveal()
         if isinstance(value, str):
             field_name, fields = "key", {"apiKey": value}
@@ -64,7 +64,7 @@ class OpenAI:
         return tuple(found)
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
-        """List the models, which costs nothing."""
+        """Return a request for the list of models, which is free of charge."""
         value = secret_value.reveal()
         fields = {"apiKey": value} if isinstance(value, str) else value
         headers = {"Authorization": f"Bearer {fields['apiKey']}"}
@@ -72,17 +72,17 @@ class OpenAI:
         return ProbeRequest("GET", "api.openai.com", "/v1/models", headers)
 
     def interpret(self, response: ProbeResponse) -> ProbeResult:
-        """Interpret ``error.code``; the status alone says too little.
+        """Interpret ``error.code``; the status alone is ambiguous.
 
-        - 401 ``invalid_api_key`` ("Incorrect API key provided") is the statement that the key is wrong or revoked:
-          rejected. So is 401 ``account_deactivated``, which ends all keys of the account
+        - 401 ``invalid_api_key`` ("Incorrect API key provided") means that the key is wrong or revoked: rejected. So is
+          401 ``account_deactivated``, which invalidates all keys of the account
           (https://github.com/songquanpeng/one-api/issues/271).
         - 401 ``no_organization`` (https://github.com/abi/screenshot-to-code/issues/9) and ``mismatched_organization``
-          (https://github.com/openai/codex/issues/1000) are about the organization that the request names: inconclusive.
-          So is 401 "IP not authorized", which is about this function's address.
-        - "Missing scopes: api.model.read" comes with 403 or 401 and without a code: the key is a restricted one, which
-          works for its own purpose (https://github.com/bytedance/trae-agent/issues/162): inconclusive, as is every
-          other response without a known code, a proxy's page in HTML included.
+          (https://github.com/openai/codex/issues/1000) concern the organization in the request: inconclusive. So is
+          401 "IP not authorized", which concerns this function's address.
+        - "Missing scopes: api.model.read" has the status 403 or 401 and no code: a restricted key can still be valid
+          for its purpose (https://github.com/bytedance/trae-agent/issues/162): inconclusive, as are all other responses
+          without a known code, including a proxy's HTML page.
         - 403 ``unsupported_country_region_territory`` and 429: inconclusive.
         """
         if (

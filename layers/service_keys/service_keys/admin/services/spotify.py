@@ -1,4 +1,4 @@
-"""Spotify Web API."""
+"""Service definition of the Spotify Web API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Spotify:
-    """Spotify Web API: the credentials of an application.
+    """The credentials of a Spotify Web API application.
 
     Sources: https://developer.spotify.com/documentation/web-api/concepts/apps,
     https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow
@@ -26,7 +26,7 @@ class Spotify:
     _CREDENTIAL = re.compile(r"[0-9a-fA-F]{32}")
 
     def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Expect exactly ``clientId`` and ``clientSecret``, 32 hexadecimal characters each."""
+        """Require exactly ``clientId`` and ``clientSecret``, 32 hexadecimal characters each."""
         fields = secret_value.reveal()
         if isinstance(fields, str) or fields.keys() != {"clientId", "clientSecret"}:
             expected = (
@@ -42,20 +42,20 @@ class Spotify:
         )
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
-        """Ask for a token, which a client may do as often as it likes."""
+        """Return a request for a token; clients can get any number of them."""
         fields: Any = secret_value.reveal()
         basic = base64.b64encode(f"{fields['clientId']}:{fields['clientSecret']}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
         return ProbeRequest("POST", "accounts.spotify.com", "/api/token", headers, b"grant_type=client_credentials")
 
     def interpret(self, response: ProbeResponse) -> ProbeResult:
-        """Interpret the token endpoint's errors, which are those of OAuth 2.0 (RFC 6749, section 5.2).
+        """Interpret the token endpoint's OAuth 2.0 errors (RFC 6749, section 5.2).
 
-        - 400 or 401 ``invalid_client`` is the statement that the id or the secret is wrong ("Invalid client", "Invalid
-          client secret"): rejected.
-        - ``unauthorized_client`` (this client may not use this grant), ``access_denied``, ``server_error`` and the
-          others say nothing of the secret: inconclusive. So does a page in HTML, such as the 403 of the service's load
-          balancer (https://github.com/kraxarn/spotify-qt/issues/247).
+        - 400 or 401 ``invalid_client`` means that the id or the secret is wrong ("Invalid client", "Invalid client
+          secret"): rejected.
+        - ``unauthorized_client`` (this client may not use this grant), ``access_denied``, ``server_error`` and all
+          other errors do not concern the secret: inconclusive. So is an HTML page, such as the 403 of the service's
+          load balancer (https://github.com/kraxarn/spotify-qt/issues/247).
         """
         if (
             response.status == HTTPStatus.OK
