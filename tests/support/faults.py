@@ -96,7 +96,7 @@ CALLS: Final = (
 
 AGAIN: Final = {
     "create": ("201, `Idempotency-Replayed` and the same key", "201"),
-    "update": ("412, for `If-Match` names the version before", "200"),
+    "update": ("412, because `If-Match` names the earlier version", "200"),
     "delete": ("404", "200"),
     "verify": ("200", "200"),
 }
