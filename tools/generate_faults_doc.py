@@ -17,17 +17,17 @@ _HEAD: Final = """\
 # Faults
 
 Behaviour when an AWS call fails. Each cell is one test case in
-[test_faults.py](../tests/functional/test_faults.py), with the real clients and their real timeouts. Each call is attempted
-twice. "Made" means that the whole change is stored: key, name reservation and idempotency record. Nothing is ever stored
-in part. Each response arrives within the function's timeout (25 s), and no response or log line contains a secret.
+[test_faults.py](../tests/functional/test_faults.py), with the real clients and their real timeouts. Each call is
+attempted twice. "Made" means that the whole change is stored: key, name reservation and idempotency record. Nothing is
+ever stored in part. Each response arrives within the function's timeout (25 s), and no response or log line contains a secret.
 
 "Answer lost" means that the call took effect, but the connection broke before its response arrived.
 
 """
 
 _WARM: Final = """
-A consumer with a cached key serves it for 15 minutes during the faults of the first column, and stops at once when access
-is denied: `test_a_key_is_served_stale_for_15_minutes` and `test_access_denied_drops_the_cached_keys` in
+A consumer with a cached key serves it for 15 minutes during the faults of the first column, and stops at once when
+access is denied: `test_a_key_is_served_stale_for_15_minutes` and `test_access_denied_drops_the_cached_keys` in
 [test_reader.py](../tests/functional/test_reader.py)."""
 
 
