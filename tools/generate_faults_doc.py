@@ -19,7 +19,8 @@ _HEAD: Final = """\
 Behaviour when an AWS call fails. Each cell is one test case in
 [test_faults.py](../tests/functional/test_faults.py), with the real clients and their real timeouts. Each call is
 attempted twice. "Made" means that the whole change is stored: key, name reservation and idempotency record. Nothing is
-ever stored in part. Each response arrives within the function's timeout (25 s), and no response or log line contains a secret.
+ever stored in part. Each response arrives within the function's timeout (25 s), and no response or log line contains a
+secret.
 
 "Answer lost" means that the call took effect, but the connection broke before its response arrived.
 
