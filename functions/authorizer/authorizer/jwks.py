@@ -120,7 +120,7 @@ def _usable_keys(document: object) -> list[PyJWK]:
     if not isinstance(keys, list):
         raise PyJWKSetError("The key set is not a JSON object with an array of keys")
     usable = []
-    for key in keys:
+    for key in map(_without_nulls, keys):
         for algorithm in _algorithms(key):
             try:
                 usable.append(PyJWK(key, algorithm=algorithm))
@@ -131,13 +131,13 @@ def _usable_keys(document: object) -> list[PyJWK]:
     return usable
 
 
-def _algorithms(key: object) -> tuple[str, ...]:
-    """Return the algorithms that a JWK verifies; empty unless it is a public key for signatures.
+def _without_nulls(key: object) -> dict[str, Any]:
+    """Return a JWK without its null members, which some issuers send for every key type; empty unless an object."""
+    return {name: value for name, value in key.items() if value is not None} if isinstance(key, dict) else {}
 
-    Optional members with the value null count as absent, because some issuers send them.
-    """
-    if not isinstance(key, dict):
-        return ()
+
+def _algorithms(key: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the algorithms that a JWK verifies; empty unless it is a public key for signatures."""
     kid, use, operations = key.get("kid"), key.get("use"), key.get("key_ops")
     if (
         # Reject private keys, on which PyJWT would fail. Symmetric keys have another kty.

@@ -71,6 +71,15 @@ def test_optional_jwk_members_may_be_absent(name: str, server: KeySetServer, key
         assert Api(server, clock).answer(issuer.token(keys[name])) == "ok"
 
 
+@pytest.mark.parametrize("name", ["RS256", "ES256", "EdDSA"])
+def test_null_members_of_other_key_types_are_ignored(name: str, server: KeySetServer, keys: Keys, api: Api) -> None:
+    """Serializers with one class for all key types write absent members as null."""
+    members = ("crv", "n", "e", "x", "y", "k", "d", "p", "q", "dp", "dq", "qi", "oth", "x5c", "x5t", "x5u")
+    server.keys = [{**dict.fromkeys(members), **keys[name].jwk}]
+
+    assert api.answer(issuer.token(keys[name])) == "ok"
+
+
 @pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"])
 def test_an_rsa_key_without_alg_verifies_each_rsa_alg(
     algorithm: str, server: KeySetServer, keys: Keys, api: Api
