@@ -283,11 +283,17 @@ def test_a_stub_can_be_deleted(admin: Admin, store: Store, logged: Logged, name:
 
 
 def test_a_stub_matches_no_version(admin: Admin, store: Store) -> None:
-    """Return 412 for a delete that expects a version."""
+    """Return 412 for a delete that expects a version, and advise to send none."""
     (stub,) = stubs("one", 1)
     store.put(stub)
 
-    assert admin.delete(stub["id"]["S"], If_Match='"1"').code == "VERSION_CONFLICT"
+    refused = admin.delete(stub["id"]["S"], If_Match='"1"')
+
+    assert (refused.status, refused.code) == (412, "VERSION_CONFLICT")
+    assert refused.body["error"]["message"] == (
+        "If-Match does not match: the item with this id has no version, because it is not a whole key. To delete it, "
+        "send the request again without If-Match."
+    )
     assert store.items() == [stub]
     assert admin.delete(stub["id"]["S"], If_Match="*").status == 200
 

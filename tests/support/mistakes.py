@@ -145,6 +145,13 @@ MISTAKES: Final = [
         field="name",
     ),
     Mistake(
+        "a body in UTF-16",
+        "POST",
+        COLLECTION,
+        "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8.",
+        f'{{"name": "New", "key": "{KEY}"}}'.encode("utf-16"),
+    ),
+    Mistake(
         "a body that is too large",
         "POST",
         COLLECTION,

@@ -175,6 +175,14 @@ def test_common_json_media_types_are_accepted(content_type: str) -> None:
         ('{"a": NaN}', "The body is not valid JSON. Send one JSON object."),
         ("[" * 16_000, "The body is not valid JSON. Send one JSON object."),
         ('{"name": "Caf\udce9"}', "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8."),
+        *(
+            (
+                '{"a": 1}'.encode(encoding).decode(errors="replace"),
+                "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8.",
+            )
+            for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")
+        ),
+        ('{"a": "\0"}', "The body is not valid JSON (line 1, column 8). Send one JSON object."),
     ],
 )
 def test_an_invalid_body_is_rejected_with_the_reason(body: str, message: str) -> None:

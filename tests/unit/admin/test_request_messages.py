@@ -220,6 +220,7 @@ ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007
             "\U0001fae9 new",
         ),
         *("کلید می‌خواهم", "خانه‌ای", "क्‍ष key", "র‍্যাব key", "ශ්‍රී ලංකා", "葛\U000e0100城 key", "עברית"),
+        *("API\u200cهای ما", "۲۰\u200cساله"),
         *("Café", "Cafe\u0301", "Ключ", "音楽 🎵", "Spotify™ (prod) – EU", "“quoted”", "A/B & C’s"),
     ],
 )
@@ -233,7 +234,15 @@ def test_names_of_all_scripts_are_accepted(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("zero\u200bwidth", "joined\u200dletters", "non\u200cjoined", "\u200cیا", "🎵\u200d", "\u200d🎵", "🎵\u200dx"),
+        *(
+            "zero\u200bwidth",
+            "joined\u200dletters",
+            "non\u200cjoined",
+            "\u200c یا",
+            "🎵\u200d",
+            "\u200d🎵",
+            "🎵\u200dx",
+        ),
         *(
             "Spotify\ufe0f",
             "Spo\u00adtify",
@@ -265,6 +274,12 @@ def test_a_name_with_an_invisible_character_is_rejected(name: str) -> None:
     assert (in_name.field, in_description.field) == ("name", "description")
     assert in_name.message.startswith("use printable characters and plain spaces only: character ")
     assert in_description.message.startswith("remove control and invisible characters; line breaks and tabs are fine: ")
+
+
+@pytest.mark.parametrize("name", ["\u200cیا", "یا\u200c", "API\u200c", "- \u200cیا"])
+def test_a_non_joiner_outside_of_a_word_is_rejected(name: str) -> None:
+    """Accept it only between two letters or digits, the second of them of a joined script."""
+    assert refused({"name": name, "service": "x", "key": SECRET})[0].field == "name"
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "tab\there", "no\u00a0break", "ideo\u3000graphic", "private\ue000use"])

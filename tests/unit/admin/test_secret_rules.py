@@ -134,6 +134,7 @@ MASKED = [
     *("sk-...AbCd", "sk-proj-...1234", "sk-ant-api03-R2D...igAA", "AIza...3xYz", "sk-…AbCd", "ghp_......1234"),
     *("postgresql://app:***@db.example.com/app", "amqp://guest:**@localhost", "redis://:*@cache.example.com"),
     *("[REDACTED]", "<redacted>", "(hidden)", "[FILTERED]", "***REDACTED***", "[MASKED]"),
+    *("<sensitive>", "(sensitive value)", "sk-⋅⋅⋅⋅⋅⋅1234", "‧‧‧‧‧‧‧‧", "○○○○○○○○", "⦁⦁⦁⦁cdef", "⬛⬛⬛⬛⬛⬛⬛⬛"),
 ]  # fmt: skip
 
 
@@ -164,6 +165,8 @@ def test_a_masked_value_is_rejected(key: str) -> None:
             "hidden-service",
             "[section]",
             "postgresql://a:b*@db.example.com/app",
+            "svc:*@made-up-password",
+            "p:**@ssword",
         ),
         *("x" * 32, "xxxxxxxx-xxxx", "-" * 16, "_" * 16, "." * 16, "=" * 16),
     ],

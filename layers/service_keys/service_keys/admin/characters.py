@@ -125,7 +125,8 @@ def _belongs(text: str, index: int) -> bool:
     if _VARIATION_SELECTORS.fullmatch(character):
         return _is_visible(before) and before != " " and unicodedata.category(before) not in {"Lu", "Ll", "Lt", "Lm"}
     if character == ZERO_WIDTH_NON_JOINER:
-        return _is_virama(before) or (_is_joining(text[:index]) and _is_joining(after))
+        # Persian sets it between a foreign word or a number and its ending, too.
+        return _is_virama(before) or ((before.isalnum() or _is_joining(text[:index])) and _is_joining(after))
     if character == ZERO_WIDTH_JOINER:
         joined_letters = _is_virama(before) or _is_virama(after) or _is_joining(text[:index])
         return joined_letters or (_is_emoji(before) and _is_emoji(after))

@@ -28,6 +28,8 @@ _VERSION_TAG = re.compile(r'"([1-9][0-9]{0,14})"')
 _ENTITY_TAGS_MAX = 10
 _BYTE_ORDER_MARK = "\ufeff"
 """Windows programs write one at the start of a file. JSON parsers can ignore it (RFC 8259, 8.1)."""
+_SIGNS_OF_UTF_16 = frozenset("\0\ufffd")
+"""One of the first two characters of a UTF-16 body: half of an ASCII character, or a replaced byte order mark."""
 
 
 class Request:
@@ -97,7 +99,7 @@ class Request:
             text = body.decode().removeprefix(_BYTE_ORDER_MARK)
         except UnicodeDecodeError:
             text = None
-        if text is None:
+        if text is None or not _SIGNS_OF_UTF_16.isdisjoint(text[:2]):
             raise errors.InvalidRequestError(
                 "The body is not valid JSON, because it is not in UTF-8. Encode it as UTF-8."
             )

@@ -32,12 +32,14 @@ DESCRIPTION: Final = (
 )
 _MASKED_PARTS: Final = (
     re.compile("[•●]"),
-    re.compile(r"[∙·◦⚫⬤▪■█░▒▓∗⁎✱✻＊]{3}|\*{3}"),
+    re.compile(r"[∙·⋅‧◦○◯⦁⏺⚫⚪⬤▪■◼⬛█░▒▓∗⁎﹡✱✻✽＊]{3}|\*{3}"),
     # Password masks in URLs by SQLAlchemy, Celery and others.
-    re.compile(r":\*+@"),
+    re.compile(r"://[^\s/?#:@]*:\*+@"),
 )
 """Patterns that mark a masked value. One in 20,000 random passwords contains three asterisks."""
-_REDACTED: Final = re.compile(r"[<\[({*]{1,3}(?:redacted|masked|hidden|filtered)[>\])}*]{1,3}", re.IGNORECASE)
+_REDACTED: Final = re.compile(
+    r"[<\[({*]{1,3}(?:redacted|masked|hidden|filtered|sensitive(?: value)?)[>\])}*]{1,3}", re.IGNORECASE
+)
 _SHORTENED: Final = re.compile(r"[\w-]{2,20}(?:\.{3,8}|…)[\w-]{2,8}")
 """Shortened key as in dashboards: ``sk-...AbCd``."""
 

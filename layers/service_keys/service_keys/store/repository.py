@@ -504,6 +504,11 @@ def _check_version(version: int, if_match: frozenset[int] | None) -> None:
 
 
 def _version_conflict(version: int) -> NoReturn:
+    if not version:
+        raise VersionConflictError(
+            "If-Match does not match: the item with this id has no version, because it is not a whole key. To delete "
+            "it, send the request again without If-Match."
+        )
     raise VersionConflictError(
         f"If-Match does not match: the key is in version {version} now. Get the key again, check your change against "
         f'it, and send its ETag: "{version}". A weak tag such as W/"{version}" never matches.'
