@@ -230,7 +230,7 @@ def test_a_stored_key_of_invalid_format_is_not_sent(
     answer = admin.verify(key_id)
 
     assert answer.data["verification"]["status"] == "inconclusive"
-    assert "Store it again" in answer.data["verification"]["detail"]
+    assert "Replace it" in answer.data["verification"]["detail"]
     assert fake_services.requests == []
     assert "marked" not in answer.text + json.dumps(logged()) + "".join(capfd.readouterr())
 
