@@ -30,6 +30,6 @@ def handler(request: Request) -> Response:
     status, detail = verify(service, secret_value, base_url=fake_services_url)
     verification = Verification(status=status, checked_at=checked_at, detail=detail)
     with audited("verify", key_id=key_id, fields=("verification",), context=request.context):
-        repository.set_verification(key_id, verification, expected_ciphertext=secret.key_updated_at)
+        repository.set_verification(key_id, verification, expected_key_updated_at=secret.key_updated_at)
     logger.info("API key checked", extra=count_metric("Verifications", status=status))
     return key_response(repository.get(key_id))

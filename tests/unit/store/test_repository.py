@@ -233,7 +233,7 @@ def test_a_new_secret_value_replaces_mask_and_verification(repository: KeyReposi
     """Replace ciphertext and mask, and remove the verification of the old secret value."""
     key = a_key()
     stored(repository, key)
-    repository.set_verification(key.id, RESULT, expected_ciphertext=key.key_updated_at)
+    repository.set_verification(key.id, RESULT, expected_key_updated_at=key.key_updated_at)
 
     updated = repository.update(key.id, BOB, {}, secret=EncryptedSecret(b"new", {"a": "••••"}))
 
@@ -297,7 +297,7 @@ def test_a_verification_in_the_millisecond_of_a_change_is_rejected(repository: K
     repository.update(key.id, replace(BOB, at_ms=AT), {}, secret=EncryptedSecret(b"new", "••••"))
 
     with pytest.raises(VersionConflictError, match="Check it again"):
-        repository.set_verification(key.id, RESULT, expected_ciphertext=checked)
+        repository.set_verification(key.id, RESULT, expected_key_updated_at=checked)
 
     assert repository.get(key.id).verification is None
 
@@ -306,7 +306,7 @@ def test_several_attributes_are_removed_in_one_update(repository: KeyRepository)
     """Remove the description and the verification together."""
     key = a_key()
     stored(repository, key)
-    repository.set_verification(key.id, RESULT, expected_ciphertext=key.key_updated_at)
+    repository.set_verification(key.id, RESULT, expected_key_updated_at=key.key_updated_at)
 
     updated = repository.update(key.id, BOB, {"description": None}, secret=EncryptedSecret(b"new", "••••"))
 
@@ -376,7 +376,7 @@ def test_a_missing_key_is_never_created(dynamodb: Any, repository: KeyRepository
         lambda: repository.get_ciphertext(key_id),
         lambda: repository.update(key_id, BOB, {"active": False}),
         lambda: repository.delete(key_id, BOB),
-        lambda: repository.set_verification(key_id, RESULT, expected_ciphertext=a_key().key_updated_at),
+        lambda: repository.set_verification(key_id, RESULT, expected_key_updated_at=a_key().key_updated_at),
     ):
         with pytest.raises(KeyNotFoundError, match="List the keys"):
             act()
@@ -428,15 +428,15 @@ def test_a_verification_is_stored_unless_a_later_one_exists(repository: KeyRepos
     """Overwrite a result of the same millisecond, but not a later one."""
     key = a_key()
     stored(repository, key)
-    repository.set_verification(key.id, RESULT, expected_ciphertext=key.key_updated_at)
+    repository.set_verification(key.id, RESULT, expected_key_updated_at=key.key_updated_at)
     assert repository.get(key.id) == replace(key, verification=RESULT)
 
     same_moment = replace(RESULT, status="rejected", detail="It does not.")
-    repository.set_verification(key.id, same_moment, expected_ciphertext=key.key_updated_at)
+    repository.set_verification(key.id, same_moment, expected_key_updated_at=key.key_updated_at)
     assert repository.get(key.id).verification == same_moment
 
     earlier = replace(RESULT, checked_at=format_timestamp(AT + 99))
-    repository.set_verification(key.id, earlier, expected_ciphertext=key.key_updated_at)
+    repository.set_verification(key.id, earlier, expected_key_updated_at=key.key_updated_at)
     assert repository.get(key.id).verification == same_moment
 
 
@@ -446,7 +446,7 @@ def test_a_verification_of_a_replaced_secret_value_is_rejected(repository: KeyRe
     stored(repository, key)
 
     with pytest.raises(VersionConflictError, match="Check it again"):
-        repository.set_verification(key.id, RESULT, expected_ciphertext=format_timestamp(AT - 1))
+        repository.set_verification(key.id, RESULT, expected_key_updated_at=format_timestamp(AT - 1))
 
     assert repository.get(key.id).verification is None
 
@@ -506,9 +506,9 @@ def test_filters_exclude_other_keys(repository: KeyRepository, service: str | No
     """Filter by state, by verification status, and by both."""
     keys = [a_key(number, active=number % 2 == 0) for number in range(4)]
     stored(repository, *keys)
-    repository.set_verification(keys[0].id, RESULT, expected_ciphertext=keys[0].key_updated_at)
+    repository.set_verification(keys[0].id, RESULT, expected_key_updated_at=keys[0].key_updated_at)
     repository.set_verification(
-        keys[1].id, replace(RESULT, status="rejected"), expected_ciphertext=keys[1].key_updated_at
+        keys[1].id, replace(RESULT, status="rejected"), expected_key_updated_at=keys[1].key_updated_at
     )
 
     def listed(**filters: Any) -> list[int]:

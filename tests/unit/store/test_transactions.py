@@ -114,7 +114,7 @@ def test_set_verification_retries_after_a_transaction_conflict(
     stub.add_client_error("update_item", "TransactionConflictException")
     stub.add_response("update_item", {})
 
-    repository.set_verification(KEY_ID, RESULT, expected_ciphertext="x")
+    repository.set_verification(KEY_ID, RESULT, expected_key_updated_at="x")
 
     stub.assert_no_pending_responses()
     assert len(pauses) == 1
@@ -180,7 +180,7 @@ CALLS: dict[str, list[Callable[[KeyRepository], object]]] = {
         lambda repository: repository.list_for_service("spotify"),
     ],
     "transact_write_items": [lambda repository: repository.create(KEY, b"ciphertext", CHANGE)],
-    "update_item": [lambda repository: repository.set_verification(KEY_ID, RESULT, expected_ciphertext="x")],
+    "update_item": [lambda repository: repository.set_verification(KEY_ID, RESULT, expected_key_updated_at="x")],
 }
 
 

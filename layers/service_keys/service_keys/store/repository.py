@@ -407,13 +407,13 @@ class KeyRepository:
 
         return self._writer.retry_on_conflict(attempt)
 
-    def set_verification(self, key_id: str, verification: Verification, *, expected_ciphertext: str) -> None:
+    def set_verification(self, key_id: str, verification: Verification, *, expected_key_updated_at: str) -> None:
         """Store the result of a verification. Keeps the version, and the result of a later verification.
 
         Args:
             key_id: The id of the key.
             verification: The result.
-            expected_ciphertext: `StoredCiphertext.key_updated_at` of the verified secret value.
+            expected_key_updated_at: `StoredCiphertext.key_updated_at` of the verified secret value.
 
         Raises:
             KeyNotFoundError: The key was deleted during the verification.
@@ -442,7 +442,7 @@ class KeyRepository:
                         ConditionExpression=f"keyUpdatedAt = :of AND ({another})",
                         ExpressionAttributeValues={
                             ":result": {"M": result},
-                            ":of": {"S": expected_ciphertext},
+                            ":of": {"S": expected_key_updated_at},
                             ":checkedAt": result["checkedAt"],
                             ":future": {"S": format_timestamp(self._now_ms() + CLOCK_SKEW_MS)},
                             ":string": {"S": "S"},
@@ -450,7 +450,7 @@ class KeyRepository:
                     )
             except self._client.exceptions.ConditionalCheckFailedException:
                 # Read the key again: ReturnValues would return the whole item, including the ciphertext.
-                if self.get(key_id).key_updated_at != expected_ciphertext:
+                if self.get(key_id).key_updated_at != expected_key_updated_at:
                     raise VersionConflictError("The key was replaced while it was checked. Check it again.") from None
             except self._client.exceptions.TransactionConflictException as error:
                 raise WriteConflictError from error
