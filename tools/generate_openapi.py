@@ -6,7 +6,9 @@ This module adds only descriptions, and the request and responses of each route.
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +37,11 @@ _PLACEHOLDERS: Final = {
     "JwksUrl": "https://issuer.example.com/jwks.json",
     "AdminClaimRule": "role=admin",
     "AllowedOrigin": "https://admin.example.com",
+}
+_RESPONSE_MODELS: Final = {
+    "ApiKey": models.StoredKey,
+    "Verification": models.Verification,
+    "DeletedApiKey": models.DeletedKey,
 }
 _REF: Final = "#/components/schemas/{model}"
 _TIMESTAMP_FIELDS: Final = (
@@ -97,7 +104,7 @@ _OPERATIONS: Final = {
         "createApiKey",
         "Store a new key",
         "With `Idempotency-Key`, the same request sent again within a day answers the same and creates nothing.",
-        "ApiKeyAnswer",
+        "ApiKeyResponse",
         status=201,
         body="CreateApiKey",
         parameters=("Idempotency-Key",),
@@ -108,19 +115,19 @@ _OPERATIONS: Final = {
         "listApiKeys",
         "List keys, newest first",
         "A list may trail a change by a moment; getting a key never does.",
-        "ApiKeyList",
+        "ApiKeyListResponse",
         parameters=("active", "service", "verification", "limit", "cursor"),
         errors=(400,),
     ),
     "GetApiKey": _Operation(
-        "getApiKey", "Show a key", "Everything but the key itself.", "ApiKeyAnswer", headers=("ETag",), errors=(404,)
+        "getApiKey", "Show a key", "Everything but the key itself.", "ApiKeyResponse", headers=("ETag",), errors=(404,)
     ),
     "UpdateApiKey": _Operation(
         "updateApiKey",
         "Change a key",
         "PUT and PATCH alike change only what the body names. Without `If-Match`, two administrators who change "
         "different fields both win. `service` never changes.",
-        "ApiKeyChanged",
+        "UpdatedApiKeyResponse",
         body="UpdateApiKey",
         parameters=("If-Match",),
         headers=("ETag",),
@@ -131,7 +138,7 @@ _OPERATIONS: Final = {
         "Ask the key's service whether it takes the key",
         "The result is shown beside the key from then on, until `key` is replaced. Checking is not using: `lastUsed`, "
         "`version` and the `ETag` stay. An inactive key can be checked too.",
-        "ApiKeyAnswer",
+        "ApiKeyResponse",
         headers=("ETag",),
         errors=(400, 404, 412),
     ),
@@ -139,7 +146,7 @@ _OPERATIONS: Final = {
         "deleteApiKey",
         "Delete a key",
         "The key is gone at once, and its name is free. Readers act on it within 60 seconds.",
-        "ApiKeyDeleted",
+        "DeletedApiKeyResponse",
         parameters=("If-Match",),
         errors=(400, 404, 412),
     ),
@@ -153,28 +160,46 @@ class _Schemas:
     known: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        documented = with_config(ConfigDict(use_attribute_docstrings=True))
-        for shown in (models.VerificationResponse, models.ApiKeyResponse, models.DeletedApiKey):
-            documented(shown)
+        documented = with_config(
+            ConfigDict(
+                use_attribute_docstrings=True,
+                alias_generator=models.camel_case,
+                json_schema_serialization_defaults_required=True,
+            )
+        )
+        # pydantic resolves the annotations in the module's namespace, which lacks the imports for type checkers.
+        vars(models)["Mapping"] = Mapping
         adapters = [
             ("Create", "validation", TypeAdapter(CreateApiKey)),
             ("Update", "validation", TypeAdapter(UpdateApiKey)),
-            ("Shown", "serialization", TypeAdapter(models.ApiKeyResponse)),
-            ("Deleted", "serialization", TypeAdapter(models.DeletedApiKey)),
+            *((name, "serialization", TypeAdapter(documented(model))) for name, model in _RESPONSE_MODELS.items()),
         ]
-        _, made = TypeAdapter.json_schemas(adapters, ref_template=_REF)  # type: ignore[arg-type]
-        self.known = {name: _without_titles(schema) for name, schema in made["$defs"].items()}
-        for model in ("ApiKeyResponse", "VerificationResponse", "DeletedApiKey"):
-            properties = self.known[model]["properties"]
-            self.known[model]["additionalProperties"] = False
-            for name in properties.keys() & set(_TIMESTAMP_FIELDS):
-                _time(properties[name])
-        self.known["ApiKeyResponse"]["properties"]["id"]["pattern"] = ID_PATTERN
-        self.known["ApiKeyResponse"]["properties"]["version"]["minimum"] = 1
+        _, generated = TypeAdapter.json_schemas(adapters, ref_template=_REF)  # type: ignore[arg-type]
+        text = json.dumps(generated["$defs"])
+        for name, model in _RESPONSE_MODELS.items():
+            text = re.sub(rf'(?<=["/]){model.__name__}(?=")', name, text)
+        self.known = _without_titles(json.loads(text))
+        for name in _RESPONSE_MODELS:
+            self._complete_response(self.known[name])
+        self.known["ApiKey"]["properties"]["id"]["pattern"] = ID_PATTERN
+        self.known["ApiKey"]["properties"]["version"]["minimum"] = 1
         self._add_envelopes()
 
+    @staticmethod
+    def _complete_response(schema: dict[str, Any]) -> None:
+        """Add the derived `service` of a key, forbid other fields, and mark timestamps."""
+        properties = schema["properties"]
+        if "id" in properties:
+            properties["service"] = {"type": "string", "description": models.StoredKey.service.__doc__}
+            schema["required"].append("service")
+        schema["additionalProperties"] = False
+        for name, field_schema in properties.items():
+            field_schema.pop("default", None)
+            if name in _TIMESTAMP_FIELDS:
+                _time(field_schema)
+
     def _add_envelopes(self) -> None:
-        key = {"$ref": _REF.format(model="ApiKeyResponse")}
+        key = {"$ref": _REF.format(model="ApiKey")}
         effective_by = {
             "type": "string",
             "format": "date-time",
@@ -185,10 +210,10 @@ class _Schemas:
             nextCursor={"type": ["string", "null"], "description": "`cursor` of the next page; null on the last one."},
         )
         self.known |= {
-            "ApiKeyAnswer": _success(data=key),
-            "ApiKeyChanged": _success(("effectiveBy",), data=key, effectiveBy=effective_by),
-            "ApiKeyList": _success(data={"type": "array", "items": key}, pagination=pagination),
-            "ApiKeyDeleted": _success(
+            "ApiKeyResponse": _success(data=key),
+            "UpdatedApiKeyResponse": _success(("effectiveBy",), data=key, effectiveBy=effective_by),
+            "ApiKeyListResponse": _success(data={"type": "array", "items": key}, pagination=pagination),
+            "DeletedApiKeyResponse": _success(
                 message={"const": "API key deleted successfully"},
                 data={"$ref": _REF.format(model="DeletedApiKey")},
                 effectiveBy={

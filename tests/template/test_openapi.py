@@ -43,5 +43,5 @@ def test_every_error_code_is_documented(document: dict[str, Any]) -> None:
 
 def test_responses_have_no_key_field(document: dict[str, Any]) -> None:
     """The secret value is write-only."""
-    assert "key" not in document["components"]["schemas"]["ApiKeyResponse"]["properties"]
+    assert "key" not in document["components"]["schemas"]["ApiKey"]["properties"]
     assert document["components"]["schemas"]["CreateApiKey"]["properties"]["key"]["writeOnly"] is True

@@ -27,7 +27,7 @@ from service_keys.admin import secret_rules, services
 from service_keys.admin.characters import Refusal, code_point, refused_in_text
 from service_keys.admin.field_names import is_echoable, resembled
 from service_keys.core.ids import SERVICE_MAX_LENGTH, SERVICE_PATTERN, timestamp_ms_of
-from service_keys.core.models import ApiKeyResponse, StoredKey
+from service_keys.core.models import KEY_FIELDS, StoredKey
 from service_keys.core.names import NORMALIZED_NAME_MAX_BYTES, normalize_name, slug
 from service_keys.core.secret_value import SecretValue
 from service_keys.core.timestamps import format_timestamp
@@ -52,7 +52,7 @@ _MESSAGES: Final = {
 }
 """Messages by pydantic error type. pydantic's messages are not sent to clients."""
 _OTHER_MESSAGE: Final = "give a value that the API's description (openapi.yaml) allows for this field"
-_READ_ONLY_FIELDS: Final = ApiKeyResponse.__annotations__.keys() | {"effectiveBy"}
+_READ_ONLY_FIELDS: Final = KEY_FIELDS.keys() | {"service", "effectiveBy"}
 _OTHER_WORDS: Final = {
     "active": ("isActive", "enabled", "isEnabled", "status", "state", "disabled"),
     "description": ("desc", "comment", "note", "notes"),
@@ -173,10 +173,8 @@ class CreateApiKey(BaseModel):
         """Return the stored key of this request, created at the timestamp in the id."""
         now = format_timestamp(timestamp_ms_of(key_id))
         return StoredKey(
+            **self.model_dump(exclude={"service", "key"}),
             id=key_id,
-            name=self.name,
-            description=self.description,
-            active=self.active,
             masked_key=self.key.masked(),
             created_at=now,
             created_by=principal,
@@ -196,6 +194,7 @@ class UpdateApiKey(TypedDict, total=False):
     key: Key
 
 
+_NULLABLE_FIELDS: Final = {name for name, field in KEY_FIELDS.items() if field.type == "str | None"}
 _UPDATE: Final = TypeAdapter(UpdateApiKey)
 _IN_CREATE: Final = {"fields": tuple(CreateApiKey.model_fields)}
 _IN_UPDATE: Final = {"fields": tuple(UpdateApiKey.__annotations__)}
@@ -266,7 +265,7 @@ def _details(
     if kind == "extra_forbidden":
         return (_unknown_field(name, fields),)
     field = name if name in fields else "(body)"
-    if field == "description" and kind == "string_type":
+    if kind == "string_type" and field in _NULLABLE_FIELDS:
         return (FieldError(field, "give a string or null"),)
     return (FieldError(field, own or message_for(kind, context)),)
 

@@ -1,25 +1,17 @@
 """Models of stored keys and of responses, without pydantic, whose import slows down a cold start.
 
-The models of request bodies are in `service_keys.admin.schemas`.
+`StoredKey` is the one list of a key's fields: DynamoDB's attributes, responses and openapi.yaml derive from it, and the
+tests of template.yaml compare with it. The models of request bodies are in `service_keys.admin.schemas`.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from service_keys.core.ids import service_of
-
-if sys.version_info >= (3, 12):
-    from typing import TypedDict
-else:
-    try:  # pydantic, which generates openapi.yaml from the models, needs it before 3.12
-        from typing_extensions import TypedDict
-    except ImportError:  # the tests of consumers install only botocore
-        from typing import TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,35 +69,51 @@ class Verification:
     """The result of the last verification with the external service."""
 
     status: VerificationStatus
+    """`rejected`: the service states that the key is wrong or revoked. `inconclusive`: any other outcome."""
     checked_at: str
+    """Time of the verification, UTC."""
     detail: str
+    """Description of the result."""
 
-    def to_response(self) -> VerificationResponse:
+    def to_response(self) -> dict[str, Any]:
         """Return the verification as a response field."""
-        return {"status": self.status, "checkedAt": self.checked_at, "detail": self.detail}
+        return _response_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A stored key without its ciphertext. Times are UTC timestamps, see `service_keys.core.timestamps`."""
+    """A key without its secret value."""
 
     id: str
+    """Assigned by the server. Ids of one service sort by creation time."""
     name: str
+    """Descriptive name; unique, ignoring case."""
     description: str | None
+    """Purpose of the key."""
     active: bool
+    """True if consumers can read the key; false if it is disabled."""
     masked_key: str | Mapping[str, str]
+    """`••••`, followed by the last 4 characters of values of at least 24. An object if the key has fields."""
     created_at: str
+    """Time of creation, UTC."""
     created_by: str
+    """The `sub` claim of the token that created the key."""
     updated_at: str
+    """Time of the last change by an administrator, UTC."""
     updated_by: str
+    """The `sub` claim of the token that last changed the key."""
     key_updated_at: str
+    """Time at which the secret value was created or last replaced, UTC."""
     last_used: str | None = None
+    """Time of the last use, UTC, accurate to two minutes; null if no consumer has stored a valid time."""
     version: int = 1
+    """Increases by 1 with each administrator change; also the `ETag`."""
     verification: Verification | None = None
+    """Null before the first verification, and after `key` is replaced."""
 
     @property
     def service(self) -> str:
-        """The service of the key, derived from its id."""
+        """The external service, by which consumers read keys. Never changes. Derived from the id."""
         return service_of(self.id)
 
     @property
@@ -113,24 +121,9 @@ class StoredKey:
         """The strong entity tag of this version (RFC 9110, 8.8.3)."""
         return f'"{self.version}"'
 
-    def to_response(self) -> ApiKeyResponse:
+    def to_response(self) -> dict[str, Any]:
         """Return the response for the key."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "service": self.service,
-            "description": self.description,
-            "active": self.active,
-            "maskedKey": self.masked_key if isinstance(self.masked_key, str) else dict(self.masked_key),
-            "createdAt": self.created_at,
-            "createdBy": self.created_by,
-            "updatedAt": self.updated_at,
-            "updatedBy": self.updated_by,
-            "keyUpdatedAt": self.key_updated_at,
-            "lastUsed": self.last_used,
-            "version": self.version,
-            "verification": self.verification.to_response() if self.verification else None,
-        }
+        return {"id": self.id, "service": self.service} | _response_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,21 +153,19 @@ class StoredCiphertext:
 
 @dataclass(frozen=True, slots=True)
 class DeletedKey:
-    """A deleted key, or a deleted stub item, which has no name."""
+    """A deleted key."""
 
     id: str
     name: str | None
+    """Null if the item held only a usage stamp and no key."""
     deleted_at: str
+    """Time of deletion, UTC."""
+    recoverable_until: str | None = None
+    """End of the period in which the key can be restored, UTC; null if restoring is not possible."""
 
-    def to_response(self) -> DeletedApiKey:
+    def to_response(self) -> dict[str, Any]:
         """Return the response for the deleted key."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "service": service_of(self.id),
-            "deletedAt": self.deleted_at,
-            "recoverableUntil": None,
-        }
+        return {"id": self.id, "service": service_of(self.id)} | _response_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,58 +177,16 @@ class MalformedItem:
     active: Literal[False] = False
 
 
-class VerificationResponse(TypedDict):
-    """The result of the last verification with the external service."""
-
-    status: VerificationStatus
-    """`rejected`: the service states that the key is wrong or revoked. `inconclusive`: any other outcome."""
-    checkedAt: str
-    """Time of the verification, UTC."""
-    detail: str
-    """Description of the result."""
+def camel_case(name: str) -> str:
+    """Return the name in JSON and DynamoDB of a model's field, such as ``createdAt`` for ``created_at``."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
-class ApiKeyResponse(TypedDict):
-    """A key without its secret value."""
-
-    id: str
-    """Assigned by the server. Ids of one service sort by creation time."""
-    name: str
-    """Descriptive name; unique, ignoring case."""
-    service: str
-    """The external service, by which consumers read keys. Never changes."""
-    description: str | None
-    """Purpose of the key."""
-    active: bool
-    """True if consumers can read the key; false if it is disabled."""
-    maskedKey: str | dict[str, str]
-    """`••••`, followed by the last 4 characters of values of at least 24. An object if the key has fields."""
-    createdAt: str
-    """Time of creation, UTC."""
-    createdBy: str
-    """The `sub` claim of the token that created the key."""
-    updatedAt: str
-    """Time of the last change by an administrator, UTC."""
-    updatedBy: str
-    """The `sub` claim of the token that last changed the key."""
-    keyUpdatedAt: str
-    """Time at which the secret value was created or last replaced, UTC."""
-    lastUsed: str | None
-    """Time of the last use, UTC, accurate to two minutes; null if no consumer has stored a valid time."""
-    version: int
-    """Increases by 1 with each administrator change; also the `ETag`."""
-    verification: VerificationResponse | None
-    """Null before the first verification, and after `key` is replaced."""
+KEY_FIELDS: Final = {camel_case(field.name): field for field in fields(StoredKey)}
+"""The fields of a key by their names in JSON and DynamoDB, without the derived `service`."""
 
 
-class DeletedApiKey(TypedDict):
-    """A deleted key."""
-
-    id: str
-    name: str | None
-    """Null if the item held only a usage stamp and no key."""
-    service: str
-    deletedAt: str
-    """Time of deletion, UTC."""
-    recoverableUntil: str | None
-    """End of the period in which the key can be restored, UTC; null if restoring is not possible."""
+def _response_fields(model: Verification | StoredKey | DeletedKey) -> dict[str, Any]:
+    values = {camel_case(field.name): getattr(model, field.name) for field in fields(model)}
+    return {name: value.to_response() if isinstance(value, Verification) else value for name, value in values.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from service_keys.core.ids import service_of, timestamp_ms_of
 from service_keys.core.models import (
+    KEY_FIELDS,
     EncryptedKey,
     MalformedItem,
     StoredKey,
@@ -35,25 +36,12 @@ NAME_PARTITION: Final = "#name"
 IDEMPOTENCY_PARTITION: Final = "#idempotency"
 KEY_ENTITY: Final = "key"
 """The only value of the attribute ``entity``, the index's partition key."""
-RESPONSE_ATTRIBUTES: Final = (
-    "service",
-    "id",
-    "name",
-    "description",
-    "active",
-    "maskedKey",
-    "createdAt",
-    "createdBy",
-    "updatedAt",
-    "updatedBy",
-    "keyUpdatedAt",
-    "lastUsed",
-    "version",
-    "verification",
-)
+RESPONSE_ATTRIBUTES: Final = ("service", *KEY_FIELDS)
 """The attributes of a response. Without the ciphertext, which the functions that read these may not access."""
 READER_ATTRIBUTES: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed")
 """The attributes that consumers need."""
+_WRITTEN_BY_OTHERS: Final = ("keyUpdatedAt", "lastUsed", "verification")
+"""The fields that consumers or VerifyApiKey can write."""
 _STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
 _DETAIL_MAX_LENGTH: Final = 1000
 
@@ -63,22 +51,8 @@ _DETAIL_MAX_LENGTH: Final = 1000
 
 def to_item(key: StoredKey, ciphertext: bytes) -> Item:
     """Return the item of a new key."""
-    attributes = {
-        "service": key.service,
-        "id": key.id,
-        "entity": KEY_ENTITY,
-        "name": key.name,
-        "description": key.description,
-        "active": key.active,
-        "ciphertext": ciphertext,
-        "maskedKey": key.masked_key,
-        "createdAt": key.created_at,
-        "createdBy": key.created_by,
-        "updatedAt": key.updated_at,
-        "updatedBy": key.updated_by,
-        "keyUpdatedAt": key.key_updated_at,
-        "version": key.version,
-    }
+    attributes: dict[str, Any] = {"service": key.service, "entity": KEY_ENTITY, "ciphertext": ciphertext}
+    attributes |= {name: getattr(key, field.name) for name, field in KEY_FIELDS.items()}
     return {name: to_attribute_value(value) for name, value in attributes.items() if value is not None}
 
 
@@ -92,29 +66,42 @@ def to_key(item: Item, at_ms: int) -> StoredKey:
     Raises:
         KeyCorruptedError: The item is malformed.
     """
-    last_used, key_updated_at = (item.get(name, {}).get("S") for name in ("lastUsed", "keyUpdatedAt"))
     try:
-        return StoredKey(
-            id=item["id"]["S"],
-            name=item["name"]["S"],
-            description=item.get("description", {}).get("S"),
-            active=item["active"]["BOOL"],
-            masked_key=_from_attribute_value(item["maskedKey"]),
-            created_at=item["createdAt"]["S"],
-            created_by=item["createdBy"]["S"],
-            updated_at=item["updatedAt"]["S"],
-            updated_by=item["updatedBy"]["S"],
-            # A compromised VerifyApiKey can write it too: a false value must not make the key unreadable.
-            key_updated_at=item["createdAt"]["S"] if milliseconds(key_updated_at) is None else key_updated_at,
-            last_used=last_used if is_past(last_used, at_ms=at_ms) else None,
-            version=int(item["version"]["N"]),
-            verification=_to_verification(item.get("verification", {}).get("M", {}), at_ms),
-        )
+        values = {
+            field.name: _to_field(item, name, field.type)
+            for name, field in KEY_FIELDS.items()
+            if name not in _WRITTEN_BY_OTHERS
+        }
+        # A false value, written by a compromised consumer or VerifyApiKey, must not make the key unreadable.
+        last_used, key_updated_at = (item.get(name, {}).get("S") for name in ("lastUsed", "keyUpdatedAt"))
+        values["last_used"] = last_used if is_past(last_used, at_ms=at_ms) else None
+        values["key_updated_at"] = values["created_at"] if milliseconds(key_updated_at) is None else key_updated_at
+        values["verification"] = _to_verification(item.get("verification", {}).get("M", {}), at_ms)
+        return StoredKey(**values)
     except (KeyError, ValueError) as error:
         where = item.get("id", {}).get("S", "a key")
         raise KeyCorruptedError(
             f"The item of {where} is damaged ({error}). Delete the key and store it again."
         ) from error
+
+
+def _to_field(item: Item, name: str, annotation: object) -> Any:
+    """Convert an attribute to the type in a field's annotation. An optional field of a wrong type counts as absent.
+
+    Raises:
+        KeyError: A required attribute is missing or has a wrong type.
+    """
+    match annotation:
+        case "bool":
+            return item[name]["BOOL"]
+        case "int":
+            return int(item[name]["N"])
+        case "str":
+            return item[name]["S"]
+        case "str | Mapping[str, str]":
+            return _from_attribute_value(item[name])
+        case _:
+            return item.get(name, {}).get("S")
 
 
 def _to_verification(attributes: Item, at_ms: int) -> Verification | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from service_keys.core.ids import service_of
-from service_keys.core.models import CLOCK_SKEW_MS, DeletedKey, StoredCiphertext, milliseconds
+from service_keys.core.models import CLOCK_SKEW_MS, KEY_FIELDS, DeletedKey, StoredCiphertext, milliseconds
 from service_keys.core.names import normalize_name
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import (
@@ -315,12 +315,12 @@ class KeyRepository:
         secret: EncryptedSecret | None = None,
         if_match: frozenset[int] | None = None,
     ) -> StoredKey:
-        """Change ``name``, ``description``, ``active`` or the secret value of a key.
+        """Change fields of a key.
 
         Args:
             key_id: The id of the key.
             context: The request that changes it.
-            fields: The new values; absent fields stay unchanged.
+            fields: The new values by response field, without read-only fields; ``key`` is ignored, see ``secret``.
             secret: The new secret value; clears the verification.
             if_match: The versions in which the change is allowed; None for any.
 
@@ -333,9 +333,7 @@ class KeyRepository:
             VersionConflictError: The key's version is not in ``if_match``.
             DuplicateKeyNameError: Another key has the new name.
         """
-        changes: dict[str, Any] = {
-            field: fields[field] for field in ("name", "description", "active") if field in fields
-        }
+        changes = {name: value for name, value in fields.items() if name in KEY_FIELDS}
         if secret:
             changes |= {"ciphertext": secret.ciphertext, "maskedKey": secret.masked_key, "verification": None}
         return self._writer.retry_on_conflict(lambda: self._update(key_id, context, changes, if_match))
