@@ -44,7 +44,7 @@ from service_keys.reader.cache import (
     is_recent,
 )
 from service_keys.store import aws_clients, encryption
-from service_keys.store.repository import KeyRepository
+from service_keys.store.consumer_repository import ConsumerRepository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ class ServiceKeys:
         self._cached_by_name: dict[tuple[str, str], CachedKey] = {}
         self._services: dict[str, ServiceState] = {}
         self._evict_at = _MAX_SERVICES_WITHOUT_KEYS
-        self._clients: tuple[KeyRepository, KMSClient] | None = self._make_clients()
+        self._clients: tuple[ConsumerRepository, KMSClient] | None = self._make_clients()
         _instances.add(self)
 
     def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
@@ -209,16 +209,16 @@ class ServiceKeys:
             self._services.pop(service, None)
         self._evict_at = len(self._services) + _MAX_SERVICES_WITHOUT_KEYS // 2
 
-    def _make_clients(self) -> tuple[KeyRepository, KMSClient]:
+    def _make_clients(self) -> tuple[ConsumerRepository, KMSClient]:
         dynamodb, kms = self._given
         if dynamodb is None and kms is None:
             dynamodb, kms = aws_clients.clients("dynamodb", "kms", timeouts=aws_clients.CONSUMER_TIMEOUTS)
         dynamodb = dynamodb or aws_clients.client("dynamodb", aws_clients.CONSUMER_TIMEOUTS)
-        return KeyRepository(dynamodb, self._table_name), kms or aws_clients.client(
+        return ConsumerRepository(dynamodb, self._table_name), kms or aws_clients.client(
             "kms", aws_clients.CONSUMER_TIMEOUTS
         )
 
-    def _aws(self) -> tuple[KeyRepository, KMSClient]:
+    def _aws(self) -> tuple[ConsumerRepository, KMSClient]:
         """Return the clients. In a forked child, create them or close the connections of the given ones first."""
         made = self._clients
         if made is None:

@@ -25,7 +25,7 @@ from service_keys.errors import ServiceKeysError
 
 if TYPE_CHECKING:
     from service_keys.core.models import EncryptedKey
-    from service_keys.store.repository import KeyRepository
+    from service_keys.store.consumer_repository import ConsumerRepository
 
 STAMP_INTERVAL_SECONDS: Final = 60
 """Maximum age of a stamp before a use renews it."""
@@ -35,7 +35,7 @@ STAMP_JITTER_SECONDS: Final = 15
 _logger = logging.getLogger(__name__)
 
 
-def stamp_if_due(repository: KeyRepository, key: EncryptedKey, *, at: float) -> None:
+def stamp_if_due(repository: ConsumerRepository, key: EncryptedKey, *, at: float) -> None:
     """Write the usage stamp of a key, if the stored one is older than about a minute.
 
     Logs errors of AWS instead of raising them; the next refresh retries.

@@ -42,7 +42,7 @@ READER_ATTRIBUTES: Final = ("id", "name", "active", "ciphertext", "version", "la
 """The attributes that consumers need."""
 _WRITTEN_BY_OTHERS: Final = ("keyUpdatedAt", "lastUsed", "verification")
 """The fields that consumers or VerifyApiKey can write."""
-_STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
+STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
 _DETAIL_MAX_LENGTH: Final = 1000
 
 
@@ -133,7 +133,7 @@ def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
             ciphertext=item["ciphertext"]["B"],
             version=int(item["version"]["N"]),
             # Truncate: the start identifies a timestamp, and a false value can be as large as an item.
-            last_used=item.get("lastUsed", {}).get("S", "")[: _STAMP_LENGTH + 1] or None,
+            last_used=item.get("lastUsed", {}).get("S", "")[: STAMP_LENGTH + 1] or None,
         )
     except (KeyError, ValueError):
         return MalformedItem(key_id, name)

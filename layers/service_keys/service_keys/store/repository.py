@@ -1,4 +1,4 @@
-"""Repository of keys in DynamoDB.
+"""Administrators' reads and changes of keys in DynamoDB.
 
 Three kinds of items share the table, each with its own partitions:
 
@@ -9,7 +9,7 @@ Three kinds of items share the table, each with its own partitions:
 | ``#idempotency``        | HMAC of a create request     | the idempotency record of the key in ``key``, for 24 h      |
 
 Every administrator change is a transaction (see `transactions`) on condition that the item's version is unchanged. The
-usage stamp and the result of a verification are single conditional updates, which are safe to repeat.
+result of a verification is a single conditional update, which is safe to repeat.
 """
 
 from __future__ import annotations
@@ -29,25 +29,19 @@ from service_keys.errors import (
     KeyStoreUnavailableError,
     VersionConflictError,
 )
-from service_keys.store.aws_clients import member, translate_aws_errors
+from service_keys.store.aws_clients import translate_aws_errors
 from service_keys.store.items import (
-    _STAMP_LENGTH,
-    ALL_BY_CREATED_INDEX,
     IDEMPOTENCY_PARTITION,
-    KEY_ENTITY,
-    READER_ATTRIBUTES,
     RESPONSE_ATTRIBUTES,
-    exclusive_start_key,
     is_key_item,
     name_reservation,
     primary_key,
     projection_of,
     reference_item,
-    skip_malformed,
-    to_encrypted_key,
     to_item,
     to_key,
 )
+from service_keys.store.key_list import read_page
 from service_keys.store.transactions import TransactionWriter, UpdateExpression, WriteConflictError, only_last_failed
 
 if TYPE_CHECKING:
@@ -56,8 +50,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from service_keys.core.list_query import ListQuery
-    from service_keys.core.models import ChangeContext, EncryptedKey, MalformedItem, StoredKey, Verification
+    from service_keys.core.models import ChangeContext, StoredKey, Verification
     from service_keys.store.items import Item
+    from service_keys.store.key_list import Page
 
 IDEMPOTENCY_TTL_SECONDS: Final = 24 * 60 * 60
 _ITEM_MUST_NOT_EXIST: Final = "attribute_not_exists(id)"
@@ -65,7 +60,6 @@ _DELETED: Final = ("id", "name", "version")
 """The attributes that deleting needs. Malformed items and stub items can be deleted too."""
 _LAST_MS: Final = 253_402_300_799_999
 """The largest timestamp, 9999-12-31T23:59:59.999Z."""
-_MIN_PAGE_WHEN_FILTERING: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +73,6 @@ class CreateResult:
 
     key_id: str
     replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Keys, newest first, and the cursor of the next page, if any."""
-
-    keys: tuple[StoredKey, ...]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,92 +131,8 @@ class KeyRepository:
             raise KeyCorruptedError(f"The item of {key_id} is damaged. Delete the key and store it again.") from error
 
     def list_page(self, query: ListQuery) -> Page:
-        """Read a page of keys, newest first. Query repeatedly until a filtered page is full or no key is left."""
-        request = self._list_request(query)
-        at_ms = self._now_ms()
-        found: list[StoredKey] = []
-        start = query.start_after and exclusive_start_key(query.start_after, query)
-        while len(found) <= query.limit:
-            if start:
-                request["ExclusiveStartKey"] = start
-            with translate_aws_errors("DynamoDB"):
-                answer = self._client.query(**request)
-            keys = list(skip_malformed(answer["Items"], at_ms))
-            found.extend(keys)
-            start = answer.get("LastEvaluatedKey")
-            if not start:
-                break
-            if query.service is not None or len(keys) < len(answer["Items"]):
-                # Items that are not keys may fill the partition: read up to DynamoDB's 1 MB per further call.
-                request.pop("Limit", None)
-        shown = tuple(found[: query.limit])
-        return Page(shown, query.encode_cursor(shown[-1].id) if len(found) > len(shown) else None)
-
-    def list_for_service(self, service: str) -> tuple[EncryptedKey | MalformedItem, ...]:
-        """Read all keys of a service, newest first (strongly consistent)."""
-        projection, names = projection_of(READER_ATTRIBUTES)
-        request: dict[str, Any] = {
-            "TableName": self._name,
-            "KeyConditionExpression": "#service = :service",
-            "ProjectionExpression": projection,
-            "ExpressionAttributeNames": {**names, "#service": "service"},
-            "ExpressionAttributeValues": {":service": {"S": service}},
-            "Select": "SPECIFIC_ATTRIBUTES",
-            "ConsistentRead": True,
-            "ScanIndexForward": False,
-        }
-        found: list[EncryptedKey | MalformedItem] = []
-        while True:
-            with translate_aws_errors("DynamoDB"):
-                answer = self._client.query(**request)
-            found.extend(
-                to_encrypted_key(item, service) for item in member(answer, "Items", "DynamoDB") if is_key_item(item)
-            )
-            if "LastEvaluatedKey" not in answer:
-                return tuple(found)
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-    def _list_request(self, query: ListQuery) -> dict[str, Any]:
-        names: dict[str, str]
-        values: Item
-        if query.service is None:
-            names, values = {"#entity": "entity"}, {":entity": {"S": KEY_ENTITY}}
-            request: dict[str, Any] = {"IndexName": ALL_BY_CREATED_INDEX, "KeyConditionExpression": "#entity = :entity"}
-        else:
-            projection, shown = projection_of(RESPONSE_ATTRIBUTES)
-            names = dict(shown)
-            values = {":service": {"S": query.service}}
-            request = {
-                "KeyConditionExpression": "#service = :service",
-                "ProjectionExpression": projection,
-                "Select": "SPECIFIC_ATTRIBUTES",
-                "ConsistentRead": True,
-            }
-        # One more than the page size, to detect a next page.
-        limit = query.limit + 1
-        filters = []
-        if query.active is not None:
-            filters.append("#active = :active")
-            names["#active"] = "active"
-            values[":active"] = {"BOOL": query.active}
-        if query.verification is not None:
-            names["#verification"] = "verification"
-            if query.verification == "none":
-                filters.append("attribute_not_exists(#verification)")
-            else:
-                filters.append("#verification.#status = :status")
-                names["#status"] = "status"
-                values[":status"] = {"S": query.verification}
-        if filters:
-            request["FilterExpression"] = " AND ".join(filters)
-            limit = max(limit, _MIN_PAGE_WHEN_FILTERING)
-        return request | {
-            "TableName": self._name,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-            "ScanIndexForward": False,
-            "Limit": limit,
-        }
+        """Read a page of keys, newest first."""
+        return read_page(self._client, self._name, query, at_ms=self._now_ms())
 
     def _get_item(self, key_id: str, attributes: tuple[str, ...]) -> Item:
         projection, names = projection_of(attributes)
@@ -454,38 +356,6 @@ class KeyRepository:
                 raise WriteConflictError from error
 
         self._writer.retry_on_conflict(attempt)
-
-    def stamp_usage(self, key_id: str, *, used_at: str, if_older_than: str, false_stamp: str | None = None) -> None:
-        """Write the usage stamp of a key, unless the stored stamp is newer than ``if_older_than``.
-
-        The condition keeps `lastUsed` monotonic, never recreates a deleted item, and lets one of several concurrent
-        writers succeed.
-
-        Args:
-            key_id: The id of the key.
-            used_at: Timestamp of the use, in the form of `service_keys.core.timestamps.format_timestamp`.
-            if_older_than: Timestamp before ``used_at``, in the same form.
-            false_stamp: `EncryptedKey.last_used` if malformed or in the future. Replaced only if still stored, so that
-                a delayed write does not replace a later stamp.
-        """
-        values = {":usedAt": {"S": used_at}, ":since": {"S": if_older_than}, ":string": {"S": "S"}}
-        due = "attribute_not_exists(lastUsed) OR NOT attribute_type(lastUsed, :string) OR lastUsed <= :since"
-        if false_stamp is not None:
-            values[":false"] = {"S": false_stamp}
-            # A longer string is the truncated start of a value, which matches no timestamp.
-            is_false = "begins_with(lastUsed, :false)" if len(false_stamp) > _STAMP_LENGTH else "lastUsed = :false"
-            due = f"{due} OR {is_false}"
-        try:
-            with translate_aws_errors("DynamoDB"):
-                self._client.update_item(
-                    TableName=self._name,
-                    Key=primary_key(key_id),
-                    UpdateExpression="SET lastUsed = :usedAt",
-                    ConditionExpression=f"attribute_exists(id) AND ({due})",
-                    ExpressionAttributeValues=values,
-                )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return
 
 
 def _next_moment(before: str, at_ms: int) -> str:

@@ -1,0 +1,104 @@
+"""Pages of the list of keys, for administrators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.items import (
+    ALL_BY_CREATED_INDEX,
+    KEY_ENTITY,
+    RESPONSE_ATTRIBUTES,
+    exclusive_start_key,
+    projection_of,
+    skip_malformed,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from service_keys.core.list_query import ListQuery
+    from service_keys.core.models import StoredKey
+    from service_keys.store.items import Item
+
+_MIN_PAGE_WHEN_FILTERING: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Keys, newest first, and the cursor of the next page, if any."""
+
+    keys: tuple[StoredKey, ...]
+    next_cursor: str | None
+
+
+def read_page(client: DynamoDBClient, table_name: str, query: ListQuery, *, at_ms: int) -> Page:
+    """Read a page of keys, newest first. Query repeatedly until a filtered page is full or no key is left.
+
+    Args:
+        client: A DynamoDB client.
+        table_name: The table's name.
+        query: The filters, the page size and the start.
+        at_ms: The current time, in milliseconds since the Unix epoch. Later stored times are false.
+    """
+    request = {"TableName": table_name} | _request(query)
+    found: list[StoredKey] = []
+    start = query.start_after and exclusive_start_key(query.start_after, query)
+    while len(found) <= query.limit:
+        if start:
+            request["ExclusiveStartKey"] = start
+        with translate_aws_errors("DynamoDB"):
+            response = client.query(**request)
+        keys = list(skip_malformed(response["Items"], at_ms))
+        found.extend(keys)
+        start = response.get("LastEvaluatedKey")
+        if not start:
+            break
+        if query.service is not None or len(keys) < len(response["Items"]):
+            # Items that are not keys may fill the partition: read up to DynamoDB's 1 MB per further call.
+            request.pop("Limit", None)
+    page = tuple(found[: query.limit])
+    return Page(page, query.encode_cursor(page[-1].id) if len(found) > len(page) else None)
+
+
+def _request(query: ListQuery) -> dict[str, Any]:
+    names: dict[str, str]
+    values: Item
+    if query.service is None:
+        names, values = {"#entity": "entity"}, {":entity": {"S": KEY_ENTITY}}
+        request: dict[str, Any] = {"IndexName": ALL_BY_CREATED_INDEX, "KeyConditionExpression": "#entity = :entity"}
+    else:
+        projection, projected = projection_of(RESPONSE_ATTRIBUTES)
+        names = dict(projected)
+        values = {":service": {"S": query.service}}
+        request = {
+            "KeyConditionExpression": "#service = :service",
+            "ProjectionExpression": projection,
+            "Select": "SPECIFIC_ATTRIBUTES",
+            "ConsistentRead": True,
+        }
+    # One more than the page size, to detect a next page.
+    limit = query.limit + 1
+    filters = []
+    if query.active is not None:
+        filters.append("#active = :active")
+        names["#active"] = "active"
+        values[":active"] = {"BOOL": query.active}
+    if query.verification is not None:
+        names["#verification"] = "verification"
+        if query.verification == "none":
+            filters.append("attribute_not_exists(#verification)")
+        else:
+            filters.append("#verification.#status = :status")
+            names["#status"] = "status"
+            values[":status"] = {"S": query.verification}
+    if filters:
+        request["FilterExpression"] = " AND ".join(filters)
+        limit = max(limit, _MIN_PAGE_WHEN_FILTERING)
+    return request | {
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+        "ScanIndexForward": False,
+        "Limit": limit,
+    }
