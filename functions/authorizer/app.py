@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from authorizer import cold_start  # noqa: F401 - before all other imports of PyJWT
 from authorizer.config import Configuration
 from authorizer.errors import ConfigurationError, KeyUnavailableError, TokenRefusedError, UnauthorizedError
+from authorizer.principal_name import principal_name
 from authorizer.telemetry import Telemetry
 from authorizer.token_verifier import TokenVerifier
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from authorizer.token_verifier import KeySource
 
 
@@ -61,18 +64,20 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         raise
     mismatch = configuration.admin_rule.mismatch(claims)
     if mismatch is None:
-        return _policy("Allow", claims["sub"], event["methodArn"])
+        return _policy("Allow", claims, event["methodArn"])
     telemetry.access_denied(claims["sub"], claim=configuration.admin_rule.claim, hint=mismatch.value)
-    return _policy("Deny", claims["sub"], event["methodArn"])
+    return _policy("Deny", claims, event["methodArn"])
 
 
-def _policy(effect: str, subject: str, method_arn: str) -> dict[str, Any]:
+def _policy(effect: str, claims: Mapping[str, Any], method_arn: str) -> dict[str, Any]:
     # Cover the whole stage: the client chooses the path, which can contain policy variables and wildcards.
     # API Gateway does not cache the policy, so it applies to this request only.
     api, stage, *_ = method_arn.split("/")
     statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": f"{api}/{stage}/*"}
+    context = {"sub": claims["sub"], "name": principal_name(claims, configuration.name_claims)}
     return {
-        "principalId": subject,
+        "principalId": claims["sub"],
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
-        "context": {"sub": subject},
+        # API Gateway accepts no null.
+        "context": {name: value for name, value in context.items() if value},
     }

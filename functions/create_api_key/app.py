@@ -10,11 +10,11 @@ from service_keys.admin.schemas import parse_create
 from service_keys.core import settings
 from service_keys.core.ids import RANDOM_BITS, new_id
 from service_keys.store import aws_clients
+from service_keys.store.changes import KeyChanges
 from service_keys.store.encryption import encrypt
-from service_keys.store.repository import KeyRepository
 
 dynamodb, kms = aws_clients.clients("dynamodb", "kms")
-repository = KeyRepository(dynamodb, settings.table_name())
+keys = KeyChanges(dynamodb, settings.table_name(), history_days=settings.history_retention_days())
 kms_key = settings.kms_key()
 
 
@@ -26,12 +26,12 @@ def handler(request: Request) -> Response:
     fingerprint = request.idempotency_fingerprint(body)
     random_bits = secrets.randbits(RANDOM_BITS)
     key_id = new_id(new.effective_service, at_ms=context.at_ms, random_bits=random_bits)
-    key = new.to_stored_key(key_id, principal=context.principal)
+    key = new.to_stored_key(key_id, context)
     ciphertext = encrypt(kms, kms_key, new.key, key_id=key_id)
     with audited("create", key_id=key_id, fields=new.model_fields_set, context=context) as audit:
-        created = repository.create(key, ciphertext, context, idempotency=fingerprint)
+        created = keys.create(key, ciphertext, context, fields=new.model_fields_set, idempotency=fingerprint)
         audit.outcome = "replayed" if created.replayed else "done"
     if created.replayed:
-        original = new.to_stored_key(created.key_id, principal=context.principal)
+        original = new.to_stored_key(created.key_id, context)
         return created_response(original, request, replayed=True)
     return created_response(key, request)

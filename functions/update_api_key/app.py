@@ -8,11 +8,11 @@ from service_keys.admin.schemas import parse_update
 from service_keys.core import settings
 from service_keys.core.ids import service_of
 from service_keys.store import aws_clients
+from service_keys.store.changes import EncryptedSecret, KeyChanges
 from service_keys.store.encryption import encrypt
-from service_keys.store.repository import EncryptedSecret, KeyRepository
 
 dynamodb, kms = aws_clients.clients("dynamodb", "kms")
-repository = KeyRepository(dynamodb, settings.table_name())
+keys = KeyChanges(dynamodb, settings.table_name(), history_days=settings.history_retention_days())
 kms_key = settings.kms_key()
 
 
@@ -28,5 +28,5 @@ def handler(request: Request) -> Response:
         else None
     )
     with audited("update", key_id=key_id, fields=fields, context=context):
-        key = repository.update(key_id, context, fields, secret=secret, if_match=if_match)
+        key = keys.update(key_id, context, fields, secret=secret, if_match=if_match)
     return updated_response(key, fields=fields.keys())

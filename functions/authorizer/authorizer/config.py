@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _AUDIENCE_CLAIMS = ("aud", "azp")
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+NAME_CLAIMS_PATTERN = r"([A-Za-z0-9_:./-]+(,[A-Za-z0-9_:./-]+)*)?"
+"""The template's AllowedPattern for NameClaims is this text between ``^`` and ``$``."""
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
 # Without version and label, which would pin the secret and prevent its rotation.
 _PARAMETER_NAME = r"/?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*"
@@ -31,6 +33,7 @@ class Configuration(NamedTuple):
         jwks_url: The URL of the issuer's JWKS (``JWKS_URL``), or None.
         secret_parameter: The SSM parameter with the secret shared with the issuer (``JWT_SECRET_PARAMETER``), or None.
         admin_rule: The rule that a token must match (``ADMIN_CLAIM_RULE``).
+        name_claims: The claims with an administrator's readable name, in order of preference (``NAME_CLAIMS``).
         stack: The stack's name, a dimension of every metric (``POWERTOOLS_SERVICE_NAME``).
         metrics_namespace: The namespace of the metrics (``POWERTOOLS_METRICS_NAMESPACE``); empty disables them.
     """
@@ -42,6 +45,7 @@ class Configuration(NamedTuple):
     jwks_url: str | None
     secret_parameter: str | None
     admin_rule: AdminRule
+    name_claims: tuple[str, ...]
     stack: str
     metrics_namespace: str
 
@@ -74,6 +78,7 @@ class Configuration(NamedTuple):
             else None,
             secret_parameter=_parameter_name(secret_parameter) if secret_parameter else None,
             admin_rule=AdminRule.parse(environment.get("ADMIN_CLAIM_RULE", "")),
+            name_claims=_name_claims(environment.get("NAME_CLAIMS", "")),
             stack=_required(environment, "POWERTOOLS_SERVICE_NAME", "the name of the stack"),
             metrics_namespace=environment.get("POWERTOOLS_METRICS_NAMESPACE", ""),
         )
@@ -93,6 +98,14 @@ def _audience_claim(name: str) -> str:
             "JWT_AUDIENCE_CLAIM must be aud, or azp for an issuer whose tokens have no aud; empty means aud"
         )
     return name
+
+
+def _name_claims(text: str) -> tuple[str, ...]:
+    if not re.fullmatch(NAME_CLAIMS_PATTERN, text):
+        raise ConfigurationError(
+            "NAME_CLAIMS must be names of claims, separated by commas without white space, such as email,name; or empty"
+        )
+    return tuple(filter(None, text.split(",")))
 
 
 def _jwks_url(url: str) -> str:

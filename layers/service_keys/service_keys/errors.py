@@ -77,6 +77,14 @@ class VersionConflictError(ServiceKeysError):
     """The key has changed since the version that ``If-Match`` names."""
 
 
+class PreconditionRequiredError(ServiceKeysError):
+    """The request must name the version that it changes in ``If-Match``."""
+
+
+class NoPreviousKeyError(ServiceKeysError):
+    """The key has no previous secret value to return to."""
+
+
 class VerificationNotSupportedError(ServiceKeysError):
     """The key's service has no probe."""
 

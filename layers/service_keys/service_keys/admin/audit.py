@@ -29,7 +29,7 @@ def audited(action: str, *, key_id: str, fields: Iterable[str], context: ChangeC
     Count a change with the outcome ``done`` in the metric ``Changes``. Write nothing for a rejected change.
 
     Args:
-        action: ``create``, ``update``, ``delete`` or ``verify``.
+        action: ``create``, ``update``, ``rollback``, ``delete``, ``restore`` or ``verify``.
         key_id: The key.
         fields: The names of the changed fields, without their values.
         context: The principal and the request.
@@ -57,6 +57,8 @@ def _write_audit_line(action: str, outcome: str, key_id: str, fields: list[str],
         "principal": context.principal,
         "requestId": context.request_id,
     }
+    if context.principal_name:
+        line["principalName"] = context.principal_name
     if context.extended_request_id:
         line["extendedRequestId"] = context.extended_request_id
     count = count_metric("Changes", change=action) if outcome == "done" else {}

@@ -1,12 +1,13 @@
-"""Query parameters of list requests."""
+"""Query parameters of list, history and delete requests."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args
 
 from service_keys.admin.field_names import is_echoable, resembled
+from service_keys.core.history_query import HistoryQuery
 from service_keys.core.ids import is_valid_service
 from service_keys.core.list_query import ListQuery
 from service_keys.core.models import VerificationStatus
@@ -23,6 +24,7 @@ _PARAMETERS: Final = {
     "active": ("isActive", "enabled", "status"),
     "service": ("serviceName", "provider"),
     "verification": ("verified", "verificationStatus"),
+    "deleted": ("isDeleted", "trashed", "includeDeleted", "archived"),
     "limit": ("pageSize", "perPage", "size", "count", "max", "maxResults"),
     "cursor": ("nextCursor", "pageToken", "nextToken", "next", "after"),
 }
@@ -37,36 +39,73 @@ def parse_list_query(parameters: Mapping[str, Sequence[str]]) -> ListQuery:
     Raises:
         InvalidRequestError: A parameter is unknown or invalid; the details name each one.
     """
+    values = _parse(parameters, _PARAMETERS)
+    cursor = values.pop("cursor", None)
+    query = ListQuery(**values)
+    if cursor is None:
+        return query
+    start_after = query.decode_cursor(cursor)
+    if start_after is None:
+        _wrong_cursor()
+    return replace(query, start_after=start_after)
+
+
+def parse_history_query(parameters: Mapping[str, Sequence[str]], *, key_id: str) -> HistoryQuery:
+    """Parse the query parameters of a history request.
+
+    Raises:
+        InvalidRequestError: A parameter is unknown or invalid; the details name each one.
+    """
+    values = _parse(parameters, {name: _PARAMETERS[name] for name in ("limit", "cursor")})
+    cursor = values.pop("cursor", None)
+    query = HistoryQuery(key_id, **values)
+    if cursor is None:
+        return query
+    start_after = query.decode_cursor(cursor)
+    if start_after is None:
+        _wrong_cursor()
+    return replace(query, start_after=start_after)
+
+
+def parse_permanent(parameters: Mapping[str, Sequence[str]]) -> bool:
+    """Parse the query parameter ``permanent`` of a delete request.
+
+    Raises:
+        InvalidRequestError: A parameter is unknown or invalid; the details name each one.
+    """
+    return bool(_parse(parameters, {"permanent": ("force", "hard", "purge", "destroy")}).get("permanent"))
+
+
+def _parse(parameters: Mapping[str, Sequence[str]], valid: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     details: list[FieldError] = []
     values: dict[str, Any] = {}
     for name, given in parameters.items():
-        if name not in _PARAMETERS:
-            details.append(_unknown(name))
+        if name not in valid:
+            details.append(_unknown(name, valid))
             continue
         try:
             values[name] = _parse_parameter(name, given)
         except ValueError as problem:
             details.append(FieldError(name, str(problem)))
-    cursor = values.pop("cursor", None)
-    query = ListQuery(**values) if not details else ListQuery()
-    if cursor is not None and not details:
-        start_after = query.decode_cursor(cursor)
-        if start_after is not None:
-            return replace(query, start_after=start_after)
-        details.append(FieldError("cursor", "give the nextCursor of the page before, unchanged, with the same filters"))
     if details:
-        raise InvalidRequestError(
-            "The query parameters are not valid. Correct those that the details name.", tuple(details)
-        )
-    return query
+        _invalid(*details)
+    return values
 
 
-def _unknown(name: str) -> FieldError:
-    valid = f"Valid parameters: {', '.join(_PARAMETERS)}"
-    meant = resembled(name, _PARAMETERS)
+def _wrong_cursor() -> NoReturn:
+    _invalid(FieldError("cursor", "give the nextCursor of the page before, unchanged, with the same filters"))
+
+
+def _invalid(*details: FieldError) -> NoReturn:
+    raise InvalidRequestError("The query parameters are not valid. Correct those that the details name.", details)
+
+
+def _unknown(name: str, valid: Mapping[str, tuple[str, ...]]) -> FieldError:
+    listed = f"Valid parameters: {', '.join(valid)}"
+    meant = resembled(name, valid)
     if meant:
-        return FieldError(name, f"there is no such parameter; did you mean {meant}? {valid}")
-    return FieldError(name if is_echoable(name) else "(query)", f"there is no such parameter; leave it out. {valid}")
+        return FieldError(name, f"there is no such parameter; did you mean {meant}? {listed}")
+    return FieldError(name if is_echoable(name) else "(query)", f"there is no such parameter; leave it out. {listed}")
 
 
 def _parse_parameter(name: str, given: Sequence[str]) -> bool | int | str:
@@ -75,9 +114,9 @@ def _parse_parameter(name: str, given: Sequence[str]) -> bool | int | str:
         raise ValueError("give it once")
     (text,) = given
     match name:
-        case "active" if text not in _BOOLEANS:
+        case "active" | "deleted" | "permanent" if text not in _BOOLEANS:
             raise ValueError("give true or false, in lower case")
-        case "active":
+        case "active" | "deleted" | "permanent":
             return _BOOLEANS[text]
         case "service" if not is_valid_service(text):
             raise ValueError(

@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from service_keys import errors
-from service_keys.admin.pagination import parse_list_query
+from service_keys.admin.pagination import parse_history_query, parse_list_query, parse_permanent
 from service_keys.core.models import ChangeContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from service_keys.core.history_query import HistoryQuery
     from service_keys.core.list_query import ListQuery
 
 BODY_MAX_BYTES: Final = 16 * 1024
@@ -49,6 +50,7 @@ class Request:
             principal=_principal_of(context),
             request_id=context["requestId"],
             extended_request_id=context.get("extendedRequestId"),
+            principal_name=_name_of(context),
         )
 
     @property
@@ -62,7 +64,27 @@ class Request:
         Raises:
             InvalidRequestError: A parameter is unknown or invalid.
         """
-        return parse_list_query(self._event.get("multiValueQueryStringParameters") or {})
+        return parse_list_query(self._parameters)
+
+    def parse_history_query(self) -> HistoryQuery:
+        """Parse the query parameters of a history request.
+
+        Raises:
+            InvalidRequestError: A parameter is unknown or invalid.
+        """
+        return parse_history_query(self._parameters, key_id=self.key_id)
+
+    def parse_permanent(self) -> bool:
+        """Parse the query parameter ``permanent`` of a delete request.
+
+        Raises:
+            InvalidRequestError: A parameter is unknown or invalid.
+        """
+        return parse_permanent(self._parameters)
+
+    @property
+    def _parameters(self) -> Mapping[str, Any]:
+        return self._event.get("multiValueQueryStringParameters") or {}
 
     def parse_if_match(self) -> frozenset[int] | None:
         """Return the versions in ``If-Match`` (RFC 9110, 13.1.1), or None if any version matches.
@@ -79,6 +101,13 @@ class Request:
                 'Invalid If-Match: send the ETag of the key with its quotation marks, as a response had it: "1".'
             )
         return frozenset(int(match[1]) for tag in tags if (match := _VERSION_TAG.fullmatch(tag)))
+
+    def parse_optional_body(self) -> object:
+        """Parse the JSON body; return an empty object if there is none.
+
+        Raises: as `parse_body`.
+        """
+        return self.parse_body() if self._raw_body().strip() else {}
 
     def parse_body(self) -> object:
         """Parse the JSON body.
@@ -143,6 +172,11 @@ def _principal_of(context: Mapping[str, Any]) -> str:
     if not isinstance(principal, str) or not principal:
         raise errors.AuthenticationRequiredError("Send a valid, unexpired token as Authorization: Bearer <token>.")
     return principal
+
+
+def _name_of(context: Mapping[str, Any]) -> str | None:
+    name = (context.get("authorizer") or {}).get("name")
+    return name if isinstance(name, str) and name else None
 
 
 def _reject_duplicate_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from service_keys.admin.request import Request
+    from service_keys.core.history_query import HistoryQuery
     from service_keys.core.list_query import ListQuery
     from service_keys.core.models import DeletedKey, StoredKey
-    from service_keys.store.repository import Page
+    from service_keys.store.history import HistoryPage
+    from service_keys.store.key_list import Page
 
 PROPAGATION_DELAY_MS: Final = settings.CONSUMER_CACHE_TTL_SECONDS * 1000
 """Time until every consumer has refreshed its cache after a change."""
@@ -45,10 +47,12 @@ def key_response(key: StoredKey) -> Response:
 
 def updated_response(key: StoredKey, *, fields: AbstractSet[str]) -> Response:
     """Return the response to a completed update of these fields."""
-    body: dict[str, object] = {"data": key.to_response()}
-    if fields & {"active", "key"}:
-        body["effectiveBy"] = format_timestamp(now_ms() + PROPAGATION_DELAY_MS)
-    return Response(200, body, {"ETag": key.etag})
+    return effective_response(key) if fields & {"active", "key"} else key_response(key)
+
+
+def effective_response(key: StoredKey) -> Response:
+    """Return the response to a completed change that affects consumers, such as a rollback."""
+    return Response(200, {"data": key.to_response(), "effectiveBy": _effective_by()}, {"ETag": key.etag})
 
 
 def list_response(page: Page, query: ListQuery) -> Response:
@@ -57,11 +61,20 @@ def list_response(page: Page, query: ListQuery) -> Response:
     return Response(200, {"data": [key.to_response() for key in page.keys], "pagination": pagination})
 
 
-def deleted_response(key: DeletedKey) -> Response:
-    """Return the response to a completed delete request."""
-    effective_by = format_timestamp(now_ms() + PROPAGATION_DELAY_MS)
-    body = {"message": "API key deleted successfully", "data": key.to_response(), "effectiveBy": effective_by}
-    return Response(200, body)
+def history_response(page: HistoryPage, query: HistoryQuery) -> Response:
+    """Return the response to a history request."""
+    pagination = {"limit": query.limit, "nextCursor": page.next_cursor}
+    return Response(200, {"data": [entry.to_response() for entry in page.entries], "pagination": pagination})
+
+
+def deleted_response(key: DeletedKey, version: int | None) -> Response:
+    """Return the response to a completed delete request, with the version of a key that can be restored."""
+    body = {"message": "API key deleted successfully", "data": key.to_response(), "effectiveBy": _effective_by()}
+    return Response(200, body, {} if version is None else {"ETag": f'"{version}"'})
+
+
+def _effective_by() -> str:
+    return format_timestamp(now_ms() + PROPAGATION_DELAY_MS)
 
 
 def current_timestamp() -> str:

@@ -27,7 +27,7 @@ from service_keys.admin import secret_rules, services
 from service_keys.admin.characters import Refusal, code_point, refused_in_text
 from service_keys.admin.field_names import is_echoable, resembled
 from service_keys.core.ids import SERVICE_MAX_LENGTH, SERVICE_PATTERN, timestamp_ms_of
-from service_keys.core.models import KEY_FIELDS, StoredKey
+from service_keys.core.models import KEY_FIELDS, ChangeContext, StoredKey
 from service_keys.core.names import NORMALIZED_NAME_MAX_BYTES, normalize_name, slug
 from service_keys.core.secret_value import SecretValue
 from service_keys.core.timestamps import format_timestamp
@@ -53,8 +53,10 @@ _MESSAGES: Final = {
 """Messages by pydantic error type. pydantic's messages are not sent to clients."""
 _OTHER_MESSAGE: Final = "give a value that the API's description (openapi.yaml) allows for this field"
 _READ_ONLY_FIELDS: Final = KEY_FIELDS.keys() | {"service", "effectiveBy"}
+_NULLABLE_FIELDS: Final = {name for name, field in KEY_FIELDS.items() if field.type == "str | None"}
 _OTHER_WORDS: Final = {
     "active": ("isActive", "enabled", "isEnabled", "status", "state", "disabled"),
+    "keepPrevious": ("keepOld", "keep", "previous", "retain"),
     "description": ("desc", "comment", "note", "notes"),
     "key": ("apiKey", "keyValue", "secret", "secretKey", "value", "token", "password", "credential", "credentials"),
     "name": ("keyName", "title", "label", "displayName"),
@@ -146,6 +148,13 @@ Key = Annotated[
         }
     ),
 ]
+KeepPrevious = Annotated[
+    bool,
+    Field(
+        description="Whether the replaced secret value is kept, for a rollback; by default it is. False removes the "
+        "previous secret value, also without a new `key`. Use false for a leaked secret value."
+    ),
+]
 Service = Annotated[
     str,
     StringConstraints(pattern=SERVICE_PATTERN, max_length=SERVICE_MAX_LENGTH),
@@ -169,7 +178,7 @@ class CreateApiKey(BaseModel):
         """The key's service, derived from the name by default; empty if the name has no slug."""
         return self.service or slug(self.name)
 
-    def to_stored_key(self, key_id: str, *, principal: str) -> StoredKey:
+    def to_stored_key(self, key_id: str, context: ChangeContext) -> StoredKey:
         """Return the stored key of this request, created at the timestamp in the id."""
         now = format_timestamp(timestamp_ms_of(key_id))
         return StoredKey(
@@ -177,9 +186,11 @@ class CreateApiKey(BaseModel):
             id=key_id,
             masked_key=self.key.masked(),
             created_at=now,
-            created_by=principal,
+            created_by=context.principal,
             updated_at=now,
-            updated_by=principal,
+            updated_by=context.principal,
+            created_by_name=context.principal_name,
+            updated_by_name=context.principal_name,
             key_updated_at=now,
         )
 
@@ -192,9 +203,18 @@ class UpdateApiKey(TypedDict, total=False):
     description: Description
     active: Active
     key: Key
+    keepPrevious: KeepPrevious
 
 
-_NULLABLE_FIELDS: Final = {name for name, field in KEY_FIELDS.items() if field.type == "str | None"}
+@with_config(ConfigDict(extra="forbid", strict=True))
+class RestoreApiKey(TypedDict, total=False):
+    """How to restore a deleted key."""
+
+    name: Name
+
+
+_RESTORE: Final = TypeAdapter(RestoreApiKey)
+_IN_RESTORE: Final = {"fields": tuple(RestoreApiKey.__annotations__)}
 _UPDATE: Final = TypeAdapter(UpdateApiKey)
 _IN_CREATE: Final = {"fields": tuple(CreateApiKey.model_fields)}
 _IN_UPDATE: Final = {"fields": tuple(UpdateApiKey.__annotations__)}
@@ -223,9 +243,21 @@ def parse_update(body: object, *, service: str) -> UpdateApiKey:
     changes = _validate(_UPDATE.validate_python, body, _IN_UPDATE)
     if not changes:
         raise InvalidRequestError(f"The body changes nothing. Give at least one of {_listed(_IN_UPDATE['fields'])}.")
+    if changes == {"keepPrevious": True}:
+        advice = "true alone changes nothing: send it with a new key, or send false to remove the previous one"
+        raise _invalid_request(FieldError("keepPrevious", advice))
     if "key" in changes:
         _check_service_format(service, changes["key"])
     return changes
+
+
+def parse_restore(body: object) -> RestoreApiKey:
+    """Parse the body of a restore request.
+
+    Raises:
+        InvalidRequestError: The body is invalid; the details name each field.
+    """
+    return _validate(_RESTORE.validate_python, body, _IN_RESTORE)
 
 
 def _check_service_format(service: str, secret_value: SecretValue) -> None:

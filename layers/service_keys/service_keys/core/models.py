@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VerificationStatus = Literal["valid", "rejected", "inconclusive"]
+ChangeKind = Literal["create", "update", "rollback", "delete", "restore"]
 
 CLOCK_SKEW_MS: Final = 6 * 60_000
 """Tolerated clock skew of consumers, 6 minutes. AWS rejects requests whose signature time is off by 5 minutes, so a
@@ -54,6 +55,7 @@ class ChangeContext:
     Attributes:
         at_ms: The time of the change, in milliseconds since the Unix epoch.
         principal: The ``sub`` of the administrator's token.
+        principal_name: The administrator's readable name, if the token has one.
         request_id: API Gateway's id of the request. The client can set it (header ``x-amzn-RequestId``).
         extended_request_id: API Gateway's extended id, which clients cannot set; None outside of API Gateway.
     """
@@ -62,6 +64,7 @@ class ChangeContext:
     principal: str
     request_id: str
     extended_request_id: str | None = None
+    principal_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,22 @@ class Verification:
 
     def to_response(self) -> dict[str, Any]:
         """Return the verification as a response field."""
+        return _response_fields(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousKey:
+    """The secret value that a rollback would bring back, without the value."""
+
+    masked_key: str | Mapping[str, str]
+    """The previous secret value, masked."""
+    replaced_at: str
+    """Time at which the secret value was replaced, UTC."""
+    replaced_by: str
+    """The `sub` claim of the token that replaced it."""
+
+    def to_response(self) -> dict[str, Any]:
+        """Return the previous key as a response field."""
         return _response_fields(self)
 
 
@@ -110,6 +129,18 @@ class StoredKey:
     """Increases by 1 with each administrator change; also the `ETag`."""
     verification: Verification | None = None
     """Null before the first verification, and after `key` is replaced."""
+    created_by_name: str | None = None
+    """The readable name in the token that created the key."""
+    updated_by_name: str | None = None
+    """The readable name in the token that last changed the key."""
+    previous_key: PreviousKey | None = None
+    """The secret value that a rollback would bring back; null if there is none."""
+    deleted_at: str | None = None
+    """Time of deletion, UTC. Only on deleted keys."""
+    deleted_by: str | None = None
+    """The `sub` claim of the token that deleted the key. Only on deleted keys."""
+    recoverable_until: str | None = None
+    """End of the period in which the key can be restored, UTC. Only on deleted keys."""
 
     @property
     def service(self) -> str:
@@ -123,7 +154,38 @@ class StoredKey:
 
     def to_response(self) -> dict[str, Any]:
         """Return the response for the key."""
-        return {"id": self.id, "service": self.service} | _response_fields(self)
+        response = {"id": self.id, "service": self.service} | _response_fields(self)
+        if self.deleted_at is None:
+            for name in DELETION_FIELDS:
+                del response[name]
+        return response
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A change of a key. Has no secret value."""
+
+    version: int
+    """The version of the key after the change."""
+    change: ChangeKind
+    fields: tuple[str, ...]
+    """The fields that the request named."""
+    at: str
+    """Time of the change, UTC."""
+    by: str
+    """The `sub` claim of the administrator's token."""
+    by_name: str | None
+    """The readable name in the administrator's token."""
+    request_id: str
+    """The id of the request, as in its response and in the audit log."""
+    before: Mapping[str, Any] | None
+    """The changed values of `name`, `description`, `active` and `maskedKey` before the change; null for a create."""
+    after: Mapping[str, Any] | None
+    """The changed values after the change; null for a deletion."""
+
+    def to_response(self) -> dict[str, Any]:
+        """Return the entry of the history response."""
+        return _response_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +247,15 @@ def camel_case(name: str) -> str:
 
 KEY_FIELDS: Final = {camel_case(field.name): field for field in fields(StoredKey)}
 """The fields of a key by their names in JSON and DynamoDB, without the derived `service`."""
+DELETION_FIELDS: Final = ("deletedAt", "deletedBy", "recoverableUntil")
+"""The fields that only deleted keys have."""
+HISTORY_FIELDS: Final = ("name", "description", "active", "maskedKey")
+"""The fields whose values the history of changes records."""
 
 
-def _response_fields(model: Verification | StoredKey | DeletedKey) -> dict[str, Any]:
+def _response_fields(model: Any) -> dict[str, Any]:
     values = {camel_case(field.name): getattr(model, field.name) for field in fields(model)}
-    return {name: value.to_response() if isinstance(value, Verification) else value for name, value in values.items()}
+    return {
+        name: value.to_response() if isinstance(value, (Verification, PreviousKey)) else value
+        for name, value in values.items()
+    }

@@ -34,6 +34,16 @@ def allowed_origin() -> str:
     return os.environ["ALLOWED_ORIGIN"]
 
 
+def deleted_key_retention_days() -> int:
+    """Return for how many days a deleted key can be restored; 0 to delete at once."""
+    return _days("DELETED_KEY_RETENTION_DAYS", range(31))
+
+
+def history_retention_days() -> int:
+    """Return for how many days an entry of a key's history is kept."""
+    return _days("HISTORY_RETENTION_DAYS", range(1, 3654))
+
+
 def metrics_namespace() -> str:
     """Return the CloudWatch namespace of the metrics; empty if metrics are disabled."""
     return os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "")
@@ -51,6 +61,14 @@ def fake_services_url() -> str | None:
             f"{FAKE_SERVICES_URL_VARIABLE} is for local runs: http://127.0.0.1 and a port. Leave it unset on AWS."
         )
     return url or None
+
+
+def _days(variable: str, allowed: range) -> int:
+    meaning = f"a whole number of days from {allowed[0]} to {allowed[-1]}, parameter of the stack"
+    text = _required(variable, meaning)
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) not in allowed:
+        raise ConfigurationError(f"The environment variable {variable} is invalid. Set it to {meaning}.")
+    return int(text)
 
 
 def _required(variable: str, meaning: str) -> str:

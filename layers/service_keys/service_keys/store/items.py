@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from service_keys.core.ids import service_of, timestamp_ms_of
@@ -11,6 +12,7 @@ from service_keys.core.models import (
     KEY_FIELDS,
     EncryptedKey,
     MalformedItem,
+    PreviousKey,
     StoredKey,
     Verification,
     VerificationStatus,
@@ -22,7 +24,7 @@ from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import KeyCorruptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from service_keys.core.list_query import ListQuery
 
@@ -34,14 +36,17 @@ _logger = logging.getLogger(__name__)
 ALL_BY_CREATED_INDEX: Final = "all-by-created"
 NAME_PARTITION: Final = "#name"
 IDEMPOTENCY_PARTITION: Final = "#idempotency"
+HISTORY_PARTITION: Final = "#history"
 KEY_ENTITY: Final = "key"
-"""The only value of the attribute ``entity``, the index's partition key."""
+"""The value of the attribute ``entity``, the index's partition key, of keys that are not deleted."""
+DELETED_ENTITY: Final = "deleted"
+"""The value of the attribute ``entity`` of deleted keys."""
 RESPONSE_ATTRIBUTES: Final = ("service", *KEY_FIELDS)
 """The attributes of a response. Without the ciphertext, which the functions that read these may not access."""
-READER_ATTRIBUTES: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed")
+READER_ATTRIBUTES: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed", "deletedAt")
 """The attributes that consumers need."""
-_WRITTEN_BY_OTHERS: Final = ("keyUpdatedAt", "lastUsed", "verification")
-"""The fields that consumers or VerifyApiKey can write."""
+_WRITTEN_BY_OTHERS: Final = ("keyUpdatedAt", "lastUsed", "verification", "previousKey")
+"""The fields that are checked one by one: consumers or VerifyApiKey can write them, or they are nested."""
 STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
 _DETAIL_MAX_LENGTH: Final = 1000
 
@@ -76,6 +81,7 @@ def to_key(item: Item, at_ms: int) -> StoredKey:
         last_used, key_updated_at = (item.get(name, {}).get("S") for name in ("lastUsed", "keyUpdatedAt"))
         values["last_used"] = last_used if is_past(last_used, at_ms=at_ms) else None
         values["key_updated_at"] = values["created_at"] if milliseconds(key_updated_at) is None else key_updated_at
+        values["previous_key"] = _to_previous_key(item.get("previousKey", {}).get("M", {}))
         values["verification"] = _to_verification(item.get("verification", {}).get("M", {}), at_ms)
         return StoredKey(**values)
     except (KeyError, ValueError) as error:
@@ -114,9 +120,26 @@ def _to_verification(attributes: Item, at_ms: int) -> Verification | None:
     return Verification(status=status, checked_at=checked_at, detail=detail)
 
 
+def _to_previous_key(attributes: Item) -> PreviousKey | None:
+    try:
+        return PreviousKey(
+            masked_key=_from_attribute_value(attributes["maskedKey"]),
+            replaced_at=attributes["replacedAt"]["S"],
+            replaced_by=attributes["replacedBy"]["S"],
+        )
+    except KeyError:
+        return None
+
+
 def is_key_item(item: Item) -> bool:
-    """Return False for stub items with only `lastUsed`, written by a consumer that bypassed the reader."""
-    return "name" in item or "version" in item
+    """Return False for deleted keys, and for stub items with only `lastUsed`, written without the reader."""
+    return ("name" in item or "version" in item) and "deletedAt" not in item
+
+
+def is_recoverable(item: Item, at_ms: int) -> bool:
+    """Return True for a deleted key that can be restored at this time, in milliseconds since the Unix epoch."""
+    until = milliseconds(item.get("recoverableUntil", {}).get("S"))
+    return "deletedAt" in item and until is not None and until > at_ms
 
 
 def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
@@ -139,11 +162,17 @@ def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
         return MalformedItem(key_id, name)
 
 
-def skip_malformed(items: list[Item], at_ms: int) -> Iterator[StoredKey]:
-    """Convert items to keys; log and skip malformed items, so that one does not hide the others."""
+def skip_malformed(items: list[Item], at_ms: int, *, deleted: bool = False) -> Iterator[StoredKey]:
+    """Convert items to keys; log and skip malformed items, so that one does not hide the others.
+
+    Args:
+        items: The items. Others than those of keys are skipped.
+        at_ms: The current time, in milliseconds since the Unix epoch.
+        deleted: Convert the recoverable deleted keys instead of the others.
+    """
     for item in items:
         try:
-            if is_key_item(item):
+            if is_recoverable(item, at_ms) if deleted else is_key_item(item):
                 yield to_key(item, at_ms)
         except KeyCorruptedError as error:
             _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message is complete
@@ -152,6 +181,11 @@ def skip_malformed(items: list[Item], at_ms: int) -> Iterator[StoredKey]:
 def name_reservation(name: str, key_id: str) -> Item:
     """Return the item that reserves a name for a key."""
     return reference_item(NAME_PARTITION, normalize_name(name), key_id)
+
+
+def expires_at(at_ms: int) -> Item:
+    """Return the attribute ``expiresAt`` for a time in milliseconds; DynamoDB's TTL deletes the item soon after it."""
+    return {"N": str(-(-at_ms // 1000))}
 
 
 def reference_item(partition: str, name: str, key_id: str) -> Item:
@@ -176,7 +210,8 @@ def exclusive_start_key(key_id: str, query: ListQuery) -> Item:
     if query.service is not None:
         return primary_key(key_id)
     created_at = format_timestamp(timestamp_ms_of(key_id))
-    return primary_key(key_id) | {"entity": {"S": KEY_ENTITY}, "createdAt": {"S": created_at}}
+    entity = DELETED_ENTITY if query.deleted else KEY_ENTITY
+    return primary_key(key_id) | {"entity": {"S": entity}, "createdAt": {"S": created_at}}
 
 
 @functools.cache
@@ -185,19 +220,35 @@ def projection_of(attributes: tuple[str, ...]) -> tuple[str, Mapping[str, str]]:
     return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
 
 
-def to_attribute_value(value: str | bytes | bool | int | Mapping[str, str]) -> Item:  # noqa: FBT001
-    """Convert a value to DynamoDB's notation."""
+def to_attribute_value(value: Any) -> Item:
+    """Convert a string, binary, number, boolean, null, map or list to DynamoDB's notation."""
+    if isinstance(value, Mapping):
+        return {"M": {name: to_attribute_value(member) for name, member in value.items()}}
+    if isinstance(value, (list, tuple)):
+        return {"L": [to_attribute_value(member) for member in value]}
     match value:
-        case str():
-            return {"S": value}
+        case None:
+            return {"NULL": True}
         case bool():
             return {"BOOL": value}
         case int():
             return {"N": str(value)}
-        case bytes():
-            return {"B": value}
-        case _:
-            return {"M": {name: {"S": text} for name, text in value.items()}}
+    return {"B" if isinstance(value, bytes) else "S": value}
+
+
+def from_attribute_value(attribute: Item) -> Any:
+    """Convert a value from DynamoDB's notation: a string, number, boolean, null, map or list."""
+    ((kind, value),) = attribute.items()
+    match kind:
+        case "M":
+            return {name: from_attribute_value(member) for name, member in value.items()}
+        case "L":
+            return [from_attribute_value(member) for member in value]
+        case "N":
+            return int(value)
+        case "NULL":
+            return None
+    return value
 
 
 def _from_attribute_value(masked: Item) -> str | dict[str, str]:

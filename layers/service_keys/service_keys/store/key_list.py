@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from service_keys.core.timestamps import format_timestamp
 from service_keys.store.aws_clients import translate_aws_errors
 from service_keys.store.items import (
     ALL_BY_CREATED_INDEX,
+    DELETED_ENTITY,
     KEY_ENTITY,
     RESPONSE_ATTRIBUTES,
     exclusive_start_key,
@@ -42,7 +44,7 @@ def read_page(client: DynamoDBClient, table_name: str, query: ListQuery, *, at_m
         query: The filters, the page size and the start.
         at_ms: The current time, in milliseconds since the Unix epoch. Later stored times are false.
     """
-    request = {"TableName": table_name} | _request(query)
+    request = {"TableName": table_name} | _request(query, at_ms)
     found: list[StoredKey] = []
     start = query.start_after and exclusive_start_key(query.start_after, query)
     while len(found) <= query.limit:
@@ -50,7 +52,7 @@ def read_page(client: DynamoDBClient, table_name: str, query: ListQuery, *, at_m
             request["ExclusiveStartKey"] = start
         with translate_aws_errors("DynamoDB"):
             response = client.query(**request)
-        keys = list(skip_malformed(response["Items"], at_ms))
+        keys = list(skip_malformed(response["Items"], at_ms, deleted=query.deleted))
         found.extend(keys)
         start = response.get("LastEvaluatedKey")
         if not start:
@@ -62,11 +64,12 @@ def read_page(client: DynamoDBClient, table_name: str, query: ListQuery, *, at_m
     return Page(page, query.encode_cursor(page[-1].id) if len(found) > len(page) else None)
 
 
-def _request(query: ListQuery) -> dict[str, Any]:
+def _request(query: ListQuery, at_ms: int) -> dict[str, Any]:
     names: dict[str, str]
     values: Item
     if query.service is None:
-        names, values = {"#entity": "entity"}, {":entity": {"S": KEY_ENTITY}}
+        names = {"#entity": "entity"}
+        values = {":entity": {"S": DELETED_ENTITY if query.deleted else KEY_ENTITY}}
         request: dict[str, Any] = {"IndexName": ALL_BY_CREATED_INDEX, "KeyConditionExpression": "#entity = :entity"}
     else:
         projection, projected = projection_of(RESPONSE_ATTRIBUTES)
@@ -81,6 +84,10 @@ def _request(query: ListQuery) -> dict[str, Any]:
     # One more than the page size, to detect a next page.
     limit = query.limit + 1
     filters = []
+    if query.deleted:
+        filters.append("#recoverableUntil > :now")
+        names["#recoverableUntil"] = "recoverableUntil"
+        values[":now"] = {"S": format_timestamp(at_ms)}
     if query.active is not None:
         filters.append("#active = :active")
         names["#active"] = "active"

@@ -12,7 +12,7 @@ from service_keys.core.names import normalize_name
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import KeyStoreUnavailableError
 from service_keys.store.aws_clients import translate_aws_errors
-from service_keys.store.items import NAME_PARTITION, primary_key, to_attribute_value
+from service_keys.store.items import NAME_PARTITION, name_reservation, primary_key, to_attribute_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,13 @@ class TransactionWriter:
             return address | {"ConditionExpression": "attribute_exists(id) AND attribute_not_exists(version)"}
         values = {":read": version}
         return address | {"ConditionExpression": "version = :read", "ExpressionAttributeValues": values}
+
+    def reserve_name(self, key_id: str, name: str) -> Item:
+        """Build the Put of a name reservation. Fails if another key has the name."""
+        write = self.put(name_reservation(name, key_id), "attribute_not_exists(id) OR #key = :id")
+        write["ExpressionAttributeNames"] = {"#key": "key"}
+        write["ExpressionAttributeValues"] = {":id": {"S": key_id}}
+        return write
 
     def release_name(self, key_id: str, name: str) -> Item:
         """Build the Delete of a name reservation. Succeeds without one, so that every key can be deleted."""
@@ -110,13 +117,20 @@ class TransactionWriter:
 
 
 class UpdateExpression:
-    """Builds the UpdateExpression of an administrator's change."""
+    """Builds the UpdateExpression of an administrator's change.
 
-    def __init__(self, context: ChangeContext) -> None:
+    Args:
+        context: The request, for ``updatedAt``, ``updatedBy`` and ``updatedByName``; None to leave them unchanged.
+    """
+
+    def __init__(self, context: ChangeContext | None = None) -> None:
         self._sets: Item = {}
+        self._copies: dict[str, tuple[str, str | None]] = {}
         self._removes: set[str] = set()
-        self.put("updatedAt", format_timestamp(context.at_ms))
-        self.put("updatedBy", context.principal)
+        if context:
+            self.put("updatedAt", format_timestamp(context.at_ms))
+            self.put("updatedBy", context.principal)
+            self.put("updatedByName", context.principal_name)
 
     def put(self, attribute: str, value: Any) -> None:
         """Set an attribute; None removes it."""
@@ -125,10 +139,30 @@ class UpdateExpression:
         else:
             self._sets[attribute] = to_attribute_value(value)
 
+    def copy(self, source: str, target: str, *, default: str | None = None) -> None:
+        """Set an attribute to the value that another has before the update, without reading it.
+
+        Args:
+            source: The attribute to copy.
+            target: The attribute to set.
+            default: The attribute or ``:`` value to copy if the source does not exist. Without it, the update fails.
+        """
+        self._copies[target] = (source, default)
+
+    def _copy_expression(self, target: str) -> str:
+        source, default = self._copies[target]
+        if default is None:
+            return f"#{target} = #{source}"
+        return f"#{target} = if_not_exists(#{source}, {default})"
+
     @property
     def expression(self) -> str:
         """The UpdateExpression; it increments the version."""
-        sets = [*(f"#{attribute} = :{attribute}" for attribute in self._sets), "version = version + :one"]
+        sets = [
+            *(f"#{attribute} = :{attribute}" for attribute in self._sets),
+            *map(self._copy_expression, self._copies),
+            "version = version + :one",
+        ]
         removes = [f"#{attribute}" for attribute in sorted(self._removes)]
         # REMOVE first, because moto adds the sizes of new values before it subtracts those of removed ones.
         return (f"REMOVE {', '.join(removes)} " if removes else "") + f"SET {', '.join(sets)}"
@@ -136,7 +170,9 @@ class UpdateExpression:
     @property
     def names(self) -> dict[str, str]:
         """The ExpressionAttributeNames."""
-        return {f"#{attribute}": attribute for attribute in (*self._sets, *self._removes)}
+        sources = (source for source, _ in self._copies.values())
+        used = (*self._sets, *self._removes, *self._copies, *sources)
+        return {f"#{attribute}": attribute for attribute in used}
 
     @property
     def values(self) -> Item:
