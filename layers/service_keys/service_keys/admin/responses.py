@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from service_keys.admin.request import Request
     from service_keys.core.list_query import ListQuery
     from service_keys.core.models import DeletedKey, StoredKey
-    from service_keys.store.repository import Page
+    from service_keys.store.key_list import Page
 
 PROPAGATION_DELAY_MS: Final = settings.CONSUMER_CACHE_TTL_SECONDS * 1000
 """Time until every consumer has refreshed its cache after a change."""
