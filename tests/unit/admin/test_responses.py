@@ -19,7 +19,6 @@ from service_keys.admin.responses import (
     list_response,
     updated_response,
 )
-from service_keys.core.list_query import ListQuery
 from service_keys.core.models import DeletedKey
 from service_keys.store.repository import Page
 from tests.unit.admin.conftest import COLLECTION, event
@@ -69,11 +68,10 @@ def test_an_update_without_consumer_effect_has_no_effective_by(fields: set[str])
 
 def test_a_list_response_has_a_next_cursor() -> None:
     """Return the cursor with the limit."""
-    pagination = {"limit": 3, "nextCursor": "cursor"}
+    query = Request(event(multiValueQueryStringParameters={"limit": ["3"]}), at_ms=1).parse_query()
 
-    response = list_response(Page((KEY,), "cursor"), ListQuery(limit=3))
-
-    assert response == Response(200, {"data": [KEY.to_response()], "pagination": pagination})
+    body = {"data": [KEY.to_response()], "pagination": {"limit": 3, "nextCursor": "cursor"}}
+    assert list_response(Page((KEY,), "cursor"), query) == Response(200, body)
 
 
 def test_a_deletion_is_confirmed(effective_by: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -14,9 +15,6 @@ from service_keys.core.models import StoredKey
 from service_keys.core.names import normalize_name, slug
 from service_keys.errors import FieldError, InvalidRequestError
 from tests.unit.admin.conftest import SECRET, new, refused
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CREATE_FIELDS = "Valid fields: name, service, description, active, key"
 UPDATE_FIELDS = "Valid fields: name, description, active, key"
@@ -112,35 +110,18 @@ SCHEMA_ERRORS = {
     "typed-dict": {"missing", "dict_type"},
 }
 """The errors that each schema type in the models can raise in strict mode, except those of unknown fields."""
-TYPES_WITHOUT_ERRORS = {
-    "model-field",
-    "typed-dict-field",
-    "default",
-    "nullable",
-    "any",
-    "definitions",
-    "definition-ref",
-}
-TYPES_WITH_OWN_ERRORS = {"function-after", "function-plain"}
-
-
-def schema_types(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
-        if isinstance(schema.get("type"), str):
-            yield schema["type"]
-        for name, value in schema.items():
-            if name not in {"metadata", "serialization", "default", "function"}:
-                yield from schema_types(value)
-    elif isinstance(schema, (list, tuple)):
-        for value in schema:
-            yield from schema_types(value)
+WITHOUT_ERRORS = {"model-field", "typed-dict-field", "default", "nullable", "any", "with-info", "no-info"}
+OWN_ERRORS = {"function-after", "function-plain"}
+OPENAPI_TYPES = {"object", "string"}
 
 
 @pytest.mark.parametrize("model", [CreateApiKey, UpdateApiKey])
 def test_every_schema_error_has_its_own_message(model: type[Any]) -> None:
     """Fail for a new schema type in the models until its errors have messages."""
-    types = set(schema_types(TypeAdapter(model).core_schema)) - TYPES_WITHOUT_ERRORS - TYPES_WITH_OWN_ERRORS
+    types = set(re.findall(r"'type': '([\w-]+)'", repr(TypeAdapter(model).core_schema)))
+    types -= WITHOUT_ERRORS | OWN_ERRORS | OPENAPI_TYPES
 
+    assert {"str", "bool"} < types
     assert types <= SCHEMA_ERRORS.keys()
     for kind in set().union(*(SCHEMA_ERRORS[name] for name in types)):
         assert "openapi.yaml" not in message_for(kind, {"min_length": 2, "max_length": 100}), kind
