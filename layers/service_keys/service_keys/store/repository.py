@@ -29,7 +29,7 @@ from service_keys.errors import (
     KeyStoreUnavailableError,
     VersionConflictError,
 )
-from service_keys.store.aws_clients import member, translate_aws_errors
+from service_keys.store.aws_errors import member, translate_aws_errors
 from service_keys.store.items import (
     _STAMP_LENGTH,
     ALL_BY_CREATED_INDEX,
