@@ -34,15 +34,6 @@ def kms_key(kms: Any) -> str:
     return str(kms.create_key()["KeyMetadata"]["Arn"])
 
 
-@pytest.mark.parametrize("value", [SECRET, {"clientId": "made-up", "clientSecret": SECRET}])
-def test_a_secret_value_survives_encrypt_and_decrypt(kms: Any, kms_key: str, value: str | dict[str, str]) -> None:
-    """Return the same string or fields; the ciphertext does not contain the plaintext."""
-    ciphertext = encryption.encrypt(kms, kms_key, SecretValue(value), key_id=KEY_ID)
-
-    assert SECRET.encode() not in ciphertext
-    assert encryption.decrypt(kms, ciphertext, key_id=KEY_ID).reveal() == value
-
-
 def test_the_encryption_context_names_the_service_and_the_key() -> None:
     """Raise KeyNotFoundError for a malformed id. `tests/functional/test_secrets` decrypts with another context."""
     assert encryption.encryption_context(KEY_ID) == {"service": "spotify", "id": KEY_ID}
