@@ -1,6 +1,7 @@
 """The secret shared with the issuer, fetched from the SSM Parameter Store.
 
 Imported only with JWT_SECRET_PARAMETER, because it imports botocore. No error and no log line contains the secret.
+Shares no module with the layer: each would add to the cold start, and only here an unknown error drops a cached value.
 """
 
 from __future__ import annotations

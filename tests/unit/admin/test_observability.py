@@ -19,7 +19,7 @@ from service_keys.admin.responses import Response
 from service_keys.core.models import ChangeContext
 from service_keys.core.timestamps import format_timestamp
 from service_keys.reader import usage
-from service_keys.store import aws_clients
+from service_keys.store import aws_errors
 from service_keys.store.items import skip_malformed, to_key
 from tests.unit.admin.conftest import event, failing, respond
 from tests.unit.core.test_models import KEY
@@ -240,7 +240,7 @@ def test_a_message_has_at_most_600_characters(length: int) -> None:
 @pytest.mark.parametrize("status", [503, 429])
 def test_a_long_aws_error_code_is_truncated(status: int) -> None:
     """Bound the message that consumers log, regardless of the AWS error code."""
-    with pytest.raises(errors.KeyStoreUnavailableError) as raised, aws_clients.translate_aws_errors("DynamoDB"):
+    with pytest.raises(errors.KeyStoreUnavailableError) as raised, aws_errors.translate_aws_errors("DynamoDB"):
         raise client_error(X, status)
 
     assert len(str(raised.value)) <= 600

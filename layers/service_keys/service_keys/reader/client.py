@@ -43,7 +43,7 @@ from service_keys.reader.cache import (
     backoff_seconds,
     is_recent,
 )
-from service_keys.store import aws_clients, encryption
+from service_keys.store import aws_clients, aws_errors, encryption
 from service_keys.store.consumer_repository import ConsumerRepository
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class ServiceKeys:
         started_at = state.last_attempt_at = self._clock()
         try:
             table, _ = self._aws()
-            with aws_clients.any_failure("DynamoDB"):
+            with aws_errors.any_failure("DynamoDB"):
                 keys = table.list_for_service(service)
         except KeyAccessDeniedError:
             state.snapshot = None
@@ -333,7 +333,7 @@ class ServiceKeys:
             return key, cached, False
         try:
             _, kms = self._aws()
-            with aws_clients.any_failure("KMS"):
+            with aws_errors.any_failure("KMS"):
                 secret_value = encryption.decrypt(kms, key.ciphertext, key_id=key.id)
         except (KeyAccessDeniedError, KeyCorruptedError):
             self._drop_plaintexts(state, state.plaintexts.keys() - {key.id})

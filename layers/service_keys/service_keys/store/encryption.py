@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from service_keys.core.ids import service_of
 from service_keys.core.secret_value import SecretValue
 from service_keys.errors import KeyCorruptedError
-from service_keys.store.aws_clients import member, translate_aws_errors
+from service_keys.store.aws_errors import member, translate_aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.aws_errors import translate_aws_errors
 from service_keys.store.items import (
     ALL_BY_CREATED_INDEX,
     KEY_ENTITY,

@@ -29,7 +29,7 @@ from service_keys.errors import (
     KeyStoreUnavailableError,
     VersionConflictError,
 )
-from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.aws_errors import translate_aws_errors
 from service_keys.store.items import (
     IDEMPOTENCY_PARTITION,
     RESPONSE_ATTRIBUTES,
