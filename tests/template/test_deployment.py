@@ -15,7 +15,7 @@ from moto import mock_aws
 from moto.apigateway.models import RestAPI, apigateway_backends
 
 from local.aws import CREDENTIALS
-from local.retained import retained_resources_template
+from local.deployment import retained_resources_template
 from local.template import REGION, Template
 from tests.template.conftest import DEPLOYMENT
 
