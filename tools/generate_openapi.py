@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "layers" / "service_keys"))
 import yaml  # noqa: E402 - the layer must be on the path first
 from pydantic import ConfigDict, TypeAdapter, with_config  # noqa: E402
 
-from local.template import Template  # noqa: E402
+from local.template import EXAMPLE_PARAMETERS, Template  # noqa: E402
 from service_keys.admin.endpoint import DETAILS_MAX, INTERNAL_ERROR, STATUS_BY_ERROR  # noqa: E402
 from service_keys.admin.pagination import LIMIT_MAX, VERIFICATION_FILTERS  # noqa: E402
 from service_keys.admin.schemas import CreateApiKey, UpdateApiKey  # noqa: E402
@@ -29,13 +29,6 @@ from service_keys.core.list_query import LIMIT_DEFAULT  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PLACEHOLDERS: Final = {
-    "JwtIssuer": "https://issuer.example.com/",
-    "JwtAudience": "service-keys",
-    "JwksUrl": "https://issuer.example.com/jwks.json",
-    "AdminClaimRule": "role=admin",
-    "AllowedOrigin": "https://admin.example.com",
-}
 _REF: Final = "#/components/schemas/{model}"
 _TIMESTAMP_FIELDS: Final = (
     "createdAt",
@@ -218,7 +211,7 @@ class _Schemas:
 
 def build() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
-    template = Template.load(_PLACEHOLDERS)
+    template = Template.load(EXAMPLE_PARAMETERS)
     codes = _codes(template)
     schemas = _Schemas()
     schemas.add_error({code for of_status in codes.values() for code in of_status})
