@@ -13,18 +13,10 @@ from benchmarks.report import LAYER
 sys.path.insert(0, str(LAYER))
 
 from local.aws import DYNAMODB_ENDPOINT, MotoServer, client, create_resources
-from local.template import Template
+from local.template import EXAMPLE_PARAMETERS, Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_PARAMETERS = {
-    "JwtIssuer": "https://issuer.example.com/",
-    "JwtAudience": "service-keys",
-    "JwksUrl": "https://issuer.example.com/jwks.json",
-    "AdminClaimRule": "role=admin",
-    "AllowedOrigin": "https://admin.example.com",
-}
 
 
 class Stores(NamedTuple):
@@ -43,7 +35,7 @@ def stores(*, allow_dynamodb_local: bool = False) -> Iterator[Stores]:
     Args:
         allow_dynamodb_local: True to create the table at the URL in AWS_ENDPOINT_URL_DYNAMODB, if set.
     """
-    template = Template.load(_PARAMETERS)
+    template = Template.load(EXAMPLE_PARAMETERS)
     name = f"service-keys-bench-{secrets.token_hex(4)}"
     with MotoServer() as moto:
         dynamodb_url = (os.environ.get(DYNAMODB_ENDPOINT) if allow_dynamodb_local else None) or moto.url

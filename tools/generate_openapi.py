@@ -6,9 +6,7 @@ This module adds only descriptions, and the request and responses of each route.
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +18,7 @@ sys.path.insert(0, str(ROOT / "layers" / "service_keys"))
 import yaml  # noqa: E402 - the layer must be on the path first
 from pydantic import ConfigDict, TypeAdapter, with_config  # noqa: E402
 
-from local.template import Template  # noqa: E402
+from local.template import EXAMPLE_PARAMETERS, Template  # noqa: E402
 from service_keys.admin.endpoint import DETAILS_MAX, INTERNAL_ERROR, STATUS_BY_ERROR  # noqa: E402
 from service_keys.admin.pagination import LIMIT_MAX, VERIFICATION_FILTERS  # noqa: E402
 from service_keys.admin.schemas import CreateApiKey, UpdateApiKey  # noqa: E402
@@ -31,18 +29,6 @@ from service_keys.core.list_query import LIMIT_DEFAULT  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PLACEHOLDERS: Final = {
-    "JwtIssuer": "https://issuer.example.com/",
-    "JwtAudience": "service-keys",
-    "JwksUrl": "https://issuer.example.com/jwks.json",
-    "AdminClaimRule": "role=admin",
-    "AllowedOrigin": "https://admin.example.com",
-}
-_RESPONSE_MODELS: Final = {
-    "ApiKey": models.StoredKey,
-    "Verification": models.Verification,
-    "DeletedApiKey": models.DeletedKey,
-}
 _REF: Final = "#/components/schemas/{model}"
 _TIMESTAMP_FIELDS: Final = (
     "createdAt",
@@ -104,7 +90,7 @@ _OPERATIONS: Final = {
         "createApiKey",
         "Store a new key",
         "With `Idempotency-Key`, the same request sent again within a day answers the same and creates nothing.",
-        "ApiKeyResponse",
+        "ApiKeyAnswer",
         status=201,
         body="CreateApiKey",
         parameters=("Idempotency-Key",),
@@ -115,19 +101,19 @@ _OPERATIONS: Final = {
         "listApiKeys",
         "List keys, newest first",
         "A list may trail a change by a moment; getting a key never does.",
-        "ApiKeyListResponse",
+        "ApiKeyList",
         parameters=("active", "service", "verification", "limit", "cursor"),
         errors=(400,),
     ),
     "GetApiKey": _Operation(
-        "getApiKey", "Show a key", "Everything but the key itself.", "ApiKeyResponse", headers=("ETag",), errors=(404,)
+        "getApiKey", "Show a key", "Everything but the key itself.", "ApiKeyAnswer", headers=("ETag",), errors=(404,)
     ),
     "UpdateApiKey": _Operation(
         "updateApiKey",
         "Change a key",
         "PUT and PATCH alike change only what the body names. Without `If-Match`, two administrators who change "
         "different fields both win. `service` never changes.",
-        "UpdatedApiKeyResponse",
+        "ApiKeyChanged",
         body="UpdateApiKey",
         parameters=("If-Match",),
         headers=("ETag",),
@@ -138,7 +124,7 @@ _OPERATIONS: Final = {
         "Ask the key's service whether it takes the key",
         "The result is shown beside the key from then on, until `key` is replaced. Checking is not using: `lastUsed`, "
         "`version` and the `ETag` stay. An inactive key can be checked too.",
-        "ApiKeyResponse",
+        "ApiKeyAnswer",
         headers=("ETag",),
         errors=(400, 404, 412),
     ),
@@ -146,7 +132,7 @@ _OPERATIONS: Final = {
         "deleteApiKey",
         "Delete a key",
         "The key is gone at once, and its name is free. Readers act on it within 60 seconds.",
-        "DeletedApiKeyResponse",
+        "ApiKeyDeleted",
         parameters=("If-Match",),
         errors=(400, 404, 412),
     ),
@@ -160,46 +146,28 @@ class _Schemas:
     known: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        documented = with_config(
-            ConfigDict(
-                use_attribute_docstrings=True,
-                alias_generator=models.camel_case,
-                json_schema_serialization_defaults_required=True,
-            )
-        )
-        # pydantic resolves the annotations in the module's namespace, which lacks the imports for type checkers.
-        vars(models)["Mapping"] = Mapping
+        documented = with_config(ConfigDict(use_attribute_docstrings=True))
+        for shown in (models.VerificationResponse, models.ApiKeyResponse, models.DeletedApiKey):
+            documented(shown)
         adapters = [
             ("Create", "validation", TypeAdapter(CreateApiKey)),
             ("Update", "validation", TypeAdapter(UpdateApiKey)),
-            *((name, "serialization", TypeAdapter(documented(model))) for name, model in _RESPONSE_MODELS.items()),
+            ("Shown", "serialization", TypeAdapter(models.ApiKeyResponse)),
+            ("Deleted", "serialization", TypeAdapter(models.DeletedApiKey)),
         ]
-        _, generated = TypeAdapter.json_schemas(adapters, ref_template=_REF)  # type: ignore[arg-type]
-        text = json.dumps(generated["$defs"])
-        for name, model in _RESPONSE_MODELS.items():
-            text = re.sub(rf'(?<=["/]){model.__name__}(?=")', name, text)
-        self.known = _without_titles(json.loads(text))
-        for name in _RESPONSE_MODELS:
-            self._complete_response(self.known[name])
-        self.known["ApiKey"]["properties"]["id"]["pattern"] = ID_PATTERN
-        self.known["ApiKey"]["properties"]["version"]["minimum"] = 1
+        _, made = TypeAdapter.json_schemas(adapters, ref_template=_REF)  # type: ignore[arg-type]
+        self.known = {name: _without_titles(schema) for name, schema in made["$defs"].items()}
+        for model in ("ApiKeyResponse", "VerificationResponse", "DeletedApiKey"):
+            properties = self.known[model]["properties"]
+            self.known[model]["additionalProperties"] = False
+            for name in properties.keys() & set(_TIMESTAMP_FIELDS):
+                _time(properties[name])
+        self.known["ApiKeyResponse"]["properties"]["id"]["pattern"] = ID_PATTERN
+        self.known["ApiKeyResponse"]["properties"]["version"]["minimum"] = 1
         self._add_envelopes()
 
-    @staticmethod
-    def _complete_response(schema: dict[str, Any]) -> None:
-        """Add the derived `service` of a key, forbid other fields, and mark timestamps."""
-        properties = schema["properties"]
-        if "id" in properties:
-            properties["service"] = {"type": "string", "description": models.StoredKey.service.__doc__}
-            schema["required"].append("service")
-        schema["additionalProperties"] = False
-        for name, field_schema in properties.items():
-            field_schema.pop("default", None)
-            if name in _TIMESTAMP_FIELDS:
-                _time(field_schema)
-
     def _add_envelopes(self) -> None:
-        key = {"$ref": _REF.format(model="ApiKey")}
+        key = {"$ref": _REF.format(model="ApiKeyResponse")}
         effective_by = {
             "type": "string",
             "format": "date-time",
@@ -210,10 +178,10 @@ class _Schemas:
             nextCursor={"type": ["string", "null"], "description": "`cursor` of the next page; null on the last one."},
         )
         self.known |= {
-            "ApiKeyResponse": _success(data=key),
-            "UpdatedApiKeyResponse": _success(("effectiveBy",), data=key, effectiveBy=effective_by),
-            "ApiKeyListResponse": _success(data={"type": "array", "items": key}, pagination=pagination),
-            "DeletedApiKeyResponse": _success(
+            "ApiKeyAnswer": _success(data=key),
+            "ApiKeyChanged": _success(("effectiveBy",), data=key, effectiveBy=effective_by),
+            "ApiKeyList": _success(data={"type": "array", "items": key}, pagination=pagination),
+            "ApiKeyDeleted": _success(
                 message={"const": "API key deleted successfully"},
                 data={"$ref": _REF.format(model="DeletedApiKey")},
                 effectiveBy={
@@ -243,7 +211,7 @@ class _Schemas:
 
 def build() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
-    template = Template.load(_PLACEHOLDERS)
+    template = Template.load(EXAMPLE_PARAMETERS)
     codes = _codes(template)
     schemas = _Schemas()
     schemas.add_error({code for of_status in codes.values() for code in of_status})
