@@ -10,15 +10,11 @@ import bisect
 import gc
 import itertools
 import random
-import sys
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import prices
-from benchmarks.report import LAYER, Bound, Part, format_table, show_progress
-
-sys.path.insert(0, str(LAYER))
-
+from benchmarks.report import Bound, Part, format_table, show_progress
 from service_keys import ServiceKeys
 from service_keys.core.timestamps import format_timestamp
 from service_keys.reader import usage
@@ -155,9 +151,8 @@ def predict(containers: int, minutes: int = MINUTES) -> dict[str, float]:
                 minute, second = divmod(visible + shortest, SNAPSHOT_TTL_SECONDS)
                 number = max(number + 1, int(minute) * containers + bisect.bisect_left(starts, second))
                 continue
-        since = at - (
-            usage.STAMP_INTERVAL_SECONDS - usage.STAMP_JITTER_SECONDS * chance.random()
-        )  # as in usage.stamp_if_due
+        # As in usage.stamp_if_due.
+        since = at - usage.STAMP_INTERVAL_SECONDS + usage.STAMP_JITTER_SECONDS * chance.random()
         if visible <= since:
             calls["UpdateItem"] += 1
             if last_used > since:

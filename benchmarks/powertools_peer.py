@@ -135,7 +135,7 @@ def _list(
     cursor: Annotated[str | None, Query()] = None,
 ) -> ListResponse:
     """Read a page, newest first."""
-    request = {"IndexName": "newest", "KeyConditionExpression": KeyCondition("listed").eq("key")}
+    request = {"IndexName": "all-by-created", "KeyConditionExpression": KeyCondition("entity").eq("key")}
     request |= {"Limit": limit, "ScanIndexForward": False}
     if cursor:
         request["ExclusiveStartKey"] = json.loads(base64.urlsafe_b64decode(cursor))
