@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +19,7 @@ from service_keys.store.items import IDEMPOTENCY_PARTITION, NAME_PARTITION
 from tests.functional.conftest import COLLECTION, SECRET, Admin, ApiResponse, ClientsOf, Store
 from tests.support.fault_proxy import Fault
 from tests.support.faults import CALLS, FAULTS, JWKS_FAULTS, READER
+from tests.support.http_server import HttpServer
 from tests.support.processes import ROOT
 from tests.support.slow import with_slow
 from tools.generate_faults_doc import document
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from tests.conftest import Logged
     from tests.support.fault_proxy import FaultProxy
     from tests.support.faults import Call
+    from tests.support.http_server import HttpRequest
 
 OPENAI_KEY = f"sk-{SECRET}"
 NEW = {"name": "New", "service": "openai", "key": OPENAI_KEY}
@@ -174,45 +174,19 @@ def test_a_fault_of_a_cold_read_has_the_outcome_of_the_table(
 # --- the authorizer -------------------------------------------------------------------------------------------------
 
 
-class Issuer(ThreadingHTTPServer):
-    """A JWKS endpoint with one fault."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, fault: str) -> None:
-        super().__init__(("127.0.0.1", 0), _IssuerHandler)
-        self.fault = fault
-        self.ended = Event()
-
-
-class _IssuerHandler(BaseHTTPRequestHandler):
-    server: Issuer
-
-    def do_GET(self) -> None:
-        statuses = {"429": 429, "5xx": 503, "403": 403, "HTML": 200, "redirect": 302}
-        if self.server.fault == "no answer":
-            self.server.ended.wait(20)
-        if self.server.fault in statuses:
-            self.send_response(statuses[self.server.fault])
-            self.send_header("Location", "/elsewhere")
-            self.end_headers()
-            self.wfile.write(b"<html></html>")
-        self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Suppress the log."""
-
-
 @pytest.fixture
 def issuer(request: pytest.FixtureRequest) -> Iterator[str]:
-    with Issuer(request.param) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-        server.ended.set()
-        server.shutdown()
-        thread.join()
+    """Run a JWKS endpoint with one fault; return its URL."""
+    statuses = {"429": 429, "5xx": 503, "403": 403, "HTML": 200, "redirect": 302}
+
+    def respond(asked: HttpRequest) -> None:
+        if request.param == "no answer":
+            server.ended.wait(20)
+        if request.param in statuses:
+            asked.send(statuses[request.param], b"<html></html>", {"Location": "/elsewhere"})
+
+    with HttpServer(respond) as server:
+        yield f"{server.url}/jwks.json"
 
 
 @pytest.mark.parametrize("issuer", with_slow(JWKS_FAULTS, "no answer"), indirect=True)

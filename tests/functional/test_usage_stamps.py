@@ -15,7 +15,7 @@ from service_keys import ServiceKeys
 from service_keys.core.ids import new_id
 from service_keys.core.models import CLOCK_SKEW_MS, EncryptedKey
 from service_keys.core.timestamps import format_timestamp
-from service_keys.store.repository import KeyRepository
+from service_keys.store.consumer_repository import ConsumerRepository
 from tests.functional.conftest import SECRET, Admin, ClientsOf, Store
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_a_delayed_stamp_does_not_move_a_later_one_back(admin: Admin, store: Sto
     """Replace only the false stamp that was read: another consumer may have replaced it during the delay."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], value)
-    table = KeyRepository(store.dynamodb, store.table)
+    table = ConsumerRepository(store.dynamodb, store.table)
     (read,) = table.list_for_service("one")
     assert isinstance(read, EncryptedKey)
     later = format_timestamp(NOW_MS + 3_600_000)
@@ -166,7 +166,7 @@ def test_a_false_stamp_does_not_recreate_a_deleted_key(admin: Admin, store: Stor
     """Write nothing for a key that was deleted after it was read."""
     key = admin.create(service="one")
     set_last_used(store, key["id"], {"S": "zzz"})
-    table = KeyRepository(store.dynamodb, store.table)
+    table = ConsumerRepository(store.dynamodb, store.table)
     admin.delete(key["id"])
 
     table.stamp_usage(key["id"], used_at=TRUE_STAMP, if_older_than=TRUE_STAMP, false_stamp="zzz")

@@ -20,7 +20,7 @@ from service_keys.admin.responses import (
     updated_response,
 )
 from service_keys.core.models import DeletedKey
-from service_keys.store.repository import Page
+from service_keys.store.key_list import Page
 from tests.unit.admin.conftest import COLLECTION, event
 from tests.unit.core.test_models import KEY
 

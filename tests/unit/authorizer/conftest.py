@@ -36,8 +36,7 @@ def keys() -> dict[str, issuer.SigningKey]:
 
 @pytest.fixture
 def server(keys: dict[str, issuer.SigningKey]) -> Iterator[issuer.KeySetServer]:
-    published = [key.jwk for name, key in keys.items() if name != "foreign"]
-    with issuer.KeySetServer(keys=published) as running:
+    with issuer.KeySetServer(*(key.jwk for name, key in keys.items() if name != "foreign")) as running:
         yield running
 
 
@@ -79,8 +78,15 @@ def _read_service_models_once() -> Iterator[None]:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ParameterStore]:
-    with ParameterStore(issuer.PARAMETER, issuer.SECRET) as running:
-        running.lead_to_it(monkeypatch)
+    """Set the variables that Lambda sets, and the endpoint of SSM."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "made-up")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ParameterStore() as running:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", running.url)
         yield running
 
 
@@ -105,7 +111,7 @@ def key_set_mode(environment: pytest.MonkeyPatch, server: issuer.KeySetServer) -
 
 @pytest.fixture
 def secret_mode(environment: pytest.MonkeyPatch, store: ParameterStore) -> pytest.MonkeyPatch:
-    environment.setenv("JWT_SECRET_PARAMETER", store.name)
+    environment.setenv("JWT_SECRET_PARAMETER", issuer.PARAMETER)
     return environment
 
 

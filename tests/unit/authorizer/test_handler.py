@@ -84,7 +84,7 @@ def test_the_scheme_is_case_insensitive(scheme: str, signers: Signers, authorize
 @pytest.mark.parametrize("hint", ["jku", "x5u"])
 def test_header_urls_are_never_fetched(hint: str, signers: Signers, authorize: Authorize, server: KeySetServer) -> None:
     """The URLs in `jku` and `x5u` are ignored."""
-    with KeySetServer(keys=[signers.foreign.jwk]) as foreign:
+    with KeySetServer(signers.foreign.jwk) as foreign:
         authorize(f"Bearer {token(signers.own, **{hint: foreign.url})}")
         assert foreign.fetches == []
     assert server.fetches == ["/.well-known/jwks.json"]

@@ -13,6 +13,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from authorizer.errors import KeyUnavailableError, TokenRefusedError
 from authorizer.jwks import JwksKeys
+from tests.support.http_server import HttpServer
 from tests.support.issuer import KeySetServer, SigningKey, first_key
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def test_invalid_http_response_raises_key_unavailable(server: KeySetServer) -> N
 def test_a_redirect_is_not_followed(server: KeySetServer) -> None:
     """A redirect is a transient error."""
     with (
-        KeySetServer(status=302, headers={"Location": server.url}) as redirecting,
+        HttpServer(lambda request: request.send(302, headers={"Location": server.url})) as redirecting,
         pytest.raises(KeyUnavailableError, match="302"),
     ):
         first_key(JwksKeys(redirecting.url))
@@ -314,7 +315,7 @@ def test_refused_connection_raises_key_unavailable() -> None:
 
 def test_loopback_jwks_bypasses_the_proxy(server: KeySetServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment's HTTP proxy is not used for the loopback."""
-    with KeySetServer(keys=server.keys) as proxy:
+    with KeySetServer(*server.keys) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)

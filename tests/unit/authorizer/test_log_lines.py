@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +16,10 @@ from authorizer.key_cache import KeyCache
 from authorizer.shared_secret import SharedSecret
 from authorizer.telemetry import Telemetry
 from tests.support import issuer
+from tests.support.http_server import HttpServer
 from tests.unit.authorizer.conftest import METHOD_ARN, load_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.issuer import KeySetServer, SigningKey
     from tests.unit.authorizer.conftest import Clock
 
@@ -45,35 +42,6 @@ def line(record: logging.LogRecord) -> str:
 
 def longest(records: list[logging.LogRecord]) -> int:
     return max(len(line(record).encode()) for record in records)
-
-
-@contextmanager
-def raw_issuer(response: bytes) -> Iterator[str]:
-    """Run a server that sends these bytes to every client and closes the connection; yield its URL."""
-
-    def run() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(5)
-                try:
-                    connection.recv(65536)
-                    connection.sendall(response)
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):
-                        pass
-                except OSError:  # the client disconnected
-                    continue
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/jwks.json"
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
 
 
 def ok(body: bytes) -> bytes:
@@ -136,8 +104,8 @@ def test_log_line_for_hostile_jwks_response_is_bounded(
     """Write one line of at most 2 KB for a token of 50 bytes, and raise a message of at most 2 KB."""
     caplog.set_level("DEBUG")
     assert len(TOKEN) <= 60
-    with raw_issuer(RESPONSES[case]) as url:
-        environment.setenv("JWKS_URL", url)
+    with HttpServer(lambda request: request.wfile.write(RESPONSES[case])) as server:
+        environment.setenv("JWKS_URL", server.url)
         app = load_app()
         event = {"type": "TOKEN", "authorizationToken": TOKEN, "methodArn": METHOD_ARN}
         with pytest.raises((KeyUnavailableError, UnauthorizedError)) as raised:
@@ -157,8 +125,8 @@ def test_log_line_for_stale_jwks_is_bounded(
     keys = JwksKeys(server.url, clock=clock)
     keys._cache.get()
     clock.now += 301
-    with raw_issuer(RESPONSES[case]) as url:
-        keys._url = url
+    with HttpServer(lambda request: request.wfile.write(RESPONSES[case])) as hostile:
+        keys._url = hostile.url
         keys._cache.get()
 
     assert len(caplog.records) == 1

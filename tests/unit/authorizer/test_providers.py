@@ -63,8 +63,7 @@ def answer(
             environment.setenv("JWT_SECRET_PARAMETER", PARAMETER)
             return ask(key, sent, caplog)
         jwk = keys[provider.key].jwk
-        published = [provider.jwk(jwk), *provider.also_published(jwk)]
-        with KeySetServer(keys=published) as server:
+        with KeySetServer(provider.jwk(jwk), *provider.also_published(jwk)) as server:
             environment.setenv("JWKS_URL", server.url)
             return ask(key, sent, caplog)
 

@@ -28,6 +28,7 @@ from service_keys.core.models import (
 )
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import DuplicateKeyNameError, KeyCorruptedError, VersionConflictError
+from service_keys.store.consumer_repository import ConsumerRepository
 from service_keys.store.repository import CreateResult, EncryptedSecret, KeyRepository
 from tests.unit.core.test_models import KEY
 
@@ -82,6 +83,11 @@ def a_key(number: int = 0, *, service: str = "one", **fields: Any) -> StoredKey:
 def stored(repository: KeyRepository, *keys: StoredKey) -> None:
     for key in keys:
         assert not repository.create(key, CIPHERTEXT, ADA).replayed
+
+
+@pytest.fixture
+def consumer(dynamodb: Any) -> ConsumerRepository:
+    return ConsumerRepository(dynamodb, "table")
 
 
 @pytest.fixture
@@ -221,11 +227,11 @@ def test_a_verification_is_stored_unless_a_later_one_exists(repository: KeyRepos
         assert repository.get(key.id) == replace(key, verification=kept)
 
 
-def test_last_used_never_decreases(repository: KeyRepository, key: StoredKey) -> None:
+def test_last_used_never_decreases(repository: KeyRepository, consumer: ConsumerRepository, key: StoredKey) -> None:
     """Write `lastUsed` only if the stored value is older than `if_older_than`."""
     for used_at, since, left in [(1000, 500, 1000), (2000, 1000, 2000), (3000, 1999, 2000), (1500, 900, 2000)]:
         at, older_than = format_timestamp(AT + used_at), format_timestamp(AT + since)
-        repository.stamp_usage(key.id, used_at=at, if_older_than=older_than)
+        consumer.stamp_usage(key.id, used_at=at, if_older_than=older_than)
         assert repository.get(key.id) == replace(key, last_used=format_timestamp(AT + left))
 
 
@@ -303,20 +309,28 @@ def test_a_malformed_key_is_omitted_from_lists_and_logged(
     ],
 )
 def test_consumers_get_a_malformed_item_for_a_damaged_key(
-    dynamodb: Any, repository: KeyRepository, key: StoredKey, change: dict[str, Any], service: str, name: str | None
+    dynamodb: Any,
+    repository: KeyRepository,
+    consumer: ConsumerRepository,
+    key: StoredKey,
+    change: dict[str, Any],
+    service: str,
+    name: str | None,
 ) -> None:
     """Return `MalformedItem` with the name, if it has one."""
     change_item(dynamodb, key, change)
 
-    assert repository.list_for_service(service) == (MalformedItem(key.id, name),)
+    assert consumer.list_for_service(service) == (MalformedItem(key.id, name),)
 
 
-def test_consumers_get_the_keys_of_one_service_newest_first(repository: KeyRepository) -> None:
+def test_consumers_get_the_keys_of_one_service_newest_first(
+    repository: KeyRepository, consumer: ConsumerRepository
+) -> None:
     """Include disabled keys and `lastUsed`."""
     stored(repository, a_key(0, active=False), a_key(1), a_key(2, service="two"))
-    repository.stamp_usage(a_key(1).id, used_at=format_timestamp(AT), if_older_than=format_timestamp(AT))
+    consumer.stamp_usage(a_key(1).id, used_at=format_timestamp(AT), if_older_than=format_timestamp(AT))
 
-    assert repository.list_for_service("one") == (
+    assert consumer.list_for_service("one") == (
         EncryptedKey(
             a_key(1).id, "Key 1", active=True, ciphertext=CIPHERTEXT, version=1, last_used=format_timestamp(AT)
         ),
@@ -333,7 +347,7 @@ def attributes(request: dict[str, Any]) -> set[str]:
 
 
 def test_reads_are_strongly_consistent_and_projected(
-    repository: KeyRepository, key: StoredKey, requests: Requests
+    repository: KeyRepository, consumer: ConsumerRepository, key: StoredKey, requests: Requests
 ) -> None:
     """Request only the attributes that each read needs."""
     requests.clear()
@@ -341,7 +355,7 @@ def test_reads_are_strongly_consistent_and_projected(
     repository.get(key.id)
     repository.get_ciphertext(key.id)
     repository.list_page(ListQuery(service="one"))
-    repository.list_for_service("one")
+    consumer.list_for_service("one")
 
     response, read = set(key.to_response()), {"id", "name", "active", "ciphertext", "version", "lastUsed"}
     projections = [response, {"ciphertext", "keyUpdatedAt"}, response, read]
