@@ -104,11 +104,11 @@ def test_verify_returns_the_result_of_the_probe(service: Service, status: int, b
 @pytest.mark.parametrize(
     ("error", "description"),
     [
-        (TimeoutError(SECRET), "did not answer in time. Try again later."),
+        (TimeoutError(SECRET), "did not respond in time. Try again later."),
         (ssl.SSLCertVerificationError(SECRET), "could not be reached: no secure connection (TLS). Try again later."),
         (socket.gaierror(SECRET), "could not be reached: its name was not found (DNS). Try again later."),
         (ConnectionResetError(SECRET), "could not be reached: the connection failed. Try again later."),
-        (http.client.BadStatusLine(SECRET), "answered with too much, or with no HTTP. Try again later."),
+        (http.client.BadStatusLine(SECRET), "sent too large a response, or no HTTP. Try again later."),
         (ValueError(SECRET), "could not be asked: the key cannot be sent as it is. Store it again."),
     ],
 )

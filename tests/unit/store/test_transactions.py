@@ -11,6 +11,7 @@ from botocore.stub import Stubber
 from service_keys.core.list_query import ListQuery
 from service_keys.core.models import ChangeContext, Verification
 from service_keys.errors import DuplicateKeyNameError, KeyStoreUnavailableError
+from service_keys.store.consumer_repository import ConsumerRepository
 from service_keys.store.repository import KeyRepository
 from tests.unit.core.test_models import KEY
 
@@ -135,6 +136,11 @@ def test_a_taken_name_is_reported_without_a_retry(stub: Stubber, repository: Key
         repository.update(KEY.id, CHANGE, {"name": "New"})
 
 
+def consumer(repository: KeyRepository) -> ConsumerRepository:
+    """Return the repository of a consumer with the same client."""
+    return ConsumerRepository(repository._client, "table")
+
+
 BUSY = r"^DynamoDB is busy or failing \(ThrottlingException\)\. "
 CHECK_FIRST = "Look whether the change took effect"
 
@@ -146,8 +152,12 @@ CHECK_FIRST = "Look whether the change took effect"
         ("get_item", "Try again", lambda repository: repository.get_ciphertext(KEY.id)),
         ("get_item", "Try again", lambda repository: repository.delete(KEY.id, CHANGE)),
         ("query", "Try again", lambda repository: repository.list_page(ListQuery())),
-        ("query", "Try again", lambda repository: repository.list_for_service("spotify")),
-        ("update_item", "Try again", lambda repository: repository.stamp_usage(KEY.id, used_at="x", if_older_than="x")),
+        ("query", "Try again", lambda repository: consumer(repository).list_for_service("spotify")),
+        (
+            "update_item",
+            "Try again",
+            lambda repository: consumer(repository).stamp_usage(KEY.id, used_at="x", if_older_than="x"),
+        ),
         (
             "update_item",
             CHECK_FIRST,
