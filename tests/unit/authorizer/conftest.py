@@ -17,7 +17,6 @@ from tests.support.parameter_store import ParameterStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import ModuleType
 
     from authorizer.token_verifier import KeySource
 
@@ -32,20 +31,14 @@ METHOD_ARN = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/live/GET/api
 _numbers = itertools.count()
 
 
-def load_app() -> ModuleType:
-    """Load a fresh copy of the function's module, which reads the environment as at a cold start."""
+def cold_start(method_arn: str = METHOD_ARN) -> Authorize:
+    """Load a fresh copy of the function, which reads the environment; return it, for an Authorization header."""
     spec = importlib.util.spec_from_file_location(f"authorizer_app_{next(_numbers)}", APP)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def cold_start() -> Authorize:
-    """Return a fresh copy of the function, to be called with an Authorization header."""
-    handler = load_app().handler
-    return lambda sent: handler({"type": "TOKEN", "authorizationToken": sent, "methodArn": METHOD_ARN}, None)
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    return lambda sent: app.handler({"type": "TOKEN", "authorizationToken": sent, "methodArn": method_arn}, None)
 
 
 def effect(authorize: Authorize, token: str) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from authorizer.errors import KeyUnavailableError
 from authorizer.jwks import JwksKeys
+from authorizer.key_cache import KeyCache
 from tests.support.issuer import KeySetServer, first_key
 from tests.unit.authorizer.conftest import logged
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from tests.unit.authorizer.conftest import Clock, Keys, Verify
 
 DAY = 24 * 60 * 60
@@ -256,3 +257,33 @@ def test_refused_connection_raises_key_unavailable() -> None:
         port = closing.getsockname()[1]
     with pytest.raises(KeyUnavailableError):
         first_key(JwksKeys(f"http://127.0.0.1:{port}/jwks"))
+
+
+def test_cached_error_keeps_no_frames_alive(clock: Clock) -> None:
+    """A cached error keeps no locals of the fetch or of the caller alive."""
+
+    class Watched:
+        pass
+
+    references = []
+
+    def watched() -> Watched:
+        value = Watched()
+        references.append(weakref.ref(value))
+        return value
+
+    def fetch() -> str:
+        value = watched()
+        raise KeyUnavailableError(f"made to fail by {value}")
+
+    cache = KeyCache(fetch, ttl=300, stale_if_error=900, min_refetch_interval=30, retry_delay=5, clock=clock)
+
+    def get() -> None:
+        _token = watched()
+        with suppress(KeyUnavailableError):
+            cache.get()
+
+    get()
+    get()
+
+    assert [reference() for reference in references] == [None] * 3
