@@ -259,6 +259,13 @@ def test_refused_connection_raises_key_unavailable() -> None:
         first_key(JwksKeys(f"http://127.0.0.1:{port}/jwks"))
 
 
+def test_https_jwks_requires_tls(server: KeySetServer) -> None:
+    """A server without TLS gets no request."""
+    with pytest.raises(KeyUnavailableError, match=r"(?i)ssl"):
+        first_key(JwksKeys(server.url.replace("http:", "https:")))
+    assert server.fetches == []
+
+
 def test_cached_error_keeps_no_frames_alive(clock: Clock) -> None:
     """A cached error keeps no locals of the fetch or of the caller alive."""
 
