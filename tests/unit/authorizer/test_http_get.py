@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -48,8 +49,17 @@ def test_the_authorizer_and_the_layer_share_one_source_file() -> None:
     assert Path(bounded_http.__file__).samefile(layers_bounded_http.__file__)
 
 
+def test_the_shared_file_imports_the_standard_library_alone() -> None:
+    """Reject imports that are missing in the authorizer's package."""
+    tree = ast.parse(Path(bounded_http.__file__).read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
 def test_the_build_copies_the_shared_file(tmp_path: Path) -> None:
-    """Run the build as `sam build` does, without pip: the artifact has a regular file, which needs no package."""
+    """Run the build as `sam build` does, without pip: the artifact has a regular file with the same bytes."""
     artifacts, scratch = tmp_path / "artifacts", tmp_path / "scratch"
     artifacts.mkdir()
     CopySourceAction(str(AUTHORIZER), str(scratch), excludes=CustomMakeWorkflow.EXCLUDED_FILES).execute()
