@@ -107,7 +107,7 @@ class KeySetServer(HttpServer):
         status: Status of the responses.
         headers: Headers of the responses.
         fetches: Paths of the requests.
-        dripping: Part that it sends byte by byte without end after the rest: ``headers`` or ``body``.
+        dripping: True to send a body byte by byte without end.
     """
 
     def __init__(self, *keys: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ class KeySetServer(HttpServer):
         self.status = 200
         self.headers: dict[str, str] = {}
         self.fetches: list[str] = []
-        self.dripping = ""
+        self.dripping = False
 
     @property
     def url(self) -> str:
@@ -127,10 +127,7 @@ class KeySetServer(HttpServer):
         self.fetches.append(request.path)
         self.released.wait()
         body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
-        if not self.dripping:
-            request.send(self.status, body, self.headers)
-            return
-        request.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"\r\n" if self.dripping == "body" else b""))
+        request.send(self.status, b"" if self.dripping else body, self.headers)
         # While a client waits, the event is not set: wait() paces the bytes and ends with the server.
-        while not self.ended.wait(0.01):
+        while self.dripping and not self.ended.wait(0.01):
             request.wfile.write(b"x")
