@@ -205,7 +205,7 @@ def test_response_without_value_is_unavailable(stub: Stubber, source: SharedSecr
     add_parameter(stub)
 
     for _ in range(2):
-        with pytest.raises(KeyUnavailableError, match=f"SSM answered without the value of {PARAMETER}"):
+        with pytest.raises(KeyUnavailableError, match=f"SSM responded without the value of {PARAMETER}"):
             source._fetch()
 
 
