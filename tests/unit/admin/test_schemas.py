@@ -14,10 +14,11 @@ from service_keys.core.ids import new_id
 from service_keys.core.models import StoredKey
 from service_keys.core.names import normalize_name, slug
 from service_keys.errors import FieldError, InvalidRequestError
+from tests.support.key_fields import CREATE_FIELDS, UPDATE_FIELDS
 from tests.unit.admin.conftest import SECRET, new, refused
 
-CREATE_FIELDS = "Valid fields: name, service, description, active, key"
-UPDATE_FIELDS = "Valid fields: name, description, active, key"
+VALID_IN_CREATE = f"Valid fields: {CREATE_FIELDS}"
+VALID_IN_UPDATE = f"Valid fields: {UPDATE_FIELDS}"
 SERVICE = "use lower-case letters and digits, with single hyphens between them, such as spotify"
 SIMILAR = {
     "active": ["isActive", "is_active", "enabled", "Active", "activ"],
@@ -168,7 +169,7 @@ def test_all_errors_are_reported_at_once() -> None:
         FieldError("description", "give a string or null"),
         FieldError("active", "give true or false"),
         FieldError("key", "this field is required"),
-        FieldError("nonsense", f"there is no such field; leave it out. {CREATE_FIELDS}"),
+        FieldError("nonsense", f"there is no such field; leave it out. {VALID_IN_CREATE}"),
     )
 
 
@@ -224,13 +225,13 @@ def test_a_name_without_ascii_requires_a_service(name: str) -> None:
 
 def test_an_empty_update_is_rejected() -> None:
     """Raise InvalidRequestError."""
-    with pytest.raises(InvalidRequestError, match="at least one of name, description, active, key"):
+    with pytest.raises(InvalidRequestError, match=f"at least one of {UPDATE_FIELDS}"):
         parse_update({}, service="x")
 
 
 def test_the_service_of_a_key_is_immutable() -> None:
     """Report `service` even if its value is unchanged."""
-    advice = f"a key's service never changes; store a new key for the other service. {UPDATE_FIELDS}"
+    advice = f"a key's service never changes; store a new key for the other service. {VALID_IN_UPDATE}"
 
     assert refused({"service": "spotify"}, update=True, service="spotify") == (FieldError("service", advice),)
 
@@ -249,7 +250,7 @@ def test_the_service_of_a_key_is_immutable() -> None:
 )
 def test_an_unknown_field_is_rejected_with_advice(name: str, advice: str, *, update: bool) -> None:
     """Suggest a similar field, explain fields that the server sets, and list the valid ones."""
-    valid = UPDATE_FIELDS if update else CREATE_FIELDS
+    valid = VALID_IN_UPDATE if update else VALID_IN_CREATE
 
     assert refused_field(name, SECRET, update=update) == FieldError(name, f"{advice} {valid}")
 
@@ -264,7 +265,7 @@ def test_an_unknown_field_is_rejected_with_advice(name: str, advice: str, *, upd
 )
 def test_a_field_name_that_may_be_a_secret_is_not_repeated(name: str) -> None:
     """Report the body instead of a name that may be a pasted secret."""
-    advice = f"there is no such field as one of those sent; leave it out. {CREATE_FIELDS}"
+    advice = f"there is no such field as one of those sent; leave it out. {VALID_IN_CREATE}"
 
     assert refused(new(**{name: 1})) == (FieldError("(body)", advice),)
 

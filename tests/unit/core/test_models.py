@@ -16,6 +16,7 @@ from service_keys.core.models import (
     milliseconds,
 )
 from service_keys.core.timestamps import format_timestamp
+from tests.support.key_fields import RESPONSE_FIELDS
 
 KEY = StoredKey(
     id="spotify.0123456789ab",
@@ -33,7 +34,7 @@ KEY = StoredKey(
 
 def test_a_response_has_all_fields_in_camel_case() -> None:
     """Include fields without a value as null."""
-    assert KEY.to_response() == {
+    assert KEY.to_response() == dict.fromkeys(RESPONSE_FIELDS) | {
         "id": "spotify.0123456789ab",
         "name": "Spotify production",
         "service": "spotify",
@@ -45,9 +46,7 @@ def test_a_response_has_all_fields_in_camel_case() -> None:
         "updatedAt": "2026-01-02T00:00:00.000Z",
         "updatedBy": "bob",
         "keyUpdatedAt": "2026-01-03T00:00:00.000Z",
-        "lastUsed": None,
         "version": 1,
-        "verification": None,
     }
 
 
