@@ -1,4 +1,4 @@
-"""The fields of a key, as administrators see them. The only list in the tests; written by hand, to check the product."""
+"""The fields of a key, as administrators see them: the only list in the tests, written by hand to check the product."""
 
 from typing import Final
 
