@@ -153,6 +153,7 @@ OUTAGES: dict[str, dict[str, Any]] = {
     "signature expired": {"status": 400, "code": "InvalidSignatureException"},
     "clock skewed": {"status": 403, "code": "RequestTimeTooSkewed"},
     "not classified": {"status": 400, "code": "ValidationException"},
+    "unknown": {"status": 400, "code": "MadeUpException"},
 }
 
 
@@ -161,23 +162,24 @@ OUTAGES: dict[str, dict[str, Any]] = {
 def test_a_key_is_served_stale_for_15_minutes(
     admin: Admin, keys: ServiceKeys, clock: Clock, fault_proxy: FaultProxy, caplog: Any, outage: str, operation: str
 ) -> None:
-    """Serve the cached key during a transient error, then raise KeyStoreUnavailableError."""
+    """Serve the cached key during a transient error, then raise KeyStoreUnavailableError; log the age and the cause."""
     key = admin.create("Key", service="one")
     keys.get("one")
     if operation == DECRYPT:
         # Only a new secret value has to be decrypted.
         admin.update(key["id"], {"key": NEW_SECRET})
-    clock.now += 60
+    subject, source = (key["id"], "KMS") if operation == DECRYPT else ("one", "DynamoDB")
     with fault_proxy.failing(Fault(operation, **OUTAGES[outage])):
-        assert keys.get("one").value == SECRET
-        assert "as it was 60 s ago" in caplog.text
-        clock.now += 13 * 60
-        assert keys.get("one").value == SECRET
+        for seconds, age in ((60, 60), (839.75, 899)):
+            clock.now += seconds
+            assert keys.get("one").value == SECRET
+            expected = f"Service Keys: served stale: {subject} as it was {age} s ago. {source} "
+            assert caplog.messages[-1].startswith(expected)
         fault_proxy.clear()
         assert keys.get("one").value == SECRET
         assert fault_proxy.counts() == {}, "the next refresh waits for the backoff"
-        clock.now += 2 * 60
-        with pytest.raises(KeyStoreUnavailableError, match="last 15 minutes"):
+        clock.now += 0.25
+        with pytest.raises(KeyStoreUnavailableError, match=f"from the last 15 minutes is available: {source} "):
             keys.get("one")
         fault_proxy.clear()
         with pytest.raises(KeyStoreUnavailableError):
@@ -269,7 +271,7 @@ def test_a_table_outside_the_policy_is_access_denied(
 def test_a_malformed_key_is_not_served(
     admin: Admin, keys: ServiceKeys, store: Store, clock: Clock, fault_proxy: FaultProxy, damage: str
 ) -> None:
-    """Raise KeyCorruptedError for a foreign or broken ciphertext or a missing attribute; serve other services."""
+    """Raise KeyCorruptedError for a bad ciphertext or a missing attribute, keep no plaintext, serve other services."""
     key = admin.create("Key", service="one")
     other = admin.create("Other", service="two")
     keys.get("one")
@@ -289,6 +291,7 @@ def test_a_malformed_key_is_not_served(
             keys.get("one")
 
     assert fault_proxy.counts()[DECRYPT] <= 1
+    assert keys._services["one"].plaintexts == {}
     assert keys.get("two").value == SECRET
 
 

@@ -26,7 +26,6 @@ from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import (
     ConfigurationError,
     KeyAccessDeniedError,
-    KeyCorruptedError,
     KeyDisabledError,
     KeyNotFoundError,
     KeyStoreUnavailableError,
@@ -139,21 +138,6 @@ def test_refresh_is_limited_to_one_query_in_five_seconds(
     assert calls(aws) == expected
 
 
-def test_a_refresh_applies_to_every_name(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Drop the plaintext of a key that the refresh found disabled."""
-    keys.get("one", name="Prod")
-    item["active"] = OFF
-    aws.now += 6
-    with pytest.raises(KeyDisabledError):
-        keys.get("one", refresh=True)
-    calls(aws)
-
-    with pytest.raises(KeyDisabledError):
-        keys.get("one", name="Prod")
-    assert calls(aws) == []
-    assert keys._services["one"].plaintexts == {}
-
-
 def test_a_cached_error_expires_after_five_seconds(aws: Aws, keys: ServiceKeys, item: Item) -> None:
     """Send no call for 5 s, then serve the key that was enabled after the error."""
     item["active"] = OFF
@@ -168,8 +152,10 @@ def test_a_cached_error_expires_after_five_seconds(aws: Aws, keys: ServiceKeys, 
     assert keys.get("one").id == item["id"]["S"]
 
 
-def test_a_not_found_error_names_the_service_and_the_name(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Distinguish a missing service, a missing name and disabled keys."""
+def test_a_not_found_error_names_the_service_and_the_name(
+    aws: Aws, keys: ServiceKeys, item: Item, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Distinguish a missing service, a missing name and disabled keys; log nothing."""
     missing = r"^There is no key of the service 'two'\. An administrator can store one\.$"
     with pytest.raises(KeyNotFoundError, match=missing):
         keys.get("two")
@@ -182,43 +168,10 @@ def test_a_not_found_error_names_the_service_and_the_name(aws: Aws, keys: Servic
     aws.now += 60
     with pytest.raises(KeyDisabledError, match=r"^Every key of the service 'one' with the name 'prod' is disabled\. "):
         keys.get("one", name="prod")
+    assert caplog.messages == []
 
 
 # --- transient errors -----------------------------------------------------------------------------------------------
-
-OPERATIONS = ["Query", "Decrypt"]
-BUSY, UNKNOWN, REJECTED = "is busy or failing", "failed for a reason that is not known", "did not accept the AWS cred"
-
-
-@pytest.mark.parametrize("seconds", [899.75, 900])
-@pytest.mark.parametrize(
-    ("failure", "cause"),
-    [
-        ("throttled", BUSY),
-        ("unreachable", "could not be reached"),
-        ("InvalidSignatureException", REJECTED),
-        ("UnrecognizedClientException", REJECTED),
-        ("ExpiredTokenException", REJECTED),
-        ("MadeUpException", UNKNOWN),
-    ],
-)
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_key_is_served_stale_for_15_minutes(
-    aws: Aws, keys: ServiceKeys, item: Item, operation: str, failure: str, cause: str, seconds: float
-) -> None:
-    """Raise KeyStoreUnavailableError with the cause from 900 s on."""
-    old = keys.get("one").value
-    aws.replace_key(item)
-    aws.state[operation] = failure
-    aws.now += seconds
-
-    if seconds < 900:
-        assert keys.get("one").value == old
-        aws.now += 0.25
-    source = {"Query": "DynamoDB", "Decrypt": "KMS"}[operation]
-    expected = f"No cached key from the last 15 minutes is available: {source} {cause}"
-    with pytest.raises(KeyStoreUnavailableError, match=expected):
-        keys.get("one")
 
 
 def test_the_stale_limit_counts_from_the_last_snapshot(aws: Aws, keys: ServiceKeys, item: Item) -> None:
@@ -282,20 +235,6 @@ def test_the_backoff_doubles_up_to_30_seconds_and_resets(
         calls(aws)
 
 
-def test_a_disabled_key_stops_5_seconds_after_a_failed_refresh(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Refresh as soon as the first backoff ends."""
-    keys.get("one")
-    aws.now += 60
-    aws.state["Query"] = "throttled"
-    keys.get("one")
-    item["active"] = OFF
-    aws.state["Query"] = "up"
-
-    aws.now += 5
-    with pytest.raises(KeyDisabledError):
-        keys.get("one")
-
-
 @pytest.mark.parametrize("end", [KeyDisabledError, KeyNotFoundError])
 def test_a_disabled_or_deleted_key_is_never_served_stale(
     aws: Aws, keys: ServiceKeys, item: Item, end: type[ServiceKeysError]
@@ -309,7 +248,8 @@ def test_a_disabled_or_deleted_key_is_never_served_stale(
         aws.items["one"].clear()
     aws.now += 60
     with pytest.raises(end):
-        keys.get("one")
+        keys.get("one", refresh=True)
+    assert keys._services["one"].plaintexts == {}
 
     aws.state["Query"] = "throttled"
     for seconds in (1, 5, 30, 60, 600):
@@ -317,20 +257,6 @@ def test_a_disabled_or_deleted_key_is_never_served_stale(
         for name in (None, "Prod"):
             with pytest.raises((end, KeyStoreUnavailableError)):
                 keys.get("one", name=name)
-
-
-def test_a_key_disabled_during_a_kms_error_is_not_served(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Serve the old secret value while KMS fails, until the table shows the key as disabled."""
-    old = keys.get("one").value
-    aws.replace_key(item)
-    aws.state["Decrypt"] = "throttled"
-    aws.now += 60
-    assert keys.get("one").value == old
-
-    item["active"] = OFF
-    aws.now += 60
-    with pytest.raises(KeyDisabledError):
-        keys.get("one")
 
 
 def test_the_previous_key_is_served_during_a_kms_error(aws: Aws, keys: ServiceKeys, item: Item) -> None:
@@ -362,75 +288,28 @@ def test_a_process_frozen_in_a_refresh_serves_no_expired_key(
         keys.get("one")
 
 
-def test_serving_stale_logs_the_age_of_the_key(
-    aws: Aws, keys: ServiceKeys, item: Item, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Log the age in seconds and the cause."""
-    keys.get("one")
-    aws.now += 61
-    aws.state["Query"] = "throttled"
-    keys.get("one")
-    aws.state |= {"Query": "up", "Decrypt": "unreachable"}
-    aws.replace_key(item)
-    aws.now += 62
-    keys.get("one")
-
-    first, second = caplog.messages
-    assert first.startswith("Service Keys: served stale: one as it was 61 s ago. DynamoDB is busy or failing (Thrott")
-    assert second.startswith(f"Service Keys: served stale: {item['id']['S']} as it was 123 s ago. KMS could not be")
-
-
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        ("throttled", ["Service Keys: out of reach: no key of one to serve. No cached key from the last 15 minutes"]),
-        ("denied", ["Service Keys: access denied: no key of one to serve. DynamoDB refused Query (AccessDenied"]),
-        ("up", []),
+        ("throttled", "Service Keys: out of reach: no key of one to serve. No cached key from the last 15 minutes"),
+        ("denied", "Service Keys: access denied: no key of one to serve. DynamoDB refused Query (AccessDenied"),
     ],
 )
 def test_a_read_without_a_key_is_logged_once_per_refresh(
-    aws: Aws, keys: ServiceKeys, caplog: pytest.LogCaptureFixture, state: str, expected: list[str]
+    aws: Aws, keys: ServiceKeys, caplog: pytest.LogCaptureFixture, state: str, expected: str
 ) -> None:
-    """Log transient and permanent errors, and nothing for a missing key."""
+    """Log the first of three reads that share a transient or permanent error."""
     aws.state["Query"] = state
 
     for _ in range(3):
         with pytest.raises(ServiceKeysError):
             keys.get("one")
 
-    assert len(caplog.messages) == len(expected), "once for each refresh"
-    assert all(message.startswith(begin) for message, begin in zip(caplog.messages, expected, strict=True))
+    (message,) = caplog.messages
+    assert message.startswith(expected)
 
 
 # --- permanent and program errors -----------------------------------------------------------------------------------
-
-
-def test_a_malformed_key_is_evicted_from_the_cache(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Keep no plaintext of a key whose item became malformed; serve a newer key."""
-    keys.get("one")
-    del item["ciphertext"]
-    aws.now += 60
-    with pytest.raises(KeyCorruptedError, match=f"The item of {item['id']['S']} is damaged"):
-        keys.get("one")
-    assert keys._services["one"].plaintexts == {}
-
-    newer = create(aws, "Next")
-    aws.now += 60
-    assert keys.get("one").value == value(newer)
-
-
-def test_a_key_with_a_foreign_ciphertext_is_evicted(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Do not serve the old secret value stale."""
-    keys.get("one")
-    item["ciphertext"] = create(aws, "Other", "two")["ciphertext"]
-    aws.now += 60
-    with pytest.raises(KeyCorruptedError, match="is damaged or another key's"):
-        keys.get("one")
-
-    aws.state["Decrypt"] = "throttled"
-    aws.now += 60
-    with pytest.raises(KeyStoreUnavailableError):
-        keys.get("one")
 
 
 def test_a_denied_key_is_evicted_and_others_are_kept(aws: Aws, keys: ServiceKeys, item: Item) -> None:
@@ -458,7 +337,7 @@ def test_a_denied_key_is_evicted_and_others_are_kept(aws: Aws, keys: ServiceKeys
     assert keys._services["one"].plaintexts == {}
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", ["Query", "Decrypt"])
 @pytest.mark.parametrize("error", [RecursionError, MemoryError, TypeError, KeyboardInterrupt])
 def test_a_program_error_is_not_served_stale(
     aws: Aws, keys: ServiceKeys, item: Item, operation: str, error: type[BaseException]
@@ -539,25 +418,6 @@ def test_no_usage_is_stamped_while_serving_stale(aws: Aws, keys: ServiceKeys, it
 
     keys.get("one")
     assert [operation for operation, _, _ in aws.calls] == ["Query"]
-
-
-@pytest.mark.parametrize(
-    "failure", ["denied", "throttled", "unreachable", "TransactionConflictException", "ValidationException"]
-)
-def test_a_failed_stamp_does_not_fail_the_read(
-    aws: Aws, keys: ServiceKeys, item: Item, caplog: pytest.LogCaptureFixture, failure: str
-) -> None:
-    """Log a failed stamp, and write the next one only after the interval."""
-    aws.state["UpdateItem"] = failure
-    for _ in range(2):
-        assert keys.get("one").value == value(item)
-    assert [operation for operation, _, _ in aws.calls] == ["Query", "Decrypt", "UpdateItem"]
-    assert f"The usage stamp of {item['id']['S']} could not be written" in caplog.text
-
-    aws.state["UpdateItem"] = "up"
-    aws.now += 60
-    keys.get("one")
-    assert item["lastUsed"] == {"S": format_timestamp(int(aws.now * 1000))}
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
