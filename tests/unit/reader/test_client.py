@@ -288,6 +288,21 @@ def test_a_process_frozen_in_a_refresh_serves_no_expired_key(
         keys.get("one")
 
 
+def test_expired_credentials_are_a_transient_error(
+    monkeypatch: pytest.MonkeyPatch, aws: Aws, keys: ServiceKeys, item: Item
+) -> None:
+    """Serve stale if botocore cannot refresh its credentials."""
+    keys.get("one")
+    aws.now += 60
+
+    def fail(_: object) -> None:
+        # https://github.com/boto/botocore, RefreshableCredentials._protected_refresh
+        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+    monkeypatch.setattr(aws, "_query", fail)
+    assert keys.get("one").value == value(item)
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
@@ -338,7 +353,7 @@ def test_a_denied_key_is_evicted_and_others_are_kept(aws: Aws, keys: ServiceKeys
 
 
 @pytest.mark.parametrize("operation", ["Query", "Decrypt"])
-@pytest.mark.parametrize("error", [RecursionError, MemoryError, TypeError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [RecursionError, MemoryError, TypeError, RuntimeError, KeyboardInterrupt])
 def test_a_program_error_is_not_served_stale(
     aws: Aws, keys: ServiceKeys, item: Item, operation: str, error: type[BaseException]
 ) -> None:
@@ -410,14 +425,15 @@ def test_the_first_use_after_each_refresh_is_stamped(aws: Aws, keys: ServiceKeys
 
 
 def test_no_usage_is_stamped_while_serving_stale(aws: Aws, keys: ServiceKeys, item: Item) -> None:
-    """Send only the Query that fails."""
+    """Send no UpdateItem for the first use of a key."""
+    create(aws, "Next")
     keys.get("one")
     aws.state["Query"] = "throttled"
     aws.now += 120
     aws.calls.clear()
 
-    keys.get("one")
-    assert [operation for operation, _, _ in aws.calls] == ["Query"]
+    keys.get("one", name="Prod")
+    assert [operation for operation, _, _ in aws.calls] == ["Query", "Decrypt"]
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
@@ -543,6 +559,9 @@ def test_services_with_keys_are_never_evicted(aws: Aws, keys: ServiceKeys) -> No
     for service in services:
         keys.get(service)
     assert calls(aws) == []
+    aws.state["Query"] = "throttled"
+    aws.now += 61
+    assert {keys.get(service).name for service in services} == {"Prod"}
 
 
 def test_a_service_in_use_is_not_evicted(
@@ -656,14 +675,14 @@ def test_a_log_handler_can_read_a_key(monkeypatch: pytest.MonkeyPatch, aws: Aws,
 
     class Shipper(logging.Handler):
         def emit(self, _record: logging.LogRecord) -> None:
-            with ThreadPoolExecutor(1) as pool:
-                read.append(pool.submit(keys.get, "one").result(20).value)
+            read.append(pool.submit(keys.get, "one").result(20).value)
 
     monkeypatch.setattr(logging.getLogger("service_keys"), "handlers", [Shipper()])
     aws.now += 60
     aws.state["Query"] = "throttled"
 
-    assert keys.get("one").value == value(item)
+    with ThreadPoolExecutor(1) as pool:
+        assert keys.get("one").value == value(item)
     assert read == [value(item)]
 
 
