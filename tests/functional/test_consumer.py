@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import signal
@@ -152,24 +153,26 @@ for line in iter(sys.stdin.readline, ""):
 """
     statuses = [300, 301, 302, 303, 307, 308]
     with FakeSpotify() as other, started(stack, spotify, "import sys" + code) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         printed = []
-        for location in (f"{other.url}/stolen", "/elsewhere"):
-            for status in statuses:
-                spotify.redirect = (status, location)
-                assert process.stdin is not None
-                assert process.stdout is not None
-                process.stdin.write("again\n")
-                process.stdin.flush()
-                printed.append(process.stdout.readline())
+        for location, status in itertools.product((f"{other.url}/stolen", "/elsewhere"), statuses):
+            spotify.redirect = (status, location)
+            process.stdin.write("again\n")
+            process.stdin.flush()
+            printed.append(process.stdout.readline())
         _, errors = process.communicate(timeout=60)
 
     assert printed == [f"{status}\n" for status in statuses] * 2
     assert (spotify.stray, other.stray, other.refused, errors) == ([], [], 0, "")
 
 
-@pytest.mark.parametrize("end", ["disabled", "deleted", "never stored"])
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [("disabled", "KeyDisabledError"), ("deleted", "KeyNotFoundError"), ("never stored", "KeyNotFoundError")],
+)
 def test_the_example_raises_the_error_of_a_missing_key(
-    stack: LocalStack, admin: Admin, spotify: FakeSpotify, end: str
+    stack: LocalStack, admin: Admin, spotify: FakeSpotify, end: str, error: str
 ) -> None:
     """Send no request to Spotify without an active key."""
     if end != "never stored":
@@ -181,7 +184,6 @@ def test_the_example_raises_the_error_of_a_missing_key(
 
     _, errors = run_example(stack, spotify, "handler({}, None)")
 
-    error = "KeyDisabledError" if end == "disabled" else "KeyNotFoundError"
     assert f"service_keys.errors.{error}: " in errors
     assert SPOTIFY_KEY["clientSecret"] not in errors
     assert spotify.refused == 0
@@ -203,10 +205,9 @@ set -eu
 source {tmp_path}/env
 exec {sys.executable} -c 'import service_keys; print(service_keys.get_api_key("spotify")["clientId"])'
 """
-        ran = subprocess.run(
-            ["bash", "-c", consumer], cwd="/", capture_output=True, text=True, check=False, timeout=120
-        )
+        command = ["bash", "-c", consumer]
+        program = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, timeout=120)
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=60)
 
-    assert (ran.stdout, ran.stderr) == (SPOTIFY_KEY["clientId"] + "\n", "")
+    assert (program.stdout, program.stderr) == (SPOTIFY_KEY["clientId"] + "\n", "")
