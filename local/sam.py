@@ -70,7 +70,7 @@ def check_docker() -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)  # noqa: S603 - literals
     except subprocess.TimeoutExpired:
-        reason = "it did not answer in 10 seconds"
+        reason = "it did not respond in 10 seconds"
     except subprocess.CalledProcessError as exc:
         reason = exc.stderr.strip()
     else:

@@ -69,7 +69,7 @@ EVERY = {
     "html": ("inconclusive", "not with what it documents"),
     "garbage": ("inconclusive", "not with what it documents"),
     "redirect": ("inconclusive", "302"),
-    "huge": ("inconclusive", "too much"),
+    "huge": ("inconclusive", "too large"),
     "reset": ("inconclusive", "connection failed"),
     "no_http": ("inconclusive", "no HTTP"),
     "hang": ("inconclusive", "in time"),
