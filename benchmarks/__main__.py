@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -43,16 +44,11 @@ def main() -> None:
     bounds = [bound for part in parts for bound in part.bounds]
     print(bounds_table(bounds))
     if not options.only and not options.quick:
-        figures = readme_table(parts)
+        rows = [("", "here", "beside it"), ("---",) * 3, *(part.readme for part in parts)]
+        figures = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         RESULTS.write_text(_results(parts, figures, started, (time.monotonic() - began) / 60), encoding="utf-8")
         README.write_text(replace_figures(README.read_text(encoding="utf-8"), figures), encoding="utf-8")
         print(f"\nWritten: {RESULTS.relative_to(ROOT)}, and the figures in {README.relative_to(ROOT)}.")
-
-
-def readme_table(parts: list[Part]) -> str:
-    """Return the table that README.md and results.md share."""
-    rows = [("", "here", "beside it"), ("---",) * 3, *(part.readme for part in parts)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def replace_figures(document: str, table: str) -> str:
@@ -61,19 +57,18 @@ def replace_figures(document: str, table: str) -> str:
     Raises:
         ValueError: The document has no markers.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
+    between = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    replaced, count = between.subn(lambda _: f"{BEGIN}\n\n{table}\n\n{END}", document)
+    if not count:
         message = f"No markers for the figures: add the lines {BEGIN} and {END} where the table belongs."
         raise ValueError(message)
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+    return replaced
 
 
 def _results(parts: list[Part], figures: str, started: datetime, minutes: float) -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
-    describe = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    describe = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     dynamodb = f" with DynamoDB Local at `{url}`" if (url := os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")) else ""
     load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     machine = f"{platform.platform()}, {os.cpu_count()} cores, CPython {platform.python_version()}"
@@ -81,7 +76,7 @@ def _results(parts: list[Part], figures: str, started: datetime, minutes: float)
 # Figures beside their peers
 
 Written by `make bench`{dynamodb} on {started:%Y-%m-%d %H:%M} UTC, in {minutes:.0f} minutes, at commit
-{describe.stdout.strip()}. Do not edit. How and why it is so: [decision 19](../docs/decisions/19-benchmarks.md).
+{commit}. Do not edit. How and why it is so: [decision 19](../docs/decisions/19-benchmarks.md).
 
 - Machine: {machine}; load at the end {load}
 - Versions: {versions}

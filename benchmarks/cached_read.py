@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 import timeit
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
-
-from benchmarks.report import LAYER, Bound, Part, format_table, median_ratio, median_with_quartiles, show_progress
-
-sys.path.insert(0, str(LAYER))
 
 import boto3
 from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
 from aws_secretsmanager_caching import SecretCache  # type: ignore[import-not-found, unused-ignore]
+from moto import mock_aws
 
 from benchmarks.fleet import FakeStore
+from benchmarks.report import Bound, Part, format_table, median_ratio, median_with_quartiles, show_progress
 from service_keys import ServiceKeys, get_api_key
 from service_keys.reader import client as client_module
 from service_keys.reader import default_client
@@ -35,50 +31,34 @@ METHOD = """\
 In one process, the candidates take turns of a twentieth of a second each, in processor time; each has the secret in
 its cache. Consumers pass `.value` to the SDK of the external service. The dict is `value if time.time() < until else
 None`: the least that a cached read can do."""
-SECRET = FakeStore.SECRET
-SECRETS_MANAGER_ANSWER = {
-    "ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:openai-AbCdEf",
-    "Name": "openai",
-    "VersionId": "00000000-0000-0000-0000-000000000000",
-    "SecretString": SECRET,
-    "VersionStages": ["AWSCURRENT"],
-    "CreatedDate": datetime(2026, 1, 2, tzinfo=UTC),
-    # Complete, because some caches copy the whole response at each read.
-    "ResponseMetadata": {
-        "RequestId": "00000000-0000-0000-0000-000000000000",
-        "HTTPStatusCode": 200,
-        "HTTPHeaders": {
-            "x-amzn-requestid": "00000000-0000-0000-0000-000000000000",
-            "content-type": "application/x-amz-json-1.1",
-            "content-length": "270",
-            "date": "Fri, 02 Jan 2026 00:00:00 GMT",
-        },
-        "RetryAttempts": 0,
-    },
-}
 
 
 def _candidates() -> dict[str, Callable[[], object]]:
+    """Return the candidates' reads, with the secret in their caches."""
     store: Any = FakeStore()
     default_client._default = ServiceKeys("table", dynamodb_client=store, kms_client=store)  # noqa: SLF001 - get_api_key's own
-    credentials = {"aws_access_key_id": "made-up", "aws_secret_access_key": "made-up"}
-    client: Any = boto3.client("secretsmanager", region_name="eu-west-1", **credentials)  # type: ignore[call-overload]
-    client.get_secret_value = lambda **_: SECRETS_MANAGER_ANSWER
-    client.describe_secret = lambda **_: {"VersionIdsToStages": {"made-up": ["AWSCURRENT"]}}
-    DEFAULT_PROVIDERS["secrets"] = parameters.SecretsProvider(boto3_client=client)
-    cache = SecretCache(client=client)
-    entries = {"openai": (time.time() + 3600, SECRET)}
+    cache_item = (time.time() + 3600, store.SECRET)
 
     def read_dict() -> object:
-        until, value = entries["openai"]
+        until, value = cache_item
         return value if time.time() < until else None
 
-    return {
-        DICT: read_dict,
-        OURS: lambda: get_api_key("openai").value,
-        POWERTOOLS: lambda: parameters.get_secret("openai", max_age=3600),
-        CACHING: lambda: cache.get_secret_string("openai"),
-    }
+    with mock_aws():
+        client: Any = boto3.client("secretsmanager", region_name="eu-west-1")
+        client.create_secret(Name="openai", SecretString=store.SECRET)
+        DEFAULT_PROVIDERS["secrets"] = parameters.SecretsProvider(boto3_client=client)
+        cache = SecretCache(client=client)
+        reads: dict[str, Callable[[], object]] = {
+            DICT: read_dict,
+            OURS: lambda: get_api_key("openai").value,
+            POWERTOOLS: lambda: parameters.get_secret("openai", max_age=3600),
+            CACHING: lambda: cache.get_secret_string("openai"),
+        }
+        for name, read in reads.items():
+            if read() != store.SECRET:
+                message = f"{name} did not return the secret"
+                raise RuntimeError(message)
+    return reads
 
 
 def measure(*, quick: bool) -> Part:
@@ -86,10 +66,6 @@ def measure(*, quick: bool) -> Part:
     rounds = 7 if quick else 25
     with patch.object(client_module, "SNAPSHOT_TTL_SECONDS", 3600):
         reads = _candidates()
-        for name, read in reads.items():
-            if read() != SECRET:
-                message = f"{name} did not return the secret"
-                raise RuntimeError(message)
         counts = {name: int(SECONDS / (timeit.timeit(read, number=100) / 100)) + 1 for name, read in reads.items()}
         seconds: dict[str, list[float]] = {name: [] for name in reads}
         for number in range(rounds):
@@ -105,9 +81,7 @@ def measure(*, quick: bool) -> Part:
         (name, median_with_quartiles(each, 3, 1e6), f"{ratio(name, POWERTOOLS):.3f}", f"{ratio(name, DICT):.1f}")
         for name, each in seconds.items()
     ]
-    ours, powertools, caching, bare = (
-        statistics.median(seconds[name]) * 1e6 for name in (OURS, POWERTOOLS, CACHING, DICT)
-    )
+    bare, ours, powertools, caching = (statistics.median(each) * 1e6 for each in seconds.values())
     peers = f"Powertools `get_secret` {powertools:.1f} µs, aws-secretsmanager-caching {caching:.0f} µs"
     return Part(
         f"Cached read: {rounds} rounds",

@@ -14,16 +14,14 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.canned_aws import KEY_ID, NAME, SECRET
 from benchmarks.report import LAYER, ROOT
 from local.events import rest_event
 from local.issuer import Issuer
+from tests.support.http_server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,58 +105,55 @@ class Candidate:
         if not line:
             raise RuntimeError("A measured process ended without a result; see its traceback above.")
         result: dict[str, Any] = json.loads(line)
-        if self.implementation != BASELINE and "answer" in result and not self._is_right(result["answer"]):
-            message = f"{self.implementation} answered {self.endpoint} with {result['answer']}"
+        if self.implementation != BASELINE and "response" in result and not self._is_right(result["response"]):
+            message = f"{self.implementation} responseed {self.endpoint} with {result['response']}"
             raise RuntimeError(message)
         return result
 
-    def _is_right(self, answer: Any) -> bool:
+    def _is_right(self, response: Any) -> bool:
         if self.endpoint == "authorizer":
-            return bool(answer["policyDocument"]["Statement"][0]["Effect"] == "Allow")
+            return bool(response["policyDocument"]["Statement"][0]["Effect"] == "Allow")
         if self.endpoint == "consumer":
-            return bool(answer == SECRET)
-        data = json.loads(answer["body"]).get("data")
+            return bool(response == SECRET)
+        data = json.loads(response["body"]).get("data")
         key = data[-1] if isinstance(data, list) else data
-        return answer["statusCode"] in {200, 201} and (self.endpoint == "delete" or key["name"] == NAME)
+        return response["statusCode"] in {200, 201} and (self.endpoint == "delete" or key["name"] == NAME)
 
 
 @contextmanager
 def candidates() -> Iterator[list[Candidate]]:
     """Prepare packages, events and a JWKS server; yield the candidates of each endpoint, the baseline first."""
     issuer = Issuer.generate()
-    with tempfile.TemporaryDirectory(prefix="service-keys-bench-") as name, _serve_files(Path(name)) as url:
-        Path(name, "jwks.json").write_text(json.dumps(issuer.jwks()), encoding="utf-8")
-        environment = ENVIRONMENT | {"JWKS_URL": f"{url}/jwks.json"}
-        yield [each for endpoint in ENDPOINTS for each in _candidates(endpoint, Path(name), issuer, environment)]
+    jwks, headers = json.dumps(issuer.jwks()).encode(), {"Content-Type": "application/json"}
+    with (
+        tempfile.TemporaryDirectory(prefix="service-keys-bench-") as folder,
+        HttpServer(lambda request: request.send(200, jwks, headers)) as server,
+    ):
+        environment = ENVIRONMENT | {"JWKS_URL": f"{server.url}/jwks.json"}
+        yield [each for endpoint in ENDPOINTS for each in _candidates(endpoint, Path(folder), issuer, environment)]
 
 
 def _candidates(endpoint: str, folder: Path, issuer: Issuer, environment: dict[str, str]) -> Iterator[Candidate]:
+    """Yield the candidates of an endpoint; measure ours once, because the baseline repeats its AWS calls."""
     root, event = str(ROOT), _event(endpoint, issuer)
-    path: tuple[str, ...]
     name = endpoint if endpoint == "authorizer" else f"{endpoint}_api_key{'s' if endpoint == 'list' else ''}"
     source = LAYER if endpoint == "consumer" else ROOT / "functions" / name
     pinned_in = source if endpoint == "authorizer" else LAYER
-    packages = _link_packages(folder, pinned_in.name, pinned_distributions(pinned_in / "requirements.txt"))
-    path = (str(source), packages, root) if pinned_in == source else (str(source), str(LAYER), packages, root)
+    requirements = (pinned_in / "requirements.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([A-Za-z0-9._-]+)==", requirements, re.MULTILINE)
+    packages = _link_packages(folder, pinned_in.name, pinned)
+    path = (*dict.fromkeys(map(str, (source, pinned_in))), packages, root)
     module = "benchmarks.consumer_function" if endpoint == "consumer" else "app"
     ours = Candidate(endpoint, OURS, module, path, environment, event)
-    clients, calls = "", None
-    if endpoint != "authorizer":
-        clients = "dynamodb kms" if endpoint in {"create", "update", "consumer"} else "dynamodb"
-        calls = {"calls": ours.start_cold()["calls"]}
-    runtime = (_link_packages(folder, "runtime", ()), root)
-    with_clients = environment | {"BASELINE_CLIENTS": clients}
-    yield Candidate(endpoint, BASELINE, "benchmarks.baseline_boto3", runtime, with_clients, calls)
+    calls = ours.start_cold()["calls"]
+    clients = "dynamodb kms" if endpoint in {"create", "update", "consumer"} else "dynamodb" if calls else ""
+    runtime, baseline = (_link_packages(folder, "runtime", ()), root), environment | {"BASELINE_CLIENTS": clients}
+    baseline_event = {"calls": calls} if calls else None
+    yield Candidate(endpoint, BASELINE, "benchmarks.baseline_boto3", runtime, baseline, baseline_event)
     yield ours
     if endpoint in METHODS:
-        with_powertools = (_link_packages(folder, POWERTOOLS, _POWERTOOLS), root)
-        peer_environment = environment | {"PEER_ENDPOINT": endpoint}
-        yield Candidate(endpoint, POWERTOOLS, PEER_MODULE, with_powertools, peer_environment, event)
-
-
-def pinned_distributions(requirements: Path) -> list[str]:
-    """Return the names of the distributions that a requirements file pins."""
-    return re.findall(r"^([A-Za-z0-9._-]+)==", requirements.read_text(encoding="utf-8"), re.MULTILINE)
+        path = (_link_packages(folder, POWERTOOLS, _POWERTOOLS), root)
+        yield Candidate(endpoint, POWERTOOLS, PEER_MODULE, path, environment | {"PEER_ENDPOINT": endpoint}, event)
 
 
 def _link_packages(parent: Path, name: str, distributions: Sequence[str]) -> str:
@@ -199,19 +194,3 @@ def admin_event(endpoint: str, body: object, key_id: str, query: dict[str, str] 
         query or {},
         {"principalId": "admin-1", "sub": "admin-1"},
     )
-
-
-class _QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Log nothing, because each cold start of the authorizer sends a request."""
-
-
-@contextmanager
-def _serve_files(folder: Path) -> Iterator[str]:
-    """Serve a folder; yield its URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder))) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()

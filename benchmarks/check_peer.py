@@ -54,14 +54,13 @@ def _check() -> None:
     _request("create", {**body, "name": "openai"}, expect=201)
 
 
-def _request(endpoint: str, body: object = None, *, key_id: str = "", expect: int = 200) -> dict[str, Any]:
+def _request(endpoint: str, body: object = None, *, key_id: str = "", expect: int = 200) -> Any:
     """Import the peer for one endpoint, as its function would, and send it a request."""
     os.environ["PEER_ENDPOINT"] = endpoint
     sys.modules.pop(PEER_MODULE, None)
-    answer = importlib.import_module(PEER_MODULE).handler(admin_event(endpoint, body, key_id), CONTEXT)
-    assert answer["statusCode"] == expect, (endpoint, answer)
-    parsed: dict[str, Any] = json.loads(answer["body"])
-    return parsed
+    response = importlib.import_module(PEER_MODULE).handler(admin_event(endpoint, body, key_id), CONTEXT)
+    assert response["statusCode"] == expect, (endpoint, response)
+    return json.loads(response["body"])
 
 
 if __name__ == "__main__":

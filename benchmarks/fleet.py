@@ -10,15 +10,12 @@ import bisect
 import gc
 import itertools
 import random
-import sys
 from collections import Counter, deque
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import prices
-from benchmarks.report import LAYER, Bound, Part, format_table, show_progress
-
-sys.path.insert(0, str(LAYER))
-
+from benchmarks.report import Bound, Part, format_table, show_progress
 from service_keys import ServiceKeys
 from service_keys.core.timestamps import format_timestamp
 from service_keys.reader import usage
@@ -42,7 +39,6 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/retrieving-secrets_l
 """
 FLEETS = (100, 10_000, 1_000_000)
 FIGURES = ("Query", "Decrypt", "UpdateItem", "UpdateItem, refused", "most stamps in a minute")
-MOST_STAMPS_A_MINUTE = 3
 PEER_PRICES: dict[str, Callable[[float], float]] = {
     "Secrets Manager": lambda calls: prices.SECRETS_MANAGER_CALL.of(calls) + prices.SECRET.dollars,
     "Parameter Store, standard": prices.KMS_REQUEST.of,
@@ -76,10 +72,11 @@ class FakeStore:
 
     SECRET = "made-up-secret-0123456789"
 
-    class exceptions:  # noqa: N801 - botocore's name
-        """The client's exceptions."""
-
-        ConditionalCheckFailedException = InvalidCiphertextException = IncorrectKeyException = RefusedError
+    exceptions = SimpleNamespace(
+        ConditionalCheckFailedException=RefusedError,
+        InvalidCiphertextException=RefusedError,
+        IncorrectKeyException=RefusedError,
+    )
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -155,9 +152,8 @@ def predict(containers: int, minutes: int = MINUTES) -> dict[str, float]:
                 minute, second = divmod(visible + shortest, SNAPSHOT_TTL_SECONDS)
                 number = max(number + 1, int(minute) * containers + bisect.bisect_left(starts, second))
                 continue
-        since = at - (
-            usage.STAMP_INTERVAL_SECONDS - usage.STAMP_JITTER_SECONDS * chance.random()
-        )  # as in usage.stamp_if_due
+        # As in usage.stamp_if_due.
+        since = at - usage.STAMP_INTERVAL_SECONDS + usage.STAMP_JITTER_SECONDS * chance.random()
         if visible <= since:
             calls["UpdateItem"] += 1
             if last_used > since:
@@ -185,6 +181,7 @@ def measure(*, quick: bool) -> Part:
     """Simulate and predict the calls, and calculate the cost."""
     simulated = (100, 1_000) if quick else (100, 10_000)
     rows = []
+    found: dict[str, float] = {}
     for containers in sorted({*simulated, *FLEETS}):
         for name, method in (("simulated", simulate), ("model", predict)):
             if method is predict or containers in simulated:
@@ -194,11 +191,10 @@ def measure(*, quick: bool) -> Part:
     costs = {("service_keys", SNAPSHOT_TTL_SECONDS): [_ours(size) for size in FLEETS]}
     for seconds in (PEERS_CACHE_SECONDS, SNAPSHOT_TTL_SECONDS):
         for name, price in PEER_PRICES.items():
-            costs[name, seconds] = [price(_calls(size, seconds)) for size in FLEETS]
+            costs[name, seconds] = [price(size * 3600 / seconds * prices.HOURS_A_MONTH) for size in FLEETS]
     cost_rows = [(*map(str, key), *(f"{each:,.2f}" for each in dollars)) for key, dollars in costs.items()]
     theirs = [costs["Secrets Manager", seconds][1] for seconds in (PEERS_CACHE_SECONDS, SNAPSHOT_TTL_SECONDS)]
-    sizes = tuple(f"{size:,} containers" for size in FLEETS)
-    most_stamps = predict(FLEETS[-1])["most stamps in a minute"]
+    sizes = [f"{size:,} containers" for size in FLEETS]
     return Part(
         "Fleet and cost: containers that read one key",
         METHOD,
@@ -207,7 +203,8 @@ def measure(*, quick: bool) -> Part:
             format_table(("dollars a month", "cache, s", *sizes), cost_rows),
             format_table(("list price", "dollars", "source"), [price.row() for price in prices.PRICES]),
         ],
-        bounds=[Bound("stamps in a minute, of a million", most_stamps, MOST_STAMPS_A_MINUTE)],
+        # The last row of the loop above: the prediction for a million containers.
+        bounds=[Bound("stamps in a minute, of a million", found["most stamps in a minute"], 3)],
         readme=(
             "a month of 10,000 containers reading a key",
             f"${_ours(10_000):,.0f}",
@@ -217,12 +214,8 @@ def measure(*, quick: bool) -> Part:
     )
 
 
-def _calls(containers: int, seconds: float) -> float:
-    """Return the calls per month for a cache time in seconds."""
-    return containers * 3600 / seconds * prices.HOURS_A_MONTH
-
-
 def _ours(containers: int) -> float:
+    """Return the dollars per month of a fleet that reads one key."""
     hour = predict(containers)
     refused = hour.get("UpdateItem, refused", 0)
     writes = (hour["UpdateItem"] - refused) * STAMP_UNITS + refused

@@ -46,9 +46,9 @@ def _cold(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
     import_wall, import_cpu = time.perf_counter() - wall, time.process_time() - cpu
     event, calls = _prepare(spec)
     wall, cpu = time.perf_counter(), time.process_time()
-    answer = module.handler(event, CONTEXT) if event is not None else None
+    response = module.handler(event, CONTEXT) if event is not None else None
     event_wall, event_cpu = time.perf_counter() - wall, time.process_time() - cpu
-    yield {"wall": import_wall + event_wall, "cpu": import_cpu + event_cpu, "answer": answer, "calls": calls}
+    yield {"wall": import_wall + event_wall, "cpu": import_cpu + event_cpu, "response": response, "calls": calls}
 
 
 def _warm(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
@@ -57,7 +57,7 @@ def _warm(spec: dict[str, Any]) -> "Iterator[dict[str, Any]]":
     call_seconds = _time_aws_calls() if spec["aws"] else []
     module = importlib.import_module(spec["module"])
     event, calls = _prepare(spec)
-    yield {"answer": module.handler(event, CONTEXT)}
+    yield {"response": module.handler(event, CONTEXT)}
     empty_cache = getattr(module, "empty_cache", lambda: None)
     for line in sys.stdin:
         whole, own = [], []

@@ -28,9 +28,7 @@ ENDPOINT = os.environ["PEER_ENDPOINT"]
 TABLE = os.environ["SERVICE_KEYS_TABLE"]
 KEYS_PATH = "/api/v1/admin/api-keys"
 
-logger = Logger()
-metrics = Metrics()
-tracer = Tracer()
+logger, metrics, tracer = Logger(), Metrics(), Tracer()
 app = APIGatewayRestResolver(enable_validation=True)
 table: Any = boto3.resource("dynamodb").Table(TABLE)
 kms: Any = boto3.client("kms") if ENDPOINT in {"create", "update"} else None
@@ -41,17 +39,6 @@ Description = Annotated[str, StringConstraints(max_length=500)]
 Secret = Annotated[str, StringConstraints(min_length=8, max_length=4000)] | dict[str, str]
 
 
-class CreateKey(BaseModel):
-    """Body of a create request."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: Name
-    service: Service
-    description: Description | None = None
-    active: bool = True
-    key: Secret
-
-
 class UpdateKey(BaseModel):
     """Body of an update request."""
 
@@ -60,6 +47,15 @@ class UpdateKey(BaseModel):
     description: Description | None = None
     active: bool | None = None
     key: Secret | None = None
+
+
+class CreateKey(UpdateKey):
+    """Body of a create request."""
+
+    name: Name
+    service: Service
+    active: bool = True
+    key: Secret
 
 
 class Key(BaseModel):
@@ -111,17 +107,15 @@ class ListResponse(Success):
 
 def _create(new: CreateKey) -> Response[KeyResponse]:
     """Encrypt the secret value, write the key and reserve its name."""
-    key_id, now, principal = f"{new.service}.{secrets.token_hex(6)}", _now(), _principal()
+    key_id = f"{new.service}.{secrets.token_hex(6)}"
+    change = dict.fromkeys(("createdAt", "updatedAt", "keyUpdatedAt"), _now())
+    change |= dict.fromkeys(("createdBy", "updatedBy"), _principal())
     item = {
         **new.model_dump(exclude={"key"}, exclude_none=True),
-        **_encrypt(new.key, new.service, key_id),
+        **_encrypt(new.key, key_id),
+        **change,
         "id": key_id,
         "entity": "key",
-        "createdAt": now,
-        "createdBy": principal,
-        "updatedAt": now,
-        "updatedBy": principal,
-        "keyUpdatedAt": now,
         "version": 1,
     }
     _transact({"Put": _put(item)}, {"Put": _put(_reservation(new.name, key_id))})
@@ -135,16 +129,15 @@ def _list(
     cursor: Annotated[str | None, Query()] = None,
 ) -> ListResponse:
     """Read a page, newest first."""
-    request = {"IndexName": "newest", "KeyConditionExpression": KeyCondition("listed").eq("key")}
+    request = {"IndexName": "all-by-created", "KeyConditionExpression": KeyCondition("entity").eq("key")}
     request |= {"Limit": limit, "ScanIndexForward": False}
     if cursor:
         request["ExclusiveStartKey"] = json.loads(base64.urlsafe_b64decode(cursor))
-    answer = table.query(**request)
-    last = answer.get("LastEvaluatedKey")
+    page = table.query(**request)
+    last = page.get("LastEvaluatedKey")
     after = base64.urlsafe_b64encode(json.dumps(last).encode()).decode() if last else None
-    keys = [Key.model_validate(item) for item in answer["Items"]]
-    pagination = Pagination(limit=limit, nextCursor=after)
-    return ListResponse(data=keys, pagination=pagination, requestId=_request_id())
+    keys = [Key.model_validate(item) for item in page["Items"]]
+    return ListResponse(data=keys, pagination=Pagination(limit=limit, nextCursor=after), requestId=_request_id())
 
 
 def _get(key_id: str) -> KeyResponse:
@@ -154,13 +147,12 @@ def _get(key_id: str) -> KeyResponse:
 
 def _update(key_id: str, changes: UpdateKey) -> KeyResponse:
     """Update the given fields and move the name reservation."""
-    service = key_id.partition(".")[0]
     values: dict[str, Any] = changes.model_dump(exclude={"key"}, exclude_none=True)
     values |= {"updatedAt": _now(), "updatedBy": _principal()}
     if changes.key is not None:
-        values |= {**_encrypt(changes.key, service, key_id), "keyUpdatedAt": values["updatedAt"]}
+        values |= {**_encrypt(changes.key, key_id), "keyUpdatedAt": values["updatedAt"]}
     request = {
-        "Key": {"service": service, "id": key_id},
+        "Key": _primary_key(key_id),
         "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values) + " ADD version :one",
         "ConditionExpression": "attribute_exists(id)",
         "ExpressionAttributeNames": {f"#{name}": name for name in values},
@@ -190,11 +182,14 @@ def _delete(key_id: str) -> Success:
 
 
 def _read(key_id: str) -> dict[str, Any]:
-    answer = table.get_item(Key={"service": key_id.partition(".")[0], "id": key_id}, ConsistentRead=True)
-    if "Item" not in answer:
+    item: dict[str, Any] | None = table.get_item(Key=_primary_key(key_id), ConsistentRead=True).get("Item")
+    if item is None:
         raise NotFoundError("There is no API key with this id.")
-    item: dict[str, Any] = answer["Item"]
     return item
+
+
+def _primary_key(key_id: str) -> dict[str, str]:
+    return {"service": key_id.partition(".")[0], "id": key_id}
 
 
 def _response(item: dict[str, Any]) -> KeyResponse:
@@ -229,14 +224,11 @@ def _transact(*writes: dict[str, Any]) -> None:
         raise ServiceError(409, "Another key has this name.") from None
 
 
-def _encrypt(key: str | dict[str, str], service: str, key_id: str) -> dict[str, Any]:
-    answer = kms.encrypt(
-        KeyId=os.environ["SERVICE_KEYS_KMS_KEY"],
-        Plaintext=json.dumps(key).encode(),
-        EncryptionContext={"service": service, "id": key_id},
-    )
+def _encrypt(key: str | dict[str, str], key_id: str) -> dict[str, Any]:
+    request = {"KeyId": os.environ["SERVICE_KEYS_KMS_KEY"], "EncryptionContext": _primary_key(key_id)}
+    encrypted = kms.encrypt(**request, Plaintext=json.dumps(key).encode())
     masked = f"••••{key[-4:]}" if isinstance(key, str) else {name: f"••••{field[-4:]}" for name, field in key.items()}
-    return {"ciphertext": answer["CiphertextBlob"], "maskedKey": masked}
+    return {"ciphertext": encrypted["CiphertextBlob"], "maskedKey": masked}
 
 
 def _now() -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LAYER = ROOT / "layers" / "service_keys"
+sys.path.insert(0, str(LAYER))
 
 
 def median_with_quartiles(values: Sequence[float], digits: int, factor: float) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.report import Bound, Part, format_table, show_progress
 from benchmarks.stores import Stores, stores
 from local.aws import client
+from service_keys.admin.schemas import CreateApiKey
 from service_keys.core.ids import RANDOM_BITS, new_id
 from service_keys.core.list_query import ListQuery
 from service_keys.core.models import ChangeContext, StoredKey
-from service_keys.core.timestamps import format_timestamp
 from service_keys.store.consumer_repository import ConsumerRepository
 from service_keys.store.repository import KeyRepository
 
@@ -78,16 +78,15 @@ def _measure(at: Stores, size: int) -> Iterator[tuple[str, float]]:
     units = _count_units(dynamodb, local=at.dynamodb != at.moto)
     table = KeyRepository(dynamodb, at.table_name)
     consumer = ConsumerRepository(dynamodb, at.table_name)
-    service = _service(size // 2)
-    middle = _key(service, size // 2).id
+    middle = _key(size // 2)
     operations: dict[str, Callable[[], object]] = {
         FIRST_PAGE: lambda: table.list_page(ListQuery(limit=20)),
-        "list, a page in the middle": lambda: table.list_page(ListQuery(limit=20, start_after=middle)),
-        "list, one service": lambda: table.list_page(ListQuery(limit=20, service=service)),
+        "list, a page in the middle": lambda: table.list_page(ListQuery(limit=20, start_after=middle.id)),
+        "list, one service": lambda: table.list_page(ListQuery(limit=20, service=middle.service)),
         FILTERED: lambda: table.list_page(ListQuery(limit=20, active=False)),
-        "get": lambda: table.get(middle),
-        "read, the consumer's Query": lambda: consumer.list_for_service(service),
-        "create": lambda: table.create(_key("measured", 10_000_000 + size), CIPHERTEXT, CHANGE),
+        "get": lambda: table.get(middle.id),
+        "read, the consumer's Query": lambda: consumer.list_for_service(middle.service),
+        "create": lambda: table.create(_key(10_000_000 + size, "measured"), CIPHERTEXT, CHANGE),
     }
     for name, operation in operations.items():
         units.clear()
@@ -114,35 +113,24 @@ def _count_units(dynamodb: Any, *, local: bool) -> list[float]:
     return units
 
 
-def _service(number: int) -> str:
-    return f"service-{number // KEYS_OF_A_SERVICE}"
-
-
-def _key(service: str, number: int) -> StoredKey:
+def _key(number: int, service: str = "") -> StoredKey:
     """Return a key; higher numbers are created later."""
-    now = format_timestamp(CHANGE.at_ms + number)
-    return StoredKey(
-        id=new_id(service, at_ms=CHANGE.at_ms + number, random_bits=number % 2**RANDOM_BITS),
+    service = service or f"service-{number // KEYS_OF_A_SERVICE}"
+    request = CreateApiKey(
         name=f"{service} production {number}",
+        service=service,
         description="For the assistant of the editorial team",
         active=number % DISABLED_EVERY > 0,
-        masked_key="••••cdef",
-        created_at=now,
-        created_by=CHANGE.principal,
-        updated_at=now,
-        updated_by=CHANGE.principal,
-        key_updated_at=now,
+        key="made-up-secret-0123456789cdef",  # type: ignore[arg-type]
     )
+    key_id = new_id(service, at_ms=CHANGE.at_ms + number, random_bits=number % 2**RANDOM_BITS)
+    return request.to_stored_key(key_id, principal=CHANGE.principal)
 
 
 def _create_keys(at: Stores, numbers: range) -> None:
     table = KeyRepository(client("dynamodb", at.dynamodb), at.table_name)
-
-    def create(number: int) -> int:
-        table.create(_key(_service(number), number), CIPHERTEXT, CHANGE)
-        return number
-
     with ThreadPoolExecutor(4) as pool:
-        for number in pool.map(create, numbers):
+        created = pool.map(lambda number: table.create(_key(number), CIPHERTEXT, CHANGE), numbers)
+        for number, _ in zip(numbers, created, strict=True):
             if number % 1000 == 0:
                 show_progress(f"scale: creating keys, {number:,} of {numbers.stop:,}")

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.report import LAYER
-
-sys.path.insert(0, str(LAYER))
-
+import benchmarks.report  # noqa: F401 - makes the layer importable
 from local.aws import DYNAMODB_ENDPOINT, MotoServer, client, create_resources
-from local.template import Template
+from local.template import EXAMPLE_PARAMETERS, Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_PARAMETERS = {
-    "JwtIssuer": "https://issuer.example.com/",
-    "JwtAudience": "service-keys",
-    "JwksUrl": "https://issuer.example.com/jwks.json",
-    "AdminClaimRule": "role=admin",
-    "AllowedOrigin": "https://admin.example.com",
-}
 
 
 class Stores(NamedTuple):
@@ -43,16 +31,15 @@ def stores(*, allow_dynamodb_local: bool = False) -> Iterator[Stores]:
     Args:
         allow_dynamodb_local: True to create the table at the URL in AWS_ENDPOINT_URL_DYNAMODB, if set.
     """
-    template = Template.load(_PARAMETERS)
     name = f"service-keys-bench-{secrets.token_hex(4)}"
     with MotoServer() as moto:
-        dynamodb_url = (os.environ.get(DYNAMODB_ENDPOINT) if allow_dynamodb_local else None) or moto.url
-        created = create_resources(template, table_name=name, kms_url=moto.url, dynamodb_url=dynamodb_url)
+        url = (os.environ.get(DYNAMODB_ENDPOINT) if allow_dynamodb_local else None) or moto.url
+        created = create_resources(
+            Template.load(EXAMPLE_PARAMETERS), table_name=name, kms_url=moto.url, dynamodb_url=url
+        )
         try:
-            yield Stores(
-                moto.url, dynamodb_url, name, created.resolve({"Ref": created.single_resource("AWS::KMS::Key")})
-            )
+            yield Stores(moto.url, url, name, created.resolve({"Ref": created.single_resource("AWS::KMS::Key")}))
         finally:
-            dynamodb = client("dynamodb", dynamodb_url)
+            dynamodb = client("dynamodb", url)
             dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
             dynamodb.delete_table(TableName=name)

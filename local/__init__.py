@@ -1,1 +1,5 @@
-"""Run the stack of template.yaml on this machine, without Docker or AWS."""
+"""The stack on this machine: AWS emulator, API Gateway, functions and issuer."""
+
+
+class LocalError(Exception):
+    """A command or the local stack cannot continue. The message states the remedy."""

@@ -6,8 +6,9 @@ A wheel for another architecture or Python version installs without an error, an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from local import LocalError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,12 +30,11 @@ _NO_BYTECODE: Final = (
 )
 
 
-class ArtifactError(RuntimeError):
+class ArtifactError(LocalError):
     """The artifact must not be deployed. The message states the remedy."""
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A folder that `sam build` creates: its name, its source folder and its size limit in megabytes."""
 
     name: str
@@ -49,29 +49,8 @@ ARTIFACTS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """Contents of an artifact: total bytes, native modules and presence of bytecode."""
-
-    artifact: Artifact
-    size: int
-    native_modules: tuple[str, ...]
-    compiled: bool
-
-    def __str__(self) -> str:
-        size, bound = self.size / MEGABYTE, self.artifact.bound
-        bytecode = "with bytecode" if self.compiled else f"without bytecode, {_NO_BYTECODE}"
-        modules = ", ".join(self.native_modules)
-        return f"{self.artifact.name}: {size:.1f} MB unzipped, {bound} at most; {bytecode}; native: {modules}"
-
-
-def inspect(build: Path, artifact: Artifact, architecture: str) -> Inspection:
-    """Inspect one artifact in the folder `build`.
-
-    Args:
-        build: The output folder of `sam build`.
-        artifact: The artifact.
-        architecture: The architecture of the Lambda function, `arm64` or `x86_64`.
+def inspect(build: Path, artifact: Artifact, architecture: str) -> str:
+    """Inspect one artifact in the output folder of `sam build`, for `arm64` or `x86_64`; return its description.
 
     Raises:
         ArtifactError: The artifact is missing, is too large, or has a native module that Lambda's Python cannot load.
@@ -81,23 +60,24 @@ def inspect(build: Path, artifact: Artifact, architecture: str) -> Inspection:
     native = [path for path in files if ".so" in path.suffixes]
     if not native:
         # Both artifacts have native dependencies; none means that pip did not install them.
-        message = f"{folder} holds no native module. Build it anew: rm -r .aws-sam && make build"
-        raise ArtifactError(message)
+        raise ArtifactError(f"{folder} holds no native module. Build it anew: rm -r .aws-sam && make build")
     for path in native:
-        if objection := _load_error(path, architecture):
-            message = f"{path} {objection}. Build it anew: rm -r .aws-sam && make build ARCHITECTURE={architecture}"
-            raise ArtifactError(message)
+        if reason := _load_error(path, architecture):
+            remedy = f"Build it anew: rm -r .aws-sam && make build ARCHITECTURE={architecture}"
+            raise ArtifactError(f"{path} {reason}. {remedy}")
     compiled = any(path.name.endswith(f".cpython-{_RUNTIME}.pyc") for path in files)
-    inspection = Inspection(
-        artifact, sum(path.stat().st_size for path in files), tuple(path.name for path in native), compiled
+    bytecode = "with bytecode" if compiled else f"without bytecode, {_NO_BYTECODE}"
+    size = sum(path.stat().st_size for path in files)
+    described = (
+        f"{artifact.name}: {size / MEGABYTE:.1f} MB unzipped, {artifact.bound} at most; {bytecode}; "
+        f"native: {', '.join(path.name for path in native)}"
     )
-    if inspection.size > artifact.bound * MEGABYTE:
-        message = (
-            f"{inspection}. See what grew (du -k {folder}/* {folder}/*/* | sort -n), take it out of "
+    if size > artifact.bound * MEGABYTE:
+        raise ArtifactError(
+            f"{described}. See what grew (du -k {folder}/* {folder}/*/* | sort -n), take it out of "
             f"{artifact.source}/requirements.in and run make lock. Or raise its bound, in local/artifacts.py"
         )
-        raise ArtifactError(message)
-    return inspection
+    return described
 
 
 def _load_error(path: Path, architecture: str) -> str | None:

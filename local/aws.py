@@ -6,6 +6,7 @@ table of a running stack; and it starts in parallel with this process.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -18,11 +19,11 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local import LocalError
 from local.template import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from local.template import Template
 
@@ -42,7 +43,7 @@ _NO_CONFIGURATION = {
 }
 
 
-class EmulatorError(RuntimeError):
+class EmulatorError(LocalError):
     """The AWS emulator did not start, or rejected a request."""
 
 
@@ -55,9 +56,9 @@ def sandboxed_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class MotoServer:
-    """moto's server in its own process, which ends with `close` or with this process."""
+    """Context manager: moto's server in its own process, which ends with the block or with this process."""
 
-    def __init__(self) -> None:
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local.moto_server"],
             cwd=Path(__file__).parents[1],
@@ -68,35 +69,25 @@ class MotoServer:
             # Only this process handles Ctrl-C; it then ends the server.
             start_new_session=True,
         )
-        self._url: str | None = None
+        return self
 
-    @property
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        # communicate() also closes both pipes.
+        self._process.communicate()
+
+    @functools.cached_property
     def url(self) -> str:
         """The server's URL; waits until the server listens.
 
         Raises:
             EmulatorError: The server ended. The reason is on stderr.
         """
-        if self._url is None:
-            assert self._process.stdout is not None  # noqa: S101 - narrows the type: it is a pipe
-            self._url = self._process.stdout.readline().decode().strip()
-            if not self._url:
-                raise EmulatorError("moto's server did not start; the lines above say why")
-        return self._url
-
-    def close(self) -> None:
-        """Kill the server and wait until it has ended."""
-        self._process.kill()
-        # communicate() also closes both pipes.
-        self._process.communicate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+        assert self._process.stdout is not None  # noqa: S101 - narrows the type: it is a pipe
+        url = self._process.stdout.readline().decode().strip()
+        if not url:
+            raise EmulatorError("moto's server did not start; the lines above say why")
+        return url
 
 
 def create_resources(template: Template, *, table_name: str, kms_url: str, dynamodb_url: str) -> Template:
@@ -111,18 +102,13 @@ def create_resources(template: Template, *, table_name: str, kms_url: str, dynam
     key, table = template.single_resource("AWS::KMS::Key"), template.single_resource("AWS::DynamoDB::Table")
     try:
         with closing(client("kms", kms_url)) as kms:
-            metadata = kms.create_key(
-                Description=template.property(key, "Description"),
-                Policy=json.dumps(template.property(key, "KeyPolicy")),
-            )["KeyMetadata"]
-        template = template.with_references(
-            {table: table_name, key: metadata["KeyId"], f"{key}.Arn": metadata["Arn"]},
-        )
+            description, policy = (template.property(key, name) for name in ("Description", "KeyPolicy"))
+            metadata = kms.create_key(Description=description, Policy=json.dumps(policy))["KeyMetadata"]
+        template = template.with_references({table: table_name, key: metadata["KeyId"], f"{key}.Arn": metadata["Arn"]})
         with closing(client("dynamodb", dynamodb_url)) as dynamodb:
             _create_table(template, dynamodb)
     except (BotoCoreError, ClientError) as exc:
-        message = f"{table} and {key} could not be created in {dynamodb_url} and {kms_url}: {exc}"
-        raise EmulatorError(message) from exc
+        raise EmulatorError(f"{table} and {key} could not be created in {dynamodb_url} and {kms_url}: {exc}") from exc
     return template
 
 
@@ -149,8 +135,7 @@ def create_secret(url: str, name: str, value: str) -> None:
         with closing(client("ssm", url)) as ssm:
             ssm.put_parameter(Name=name, Value=value, Type="SecureString")
     except (BotoCoreError, ClientError) as exc:
-        message = f"The SSM parameter {name} could not be created in {url}: {type(exc).__name__}"
-        raise EmulatorError(message) from None
+        raise EmulatorError(f"The SSM parameter {name} could not be created in {url}: {type(exc).__name__}") from None
 
 
 def client(service: str, url: str) -> Any:

@@ -11,12 +11,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from local.template import PSEUDO_PARAMETERS
+from werkzeug.datastructures import MultiDict
+
+from local.template import ACCOUNT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-ACCOUNT_ID = PSEUDO_PARAMETERS["AWS::AccountId"]
 API_ID = "local"
 STAGE = "live"
 
@@ -61,11 +62,11 @@ def rest_event(
         headers: A mapping, or pairs for repeated headers. The function gets the last value and the list of all.
         query: Decoded parameters: a mapping, or pairs for repeated ones.
         authorizer: The authorizer's context with `principalId`; None for a route without an authorizer.
-        request_id: The request id, which a client may choose on AWS, unlike the extended one. Default: a random id.
+        request_id: The request id, which a client may choose on AWS. Default: a random id.
     """
     resource = resource or path
     now = datetime.now(UTC)
-    header_values, query_values = _multiple(_pairs(headers)), _multiple(_pairs(query))
+    header_values, query_values = MultiDict(headers), MultiDict(query)
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
     context = {
         "accountId": ACCOUNT_ID,
@@ -83,17 +84,16 @@ def rest_event(
         "resourceId": hashlib.sha256(resource.encode()).hexdigest()[:6],
         "resourcePath": resource,
         "stage": STAGE,
+        **({} if authorizer is None else {"authorizer": dict(authorizer)}),
     }
-    if authorizer is not None:
-        context["authorizer"] = dict(authorizer)
     return {
         "resource": resource,
         "path": path,
         "httpMethod": method,
-        "headers": {name: values[-1] for name, values in header_values.items()} or None,
-        "multiValueHeaders": header_values or None,
-        "queryStringParameters": {name: values[-1] for name, values in query_values.items()} or None,
-        "multiValueQueryStringParameters": query_values or None,
+        "headers": {name: values[-1] for name, values in header_values.lists()} or None,
+        "multiValueHeaders": header_values.to_dict(flat=False) or None,
+        "queryStringParameters": {name: values[-1] for name, values in query_values.lists()} or None,
+        "multiValueQueryStringParameters": query_values.to_dict(flat=False) or None,
         "pathParameters": path_parameters(resource, path) or None,
         "stageVariables": None,
         "requestContext": context,
@@ -107,16 +107,5 @@ def new_extended_request_id() -> str:
     return secrets.token_urlsafe(12)[:15] + "="
 
 
-def _pairs(values: Mapping[str, str] | Sequence[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    return values if isinstance(values, (list, tuple)) else dict(values).items()
-
-
-def _multiple(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    values: dict[str, list[str]] = {}
-    for name, value in pairs:
-        values.setdefault(name, []).append(value)
-    return values
-
-
-def _last(headers: Mapping[str, list[str]], name: str) -> str | None:
-    return next((values[-1] for header, values in headers.items() if header.lower() == name), None)
+def _last(headers: MultiDict[str, str], name: str) -> str | None:
+    return next((values[-1] for header, values in headers.lists() if header.lower() == name), None)

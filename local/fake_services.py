@@ -12,14 +12,12 @@ import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from local.loopback import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_HUGE: Final = 1024 * 1024
 
 # Sources: https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow (errors as in RFC 6749,
 # section 5.2); https://platform.openai.com/docs/api-reference/models/list and /docs/guides/error-codes;
@@ -58,8 +56,19 @@ _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
 }
 
 
+_MALFORMED: Final = {
+    "failing": (500, b'{"error": "internal"}', "application/json"),
+    "html": (200, b"<html><body>Welcome to the hotel's network</body></html>", "text/html"),
+    "firewall": (403, b"<html><title>403 Forbidden</title></html>", "text/html"),
+    "gateway": (401, b"<html><title>401 Authorization Required</title></html>", "text/html"),
+    "garbage": (200, b'{"access_token": ', "application/json"),
+    "huge": (200, b'{"access_token": "' + b"x" * 1024 * 1024 + b'", "data": []}', "application/json"),
+}
+"""Responses of no service: status, body and media type."""
+
+
 class FakeServices(ThreadingHTTPServer):
-    """The fake services, on one port of the loopback interface, until `close`.
+    """The fake services, on one port of the loopback interface. Use as a context manager.
 
     Attributes:
         chosen: The selected response of each service; initially ``valid``.
@@ -84,18 +93,12 @@ class FakeServices(ThreadingHTTPServer):
         """The URL of the fake services."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def close(self) -> None:
-        """Stop the server."""
+    def server_close(self) -> None:
+        """Stop the server; `with` calls this at its end."""
         self.ended.set()
         self.shutdown()
         self._thread.join()
-        self.server_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -114,7 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         service, answer = self.path.strip("/"), self._body().decode().strip()
-        known = sorted({*_DOCUMENTED.get(service, {}), *(name.removeprefix("_answer_") for name in _misbehaviours())})
+        methods = (name.removeprefix("_answer_") for name in vars(_Handler) if name.startswith("_answer_"))
+        known = sorted({*_DOCUMENTED.get(service, {}), *_MALFORMED, *methods})
         if service not in _DOCUMENTED or answer not in known:
             self._send(404, f"PUT one of {', '.join(known)} to one of {', '.join(_DOCUMENTED)}\n".encode())
             return
@@ -140,26 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
             status, document = _DOCUMENTED[service][chosen]
             sent = self.headers.get("Authorization", "").rpartition(" ")[2]
             self._send(status, json.dumps(document).replace("{sent}", sent).encode())
+        elif chosen in _MALFORMED:
+            self._send(*_MALFORMED[chosen])
         else:
             getattr(self, f"_answer_{chosen}")()
-
-    def _answer_failing(self) -> None:
-        self._send(500, b'{"error": "internal"}')
-
-    def _answer_html(self) -> None:
-        self._send(200, b"<html><body>Welcome to the hotel's network</body></html>", "text/html")
-
-    def _answer_firewall(self) -> None:
-        self._send(403, b"<html><title>403 Forbidden</title></html>", "text/html")
-
-    def _answer_gateway(self) -> None:
-        self._send(401, b"<html><title>401 Authorization Required</title></html>", "text/html")
-
-    def _answer_garbage(self) -> None:
-        self._send(200, b'{"access_token": ')
-
-    def _answer_huge(self) -> None:
-        self._send(200, b'{"access_token": "' + b"x" * _HUGE + b'", "data": []}')
 
     def _answer_redirect(self) -> None:
         self.send_response(302)
@@ -205,7 +193,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Log nothing, because headers contain keys."""
-
-
-def _misbehaviours() -> list[str]:
-    return [name for name in vars(_Handler) if name.startswith("_answer_")]

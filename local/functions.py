@@ -18,17 +18,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from local import LocalError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from types import ModuleType
 
     from local.template import Function
 
-__all__ = ["Context", "FunctionLoadError", "LoadedFunction", "ResponseTooLargeError", "load_functions"]
-
 _numbers = itertools.count(1)
 _environment_lock = threading.Lock()
-
 
 MAX_PAYLOAD = 6 * 1024 * 1024
 """Maximum bytes of a response; a fixed quota of Lambda."""
@@ -38,7 +36,7 @@ class ResponseTooLargeError(RuntimeError):
     """A function's result exceeds Lambda's response quota."""
 
 
-class FunctionLoadError(RuntimeError):
+class FunctionLoadError(LocalError):
     """A function's module cannot be imported or lacks the handler."""
 
 
@@ -75,16 +73,11 @@ class LoadedFunction:
         Raises:
             ResponseTooLargeError: The result is larger than `MAX_PAYLOAD`.
         """
-        context = Context(
-            function_name=self.definition.logical_id,
-            invoked_function_arn=self.definition.arn,
-            memory_limit_in_mb=self.definition.memory,
-            timeout=self.definition.timeout,
-        )
+        function = self.definition
+        context = Context(function.logical_id, function.arn, function.memory, function.timeout)
         result = json.dumps(self._handler(json.loads(json.dumps(event)), context))
         if len(result) > MAX_PAYLOAD:
-            message = f"{self.definition.logical_id} returned {len(result)} bytes; Lambda allows {MAX_PAYLOAD}"
-            raise ResponseTooLargeError(message)
+            raise ResponseTooLargeError(f"{function.logical_id} returned {len(result)} bytes, not up to {MAX_PAYLOAD}")
         return json.loads(result)
 
 
@@ -103,9 +96,7 @@ def load_functions(
         FunctionLoadError: A function cannot be imported. Names the function and its module.
     """
     with ExitStack() as stack:
-        yield {
-            function.logical_id: LoadedFunction(function, _load(function, environment, stack)) for function in functions
-        }
+        yield {each.logical_id: LoadedFunction(each, _load(each, environment, stack)) for each in functions}
 
 
 def _load(function: Function, environment: Mapping[str, str], stack: ExitStack) -> Callable[[Any, Context], Any]:
@@ -115,10 +106,12 @@ def _load(function: Function, environment: Mapping[str, str], stack: ExitStack) 
     name = f"local_function_{next(_numbers)}_{function.logical_id}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        message = f"{function.logical_id}: there is no {path}"
-        raise FunctionLoadError(message)
-    for folder in (*function.layers, function.code):
-        _on_path(str(folder), stack)
+        raise FunctionLoadError(f"{function.logical_id}: there is no {path}")
+    for folder in map(str, (*function.layers, function.code)):
+        if folder not in sys.path:
+            # Until the stack closes, because handlers may import during a call.
+            sys.path.insert(0, folder)
+            stack.callback(sys.path.remove, folder)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     stack.callback(sys.modules.pop, name, None)
@@ -132,24 +125,11 @@ def _load(function: Function, environment: Mapping[str, str], stack: ExitStack) 
         try:
             spec.loader.exec_module(module)
         except Exception as exc:
-            message = f"{function.logical_id}: {path} cannot be imported: {exc!r}"
-            raise FunctionLoadError(message) from exc
-    return _handler(module, handler_name, function)
-
-
-def _handler(module: ModuleType, name: str, function: Function) -> Callable[[Any, Context], Any]:
-    handler: Callable[[Any, Context], Any] | None = getattr(module, name, None)
+            raise FunctionLoadError(f"{function.logical_id}: {path} cannot be imported: {exc!r}") from exc
+    handler: Callable[[Any, Context], Any] | None = getattr(module, handler_name, None)
     if handler is None:
-        message = f"{function.logical_id}: {module.__file__} has no {name}"
-        raise FunctionLoadError(message)
+        raise FunctionLoadError(f"{function.logical_id}: {path} has no {handler_name}")
     return handler
-
-
-def _on_path(folder: str, stack: ExitStack) -> None:
-    """Keep `folder` on the import path until `stack` closes, because handlers may import during a call."""
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-        stack.callback(sys.path.remove, folder)
 
 
 @contextmanager

@@ -12,13 +12,12 @@ import logging
 import re
 import uuid
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from local.events import ACCOUNT_ID, API_ID, new_extended_request_id, path_parameters, rest_event
+from local.events import API_ID, new_extended_request_id, path_parameters, rest_event
 from local.intrinsics import TemplateError
-from local.template import REGION
+from local.template import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,44 +33,21 @@ _log = logging.getLogger(__name__)
 # Default status and message of each gateway response type, and its `x-amzn-ErrorType`, which APIs cannot change:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 _GATEWAY_RESPONSES = {
-    "ACCESS_DENIED": (
-        HTTPStatus.FORBIDDEN,
-        "User is not authorized to access this resource",
-        "AccessDeniedException",
-    ),
-    "AUTHORIZER_CONFIGURATION_ERROR": (
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "Internal server error",
-        "AuthorizerConfigurationException",
-    ),
+    "ACCESS_DENIED": (403, "User is not authorized to access this resource", "AccessDeniedException"),
+    "AUTHORIZER_CONFIGURATION_ERROR": (500, "Internal server error", "AuthorizerConfigurationException"),
     # Malformed requests, such as an invalid percent-encoding, have no type of their own.
-    "DEFAULT_4XX": (HTTPStatus.BAD_REQUEST, "Bad Request", "BadRequestException"),
+    "DEFAULT_4XX": (400, "Bad Request", "BadRequestException"),
     # Neither have functions that fail or return an invalid proxy response.
-    "DEFAULT_5XX": (HTTPStatus.BAD_GATEWAY, "Internal server error", "InternalServerErrorException"),
-    "MISSING_AUTHENTICATION_TOKEN": (
-        HTTPStatus.FORBIDDEN,
-        "Missing Authentication Token",
-        "MissingAuthenticationTokenException",
-    ),
-    "REQUEST_TOO_LARGE": (
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "Request Too Long",
-        "RequestEntityTooLargeException",
-    ),
-    "UNAUTHORIZED": (HTTPStatus.UNAUTHORIZED, "Unauthorized", "UnauthorizedException"),
+    "DEFAULT_5XX": (502, "Internal server error", "InternalServerErrorException"),
+    "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token", "MissingAuthenticationTokenException"),
+    "REQUEST_TOO_LARGE": (413, "Request Too Long", "RequestEntityTooLargeException"),
+    "UNAUTHORIZED": (401, "Unauthorized", "UnauthorizedException"),
 }
 # API Gateway remaps these headers in a function's response:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
-_REMAPPED = {
-    "authorization",
-    "connection",
-    "content-length",
-    "date",
-    "host",
-    "server",
-    "user-agent",
-    "www-authenticate",
-}
+_REMAPPED = re.compile(
+    "authorization|connection|content-length|date|host|server|user-agent|www-authenticate", re.IGNORECASE
+)
 _PROXY_RESPONSE = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
 # A client may choose the request id (a token of RFC 9110 of this length), but not the extended request id.
 _CHOSEN_REQUEST_ID = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -106,10 +82,10 @@ class Response:
 class _GatewayResponseError(Exception):
     """API Gateway responds itself, with the gateway response of this type."""
 
-    def __init__(self, response_type: str, message: str | None = None) -> None:
+    def __init__(self, response_type: str, detail: str = "") -> None:
         super().__init__(response_type)
         self.response_type = response_type
-        self.message = message
+        self.detail = detail
 
 
 class Gateway:
@@ -123,8 +99,7 @@ class Gateway:
         # Literal segments take precedence over parameters.
         self._routes = sorted(template.routes(), key=lambda route: route.path.count("{"))
         if greedy := [route.path for route in self._routes if "+}" in route.path]:
-            message = f"A local run knows parameters of one segment only, not {greedy[0]}"
-            raise TemplateError(message)
+            raise TemplateError(f"A local run knows parameters of one segment only, not {greedy[0]}")
         self._functions = functions
         self._stage = template.stage()
         self._responses: Mapping[str, Any] = template.api().get("x-amazon-apigateway-gateway-responses", {})
@@ -135,13 +110,13 @@ class Gateway:
         request_id = chosen if _CHOSEN_REQUEST_ID.fullmatch(chosen) else str(uuid.uuid4())
         extended_request_id = new_extended_request_id()
         try:
-            response = self._answer(request, request_id, extended_request_id)
+            response = self._respond(request, request_id, extended_request_id)
         except _GatewayResponseError as error:
             response = self._gateway_response(error, request_id, extended_request_id)
         ids = [("x-amzn-RequestId", request_id), ("x-amz-apigw-id", extended_request_id)]
         return Response(response.status, response.body, [*response.headers, *ids])
 
-    def _answer(self, request: Request, request_id: str, extended_request_id: str) -> Response:
+    def _respond(self, request: Request, request_id: str, extended_request_id: str) -> Response:
         if _BROKEN_ENCODING.search(f"{request.path}?{request.query}"):
             raise _GatewayResponseError("DEFAULT_4XX")
         if len(request.body) > MAX_BODY:
@@ -150,16 +125,9 @@ class Gateway:
         context = self._authorize(request, route.authorizer) if route.authorizer else None
         if route.function is None:
             return _mock_response(route.operation["x-amazon-apigateway-integration"])
-        event = rest_event(
-            request.method,
-            request.path,
-            route.path,
-            request.body,
-            request.headers,
-            parse_qsl(request.query, keep_blank_values=True),
-            context,
-            request_id=request_id,
-        )
+        query = parse_qsl(request.query, keep_blank_values=True)
+        sent = (request.method, request.path, route.path, request.body, request.headers, query)
+        event = rest_event(*sent, context, request_id=request_id)
         event["requestContext"]["extendedRequestId"] = extended_request_id
         try:
             return _proxy_response(self._functions[route.function].invoke(event))
@@ -194,18 +162,15 @@ class Gateway:
         except (AttributeError, KeyError, TypeError) as exc:
             _log.exception("%s did not return a policy, which on AWS is a 500", authorizer.function)
             raise _GatewayResponseError("AUTHORIZER_CONFIGURATION_ERROR") from exc
-        if "Deny" in effects:
-            message = f"{_GATEWAY_RESPONSES['ACCESS_DENIED'][1]} with an explicit deny"
-            raise _GatewayResponseError("ACCESS_DENIED", message)
-        if "Allow" not in effects:
-            raise _GatewayResponseError("ACCESS_DENIED")
+        if effects != {"Allow"}:
+            raise _GatewayResponseError("ACCESS_DENIED", " with an explicit deny" if "Deny" in effects else "")
         return context
 
     def _gateway_response(self, error: _GatewayResponseError, request_id: str, extended_request_id: str) -> Response:
         default_status, default_message, error_type = _GATEWAY_RESPONSES[error.response_type]
         fallback = f"DEFAULT_{default_status // 100}XX"
         response = self._responses.get(error.response_type) or self._responses.get(fallback, {})
-        message = error.message or default_message
+        message = default_message + error.detail
         variables = {
             "$context.requestId": request_id,
             "$context.extendedRequestId": extended_request_id,
@@ -215,34 +180,25 @@ class Gateway:
         }
         templates = response.get("responseTemplates", {"application/json": '{"message":$context.error.messageString}'})
         content_type, template = next(iter(templates.items()))
-        return Response(
-            int(response.get("statusCode", default_status)),
-            _VARIABLE.sub(lambda match: variables.get(match[0], ""), template),
-            [
-                ("Content-Type", content_type),
-                ("x-amzn-ErrorType", error_type),
-                *_static_headers(response, "gatewayresponse.header."),
-            ],
-        )
+        body = _VARIABLE.sub(lambda match: variables.get(match[0], ""), template)
+        headers = [("Content-Type", content_type), ("x-amzn-ErrorType", error_type)]
+        headers += _static_headers(response, "gatewayresponse.header.")
+        return Response(int(response.get("statusCode", default_status)), body, headers)
 
 
 def _static_headers(response: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, str]]:
     """Yield the static headers of a gateway response. Their values are in single quotes."""
     for parameter, value in response.get("responseParameters", {}).items():
         if not parameter.startswith(prefix) or not re.fullmatch("'.*'", value):
-            message = f"A local run knows headers with fixed values only, not {parameter}: {value}"
-            raise TemplateError(message)
+            raise TemplateError(f"A local run knows headers with fixed values only, not {parameter}: {value}")
         yield parameter.removeprefix(prefix), value[1:-1]
 
 
 def _mock_response(integration: Mapping[str, Any]) -> Response:
     response = integration["responses"]["default"]
     content_type, body = next(iter(response.get("responseTemplates", {"application/json": ""}).items()))
-    return Response(
-        int(response["statusCode"]),
-        body,
-        [("Content-Type", content_type), *_static_headers(response, "method.response.header.")],
-    )
+    headers = [("Content-Type", content_type), *_static_headers(response, "method.response.header.")]
+    return Response(int(response["statusCode"]), body, headers)
 
 
 def _proxy_response(result: Any) -> Response:
@@ -252,15 +208,14 @@ def _proxy_response(result: Any) -> Response:
         ValueError: The result is not a valid proxy response.
     """
     if not isinstance(result, dict) or "statusCode" not in result or result.keys() - _PROXY_RESPONSE:
-        message = f"a proxy integration returns an object of {', '.join(sorted(_PROXY_RESPONSE))}"
-        raise ValueError(message)
+        raise ValueError(f"a proxy integration returns an object of {', '.join(sorted(_PROXY_RESPONSE))}")
     body = result.get("body")
     if not isinstance(body, str | None):
         raise ValueError("the body of a response must be a string")  # noqa: TRY004 - one error type for all defects
     multiple = {name: list(values) for name, values in (result.get("multiValueHeaders") or {}).items()}
     single = {name: [value] for name, value in (result.get("headers") or {}).items()}
     headers = [
-        (f"x-amzn-Remapped-{name}" if name.lower() in _REMAPPED else name, _text(value))
+        (f"x-amzn-Remapped-{name}" if _REMAPPED.fullmatch(name) else name, _text(value))
         for name, values in {**single, **multiple}.items()
         for value in values
     ]
@@ -297,5 +252,5 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
     return re.fullmatch(expression, value, re.DOTALL) is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from local import LocalError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -14,7 +16,7 @@ _PARAMETER = re.compile(r"\{\{resolve:ssm:([^:}]+)\}\}")
 _PLACEHOLDER = re.compile(r"\$\{(!?)([^}]+)\}")
 
 
-class TemplateError(ValueError):
+class TemplateError(LocalError):
     """The template or a parameter value is invalid. The message states the remedy."""
 
 
@@ -37,7 +39,7 @@ class Resolver:
         self._functions: Mapping[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Condition": self.condition,
-            "Fn::GetAtt": self._get_att,
+            "Fn::GetAtt": lambda value: self._reference(value if isinstance(value, str) else ".".join(value)),
             "Fn::ImportValue": lambda value: self._reference(str(self.resolve(value))),
             "Fn::Sub": self._sub,
             "Fn::If": self._if,
@@ -66,8 +68,7 @@ class Resolver:
             if name in self._functions and not (name == "Condition" and isinstance(argument, dict)):
                 return self._functions[name](argument)
             if name.startswith("Fn::"):
-                message = f"{name} is not supported for a local run"
-                raise TemplateError(message)
+                raise TemplateError(f"{name} is not supported for a local run")
         resolved = {key: self.resolve(item) for key, item in value.items()}
         return {key: item for key, item in resolved.items() if item is not _NO_VALUE}
 
@@ -78,19 +79,13 @@ class Resolver:
             TemplateError: The template lacks the condition.
         """
         if name not in self._conditions:
-            message = f"The template has no condition {name}"
-            raise TemplateError(message)
+            raise TemplateError(f"The template has no condition {name}")
         return bool(self.resolve(self._conditions[name]))
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return _NO_VALUE
-        if name in self._parameters:
-            return self._parameters[name]
-        return self._reference(name)
-
-    def _get_att(self, value: str | list[str]) -> str:
-        return self._reference(value if isinstance(value, str) else ".".join(value))
+        return self._parameters[name] if name in self._parameters else self._reference(name)
 
     def _sub(self, value: str | list[Any]) -> str:
         text, variables = (value, {}) if isinstance(value, str) else value
@@ -111,6 +106,5 @@ class Resolver:
 
     def _reference(self, name: str) -> str:
         if name not in self._references:
-            message = f"Nothing was given for {name}, which the template refers to"
-            raise TemplateError(message)
+            raise TemplateError(f"Nothing was given for {name}, which the template refers to")
         return self._references[name]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import os
 import tempfile
 import time
@@ -13,12 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
 if TYPE_CHECKING:
@@ -36,11 +29,8 @@ class Issuer:
     def __init__(self, key: RSAPrivateKey) -> None:
         self._key = key
         public: dict[str, str] = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
-        # RFC 7638: the key's id is the hash of its required members, sorted, without white space.
-        required = json.dumps({name: public[name] for name in ("e", "kty", "n")}, separators=(",", ":"))
-        digest = hashlib.sha256(required.encode()).digest()
-        self.kid = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        self._jwk = {"kty": public["kty"], "n": public["n"], "e": public["e"]}
+        self._jwk = {name: public[name] for name in ("kty", "n", "e")}
+        self.kid = hashlib.sha256(public["n"].encode()).hexdigest()
 
     @classmethod
     def generate(cls) -> Issuer:
@@ -54,8 +44,7 @@ class Issuer:
             _create(path)
         key = load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(key, rsa.RSAPrivateKey):
-            message = f"{path} holds no RSA key; delete it, and it is made anew"
-            raise TypeError(message)
+            raise TypeError(f"{path} holds no RSA key; delete it, and it is made anew")
         return cls(key)
 
     def jwks(self) -> dict[str, Any]:
@@ -74,15 +63,9 @@ class Issuer:
             claims: Additional claims, or overrides of `iss`, `aud`, `iat` and `exp`. None omits a claim.
         """
         now = int(time.time())
-        standard: dict[str, object] = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": sub,
-            "role": role,
-            "iat": now,
-            "exp": now + int(hours * 3600),
-        }
-        payload = {name: value for name, value in {**standard, **claims}.items() if value is not None}
+        times = {"iat": now, "exp": now + int(hours * 3600)}
+        payload = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "role": role, **times, **claims}
+        payload = {name: value for name, value in payload.items() if value is not None}
         return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": self.kid})
 
 

@@ -35,19 +35,16 @@ def refusal(host: str | None, origin: str | None, fetch_site: str | None, *, pag
     return None
 
 
-class LoopbackOnly:
-    """WSGI middleware that passes on the requests for which `refusal` returns None."""
+def loopback_only(application: WSGIApplication, *, pages: bool) -> WSGIApplication:
+    """Return an application that passes on the requests for which `refusal` returns None."""
 
-    def __init__(self, application: WSGIApplication, *, pages: bool) -> None:
-        self._application = application
-        self._pages = pages
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Handle one request."""
+    def restricted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         headers = (environ.get(f"HTTP_{name}") for name in ("HOST", "ORIGIN", "SEC_FETCH_SITE"))
-        reason = refusal(*headers, pages=self._pages)
+        reason = refusal(*headers, pages=pages)
         if reason is None:
-            return self._application(environ, start_response)
+            return application(environ, start_response)
         content = reason.encode()
         start_response("403 Forbidden", [("Content-Type", "text/plain"), ("Content-Length", str(len(content)))])
         return [content]
+
+    return restricted

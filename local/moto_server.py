@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
 
-from local.loopback import LoopbackOnly
+from local.loopback import loopback_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,28 +22,21 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-class SerializingMiddleware:
-    """WSGI middleware that handles one request at a time.
+def _serialize(app: WSGIApplication) -> WSGIApplication:
+    """Return an application that handles one request at a time.
 
     When a TransactWriteItems fails, moto restores its copy of the table from the start of the transaction, which would
     undo concurrent writes.
     """
+    lock = threading.Lock()
 
-    def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
-        self._lock = threading.Lock()
+    def serialized(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        with lock:
+            body, status, headers = run_wsgi_app(app, environ, buffered=True)
+        start_response(status, headers.to_wsgi_list())
+        return body
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Handle one request."""
-        with self._lock:
-            # An application may still work while its response is iterated.
-            response = self._app(environ, start_response)
-            try:
-                return list(response)
-            finally:
-                close = getattr(response, "close", None)
-                if close:
-                    close()
+    return serialized
 
 
 class _Quiet(MotoRequestHandler):
@@ -53,7 +47,7 @@ class _Quiet(MotoRequestHandler):
 def main() -> None:
     """Serve all AWS services that moto supports on a free port of the loopback interface."""
     # moto requires no credentials, and holds both the KMS key and the ciphertexts.
-    app = LoopbackOnly(SerializingMiddleware(DomainDispatcherApplication(create_backend_app)), pages=False)
+    app = loopback_only(_serialize(DomainDispatcherApplication(create_backend_app)), pages=False)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     # The parent reads only the first line; redirect further output to stderr.

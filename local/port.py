@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 
+from local import LocalError
+
 HOST = "127.0.0.1"
 
 
-class PortError(RuntimeError):
+class PortError(LocalError):
     """The port is not available. The message states the remedy."""
 
 

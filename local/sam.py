@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from local import LocalError
 from local.aws import sandboxed_environment
 from local.port import HOST
 from local.relay import tcp_relay
@@ -38,10 +39,9 @@ ID: Final = "spotify.0123456789ab"
 TOKEN: Final = "<token>"  # noqa: S105 - a placeholder
 
 _ARCHITECTURES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
-_CREATE: Final = "CreateApiKey"
 
 
-class SamError(RuntimeError):
+class SamError(LocalError):
     """`sam local` or the given function cannot run. The message states the remedy."""
 
 
@@ -70,36 +70,27 @@ def check_docker() -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)  # noqa: S603 - literals
     except subprocess.TimeoutExpired:
-        reason = "it did not answer in 10 seconds"
+        reason = "it did not respond in 10 seconds"
     except subprocess.CalledProcessError as exc:
         reason = exc.stderr.strip()
     else:
         return
-    message = f"The Docker engine cannot be reached ({reason}). Start it, or use make run, which needs none"
-    raise SamError(message)
-
-
-def image(architecture: str) -> str:
-    """Return the name of sam's image for Python functions."""
-    return f"public.ecr.aws/lambda/python:3.13-{architecture}"
+    raise SamError(f"The Docker engine cannot be reached ({reason}). Start it, or use make run, which needs none")
 
 
 def load_event(function: str, stack: LocalStack) -> dict[str, Any]:
     """Return a function's event from tests/events with a new token and the id of a stored key.
 
-    Args:
-        function: The logical id.
-        stack: The stack in which to store the key.
+    The key is stored in the stack.
 
     Raises:
         SamError: The function or its event does not exist.
     """
     text = _event_text(function, stack)
-    if function != _CREATE and "httpMethod" in json.loads(text):
-        created = stack.functions[_CREATE].invoke(json.loads(_event_text(_CREATE, stack)))
+    if function != "CreateApiKey" and "httpMethod" in json.loads(text):
+        created = stack.functions["CreateApiKey"].invoke(json.loads(_event_text("CreateApiKey", stack)))
         if created["statusCode"] != 201:  # noqa: PLR2004 - Created
-            message = f"The key that the event is about could not be stored: {created['body']}"
-            raise SamError(message)
+            raise SamError(f"The key that the event is about could not be stored: {created['body']}")
         text = text.replace(ID, json.loads(created["body"])["data"]["id"])
     event: dict[str, Any] = json.loads(text.replace(TOKEN, stack.issuer.token()))
     return event
@@ -114,23 +105,20 @@ def _event_text(function: str, stack: LocalStack) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        message = f"{function} has no event: write {path}"
-        raise SamError(message) from None
+        raise SamError(f"{function} has no event: write {path}") from None
 
 
 def _gateway() -> str:
     """Return the address at which containers reach this machine. Pulls the image if it is missing."""
-    entry = "gateway.internal"
-    command = ["docker", "run", "--rm", "--add-host", f"{entry}:host-gateway", "--entrypoint", "cat"]
+    entry, image = "gateway.internal", f"public.ecr.aws/lambda/python:3.13-{architecture()}"
+    command = ["docker", "run", "--rm", f"--add-host={entry}:host-gateway", "--entrypoint=cat", image, "/etc/hosts"]
     # Leave stderr on the terminal: it shows the progress and the errors of the pull.
-    command.extend([image(architecture()), "/etc/hosts"])
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - literals
     for line in ran.stdout.splitlines():
         address, *names = line.split()
         if entry in names:
             return address
-    message = f"Docker could not run {image(architecture())}; the lines above say why. make run needs no Docker"
-    raise SamError(message)
+    raise SamError(f"Docker could not run {image}; the lines above say why. make run needs no Docker")
 
 
 @contextmanager
@@ -185,8 +173,7 @@ def sam_local(
         SamError: The built template is missing.
     """
     if not template.exists():
-        message = f"There is no {template}. Build it: make sam-build"
-        raise SamError(message)
+        raise SamError(f"There is no {template}. Build it: make sam-build")
     # Label the containers of this run, because sam (1.170) leaves some behind when it ends.
     run_label = f"run-{uuid.uuid4().hex}.internal"
     with tempfile.TemporaryDirectory() as folder:
@@ -206,18 +193,13 @@ def sam_local(
             try:
                 yield process
             finally:
-                _end(process)
+                # sam removes its containers when it ends.
+                process.terminate()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
                 _remove_containers(run_label)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Terminate sam, which removes its containers, and wait until it has ended."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def _remove_containers(run_label: str) -> None:
@@ -231,21 +213,17 @@ def _remove_containers(run_label: str) -> None:
 
 
 def invoke(function: str, stack: LocalStack) -> int:
-    """Call a function with its event; sam prints the log and the response. Return sam's exit code.
-
-    Args:
-        function: The logical id, or the name of the function's folder.
-        stack: The running stack.
+    """Call a function, by its logical id or folder; sam prints the log and the response. Return sam's exit code.
 
     Raises:
         SamError: The function cannot be called. The message states the reason.
     """
     folders = {found.code.name: name for name, found in stack.template.functions().items()}
     name = folders.get(function, function)
-    event = json.dumps(load_event(name, stack))
+    event, arguments = json.dumps(load_event(name, stack)), ("--event", "-")
     with (
         reachable(urls_of(stack)),
-        sam_local("invoke", name, "--event", "-", **_sam_arguments(stack), stdin=subprocess.PIPE) as process,
+        sam_local("invoke", name, *arguments, **_sam_arguments(stack), stdin=subprocess.PIPE) as process,
     ):
         process.communicate(event)
     return process.returncode
@@ -255,10 +233,7 @@ def invoke(function: str, stack: LocalStack) -> int:
 def api(stack: LocalStack, port: int, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Serve the API on a port of the loopback interface until the block ends; yield the sam process.
 
-    Args:
-        stack: The running stack.
-        port: The port.
-        options: Additional arguments of `subprocess.Popen`.
+    `options` are additional arguments of `subprocess.Popen`.
 
     Raises:
         SamError: See `sam_local`.

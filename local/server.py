@@ -6,9 +6,10 @@ import json
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import responses
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -20,8 +21,7 @@ from local.port import HOST
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
-    from types import TracebackType
+    from collections.abc import Iterable, Iterator
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -45,45 +45,31 @@ class Application:
         # Use the raw path: in the decoded PATH_INFO, %2F is indistinguishable from a slash.
         path, _, query = environ["RAW_URI"].partition("?")
         request = Request(environ["REQUEST_METHOD"], path, query, environ[_HEADERS], _body(environ))
-        response = self._respond(request)
+        if path == JWKS_PATH and request.method == "GET":
+            response = Response(HTTPStatus.OK, self._jwks, [("Content-Type", "application/json")])
+        else:
+            response = self._gateway.handle(request)
         content = response.body.encode()
         status = f"{response.status} {responses.get(response.status, 'Unknown')}"
         start_response(status, [*response.headers, ("Content-Length", str(len(content)))])
         if self._log_requests:
             milliseconds = (time.monotonic() - started) * 1000
-            line = f"{request.method} {quote(path, safe='/%')} {response.status} {milliseconds:.0f} ms\n"
-            sys.stderr.write(line)
+            sys.stderr.write(f"{request.method} {quote(path, safe='/%')} {response.status} {milliseconds:.0f} ms\n")
         return [content]
 
-    def _respond(self, request: Request) -> Response:
-        if request.path == JWKS_PATH and request.method == "GET":
-            return Response(HTTPStatus.OK, self._jwks, [("Content-Type", "application/json")])
-        return self._gateway.handle(request)
 
-
-class Server:
-    """Serves an application on a socket from `port.bind`, in threads, until `close`."""
-
-    def __init__(self, listener: socket.socket, application: WSGIApplication) -> None:
-        self._server = make_server(
-            HOST, 0, application, threaded=True, request_handler=_RequestHandler, fd=listener.fileno()
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop the server without waiting for requests in progress."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+@contextmanager
+def serving(listener: socket.socket, application: WSGIApplication) -> Iterator[None]:
+    """Serve an application on a socket from `port.bind`, in threads; stop without waiting for requests in progress."""
+    server = make_server(HOST, 0, application, threaded=True, request_handler=_RequestHandler, fd=listener.fileno())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class _RequestHandler(WSGIRequestHandler):

@@ -11,10 +11,10 @@ from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, MotoServer, create_resourc
 from local.functions import load_functions
 from local.gateway import Gateway
 from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
-from local.loopback import LoopbackOnly
+from local.loopback import loopback_only
 from local.port import HOST, bind
-from local.server import Application, Server
-from local.template import TEMPLATE, Template
+from local.server import Application, serving
+from local.template import EXAMPLE_PARAMETERS, TEMPLATE, Template
 
 if TYPE_CHECKING:
     import socket
@@ -31,15 +31,8 @@ FAKE_SERVICES_URL_VARIABLE = "SERVICE_KEYS_FAKE_SERVICES_URL"
 class LocalStack:
     """A running stack.
 
-    Attributes:
-        url: The URL of the API, without a trailing slash.
-        endpoint_url: The endpoint of the AWS emulator.
-        dynamodb_url: The endpoint of DynamoDB; equal to `endpoint_url` unless DynamoDB runs elsewhere.
-        table_name: The name of the table.
-        kms_key_arn: The ARN of the KMS key.
-        functions: The loaded functions by logical id, including the authorizer.
-        issuer: The issuer whose tokens the authorizer accepts.
-        template: The template, resolved for this run.
+    URLs have no trailing slash. `endpoint_url` is the AWS emulator, and `dynamodb_url` equals it unless DynamoDB runs
+    elsewhere. `functions` has the loaded functions by logical id, including the authorizer.
     """
 
     url: str
@@ -83,8 +76,7 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
         table_name: The name of the table, which is created if it does not exist.
         listener: A socket from `port.bind`. Default: a free port.
         issuer: The issuer of the tokens. Default: an issuer with a new key.
-        jwt_secret: The value of the SSM parameter that `overrides` must name as JwtSecretParameter. The authorizer then
-            rejects the issuer's tokens.
+        jwt_secret: The value of the SSM parameter that `overrides` names as JwtSecretParameter, instead of the issuer.
         fake_services_url: The URL of the fake services. Default: verify keys with the real services.
         log_requests: True to log a line on stderr for every request.
         progress: A callback that gets a line of text before each slow step.
@@ -103,12 +95,8 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
         # Translate while moto starts: each takes a second.
         Template.load(parameters(url, "", overrides), path=path)
         dynamodb_url = os.environ.get(DYNAMODB_ENDPOINT) or moto.url
-        template = create_resources(
-            Template.load(parameters(url, moto.url, overrides), path=path),
-            table_name=table_name,
-            kms_url=moto.url,
-            dynamodb_url=dynamodb_url,
-        )
+        template = Template.load(parameters(url, moto.url, overrides), path=path)
+        template = create_resources(template, table_name=table_name, kms_url=moto.url, dynamodb_url=dynamodb_url)
         if jwt_secret is not None:
             create_secret(moto.url, template.parameters["JwtSecretParameter"], jwt_secret)
         progress("Loading the functions ...")
@@ -120,26 +108,18 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
         functions = exits.enter_context(load_functions(template.functions().values(), environment))
         issuer = issuer or Issuer.generate()
         application = Application(Gateway(template, functions), issuer, log_requests=log_requests)
-        exits.enter_context(Server(listener, LoopbackOnly(application, pages=True)))
-        yield LocalStack(
-            url=url,
-            endpoint_url=moto.url,
-            dynamodb_url=dynamodb_url,
-            table_name=table_name,
-            kms_key_arn=template.references[f"{template.single_resource('AWS::KMS::Key')}.Arn"],
-            functions=functions,
-            issuer=issuer,
-            template=template,
-        )
+        exits.enter_context(serving(listener, loopback_only(application, pages=True)))
+        kms_key_arn = template.references[f"{template.single_resource('AWS::KMS::Key')}.Arn"]
+        yield LocalStack(url, moto.url, dynamodb_url, table_name, kms_key_arn, functions, issuer, template)
 
 
 def parameters(url: str, endpoint_url: str = "", overrides: Mapping[str, object] | None = None) -> dict[str, object]:
     """Return the template parameters of a local run with the API at ``url``."""
     return {
+        **EXAMPLE_PARAMETERS,
         "JwtIssuer": ISSUER,
         "JwtAudience": AUDIENCE,
         "JwksUrl": url + JWKS_PATH,
-        "AdminClaimRule": "role=admin",
         "AllowedOrigin": "http://localhost:3000",
         "AwsEndpointUrl": endpoint_url,
         # No program reads the metric log lines of a local run.

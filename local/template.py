@@ -10,7 +10,7 @@ import functools
 import json
 import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,24 +20,29 @@ from local.intrinsics import Resolver, TemplateError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Authorizer", "Function", "Route", "Table", "Template", "TemplateError"]
+__all__ = ["Template", "TemplateError"]
 
 TEMPLATE = Path(__file__).parents[1] / "template.yaml"
-REGION = "eu-west-1"
+EXAMPLE_PARAMETERS = {
+    "JwtIssuer": "https://issuer.example.com/",
+    "JwtAudience": "service-keys",
+    "JwksUrl": "https://issuer.example.com/jwks.json",
+    "AdminClaimRule": "role=admin",
+    "AllowedOrigin": "https://admin.example.com",
+}
+"""A valid value for each parameter that a deployment must set, and a web page's origin."""
+REGION, ACCOUNT_ID = "eu-west-1", "123456789012"
 PSEUDO_PARAMETERS = {
-    "AWS::AccountId": "123456789012",
+    "AWS::AccountId": ACCOUNT_ID,
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
-    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:123456789012:stack/service-keys/local",
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/service-keys/local",
     "AWS::StackName": "service-keys",
     "AWS::URLSuffix": "amazonaws.com",
 }
 
-# SAM translates only packaged templates, with code in S3. Use the folder as the S3 key.
-_BUCKET = "local"
+# SAM translates only packaged templates, with code in S3.
 _CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
-# CloudFormation properties of a table that are not arguments of CreateTable.
-_NOT_CREATE_TABLE = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
 _FUNCTION_OF_URI = re.compile(r":function:(?P<function>[^:/]+)/invocations$")
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 
@@ -46,7 +51,6 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 class Table:
     """The DynamoDB table: `create` has CreateTable's arguments, `time_to_live` UpdateTimeToLive's specification."""
 
-    logical_id: str
     create: dict[str, Any]
     time_to_live: dict[str, Any] | None
 
@@ -121,10 +125,13 @@ class Template:
             TemplateError: SAM rejects the template, or a parameter is missing, unknown or not allowed.
         """
         path = path.resolve()
-        modified = path.stat().st_mtime_ns
-        cloudformation = _translate(path, modified, _translation_parameters(path, modified, parameters or {}))
-        checked = _check_parameters(cloudformation, parameters or {})
-        return cls(path.parent, cloudformation, checked, dict(references or {}))
+        given = parameters or {}
+        source = _source(path, path.stat().st_mtime_ns)
+        # Only parameters with AllowedValues may affect the translation.
+        declared = (json.loads(source) or {}).get("Parameters", {})
+        choices = frozenset((name, str(given[name])) for name in given if "AllowedValues" in declared.get(name, {}))
+        cloudformation = _translate(path, source, choices)
+        return cls(path.parent, cloudformation, _check_parameters(cloudformation, given), dict(references or {}))
 
     def with_parameters(self, parameters: Mapping[str, object]) -> Template:
         """Return a copy of the template with other values for some parameters.
@@ -132,12 +139,11 @@ class Template:
         Raises:
             TemplateError: A parameter is unknown or not allowed.
         """
-        checked = _check_parameters(self.cloudformation, {**self.parameters, **parameters})
-        return Template(self.folder, self.cloudformation, checked, self.references)
+        return replace(self, parameters=_check_parameters(self.cloudformation, {**self.parameters, **parameters}))
 
     def with_references(self, references: Mapping[str, str]) -> Template:
         """Return a copy of the template with additional `references`."""
-        return Template(self.folder, self.cloudformation, self.parameters, {**self.references, **references})
+        return replace(self, references={**self.references, **references})
 
     def resolve(self, value: Any) -> Any:
         """Return a part of the translated template with resolved intrinsic functions."""
@@ -158,8 +164,7 @@ class Template:
         """
         found = [logical_id for logical_id, _ in self.resources(resource_type)]
         if len(found) != 1:
-            message = f"A local run needs exactly one {resource_type} in the template, not {len(found)}"
-            raise TemplateError(message)
+            raise TemplateError(f"A local run needs exactly one {resource_type} in the template, not {len(found)}")
         return found[0]
 
     def property(self, logical_id: str, name: str, default: Any = None) -> Any:
@@ -177,18 +182,17 @@ class Template:
     def table(self) -> Table:
         """Return the DynamoDB table. The reference to its logical id is its name."""
         logical_id = self.single_resource("AWS::DynamoDB::Table")
-        properties: dict[str, Any] = self.resolve(dict(self.resources("AWS::DynamoDB::Table"))[logical_id])
-        create = {name: value for name, value in properties.items() if name not in _NOT_CREATE_TABLE}
+        properties = self.properties(logical_id)
+        time_to_live = properties.pop("TimeToLiveSpecification", None)
+        properties.pop("PointInTimeRecoverySpecification", None)
         # CloudFormation and CreateTable use different names for this switch.
-        if "SSESpecification" in create:
-            create["SSESpecification"] = {"Enabled": create["SSESpecification"]["SSEEnabled"]}
-        create["TableName"] = self.resolve({"Ref": logical_id})
-        return Table(logical_id, create, properties.get("TimeToLiveSpecification"))
+        if "SSESpecification" in properties:
+            properties["SSESpecification"] = {"Enabled": properties["SSESpecification"]["SSEEnabled"]}
+        return Table({**properties, "TableName": self.resolve({"Ref": logical_id})}, time_to_live)
 
     def functions(self) -> dict[str, Function]:
         """Return the Lambda functions by logical id, sorted."""
-        found = (self._function(logical_id) for logical_id, _ in self.resources("AWS::Lambda::Function"))
-        return {function.logical_id: function for function in sorted(found, key=lambda found: found.logical_id)}
+        return {name: self._function(name) for name, _ in sorted(self.resources("AWS::Lambda::Function"))}
 
     def api(self) -> dict[str, Any]:
         """Return the API's OpenAPI document: routes, authorizer, gateway responses, CORS."""
@@ -209,26 +213,19 @@ class Template:
         for path, operations in sorted(body["paths"].items()):
             for method, operation in sorted(operations.items()):
                 if method not in _METHODS:
-                    message = f"{method} of {path}: name the methods of a path, a local run knows no others"
-                    raise TemplateError(message)
+                    raise TemplateError(f"{method} of {path}: name the methods of a path, a local run knows no others")
                 # SAM marks a route without the default authorizer as NONE.
                 schemes = {name for requirement in operation.get("security", []) for name in requirement} - {"NONE"}
-                routes.append(
-                    Route(
-                        method=method.upper(),
-                        path=path,
-                        function=_function_of(operation["x-amazon-apigateway-integration"]),
-                        authorizer=authorizers[schemes.pop()] if schemes else None,
-                        operation=operation,
-                    )
-                )
+                function = _function_of(operation["x-amazon-apigateway-integration"])
+                authorizer = authorizers[schemes.pop()] if schemes else None
+                routes.append(Route(method.upper(), path, function, authorizer, operation))
         return routes
 
     def _function(self, logical_id: str) -> Function:
         value = functools.partial(self.property, logical_id)
         variables = value("Environment", {}).get("Variables", {})
         return Function(
-            logical_id=logical_id,
+            logical_id,
             arn=self.resolve({"Fn::GetAtt": [logical_id, "Arn"]}),
             code=self.folder / value("Code")["S3Key"],
             layers=tuple(self.folder / key for key in value("Layers", [])),
@@ -241,19 +238,15 @@ class Template:
 
     @functools.cached_property
     def _resolver(self) -> Resolver:
-        answers: dict[str, str] = {}
+        references: dict[str, str] = {}
         for logical_id, resource in self.cloudformation["Resources"].items():
             if resource["Type"] == "AWS::Lambda::Function":
-                region, account = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
-                answers[logical_id] = logical_id
-                answers[f"{logical_id}.Arn"] = f"arn:aws:lambda:{region}:{account}:function:{logical_id}"
+                references[logical_id] = logical_id
+                references[f"{logical_id}.Arn"] = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{logical_id}"
             elif resource["Type"] == "AWS::Lambda::LayerVersion":
-                answers[logical_id] = resource["Properties"]["Content"]["S3Key"]
-        return Resolver(
-            {**PSEUDO_PARAMETERS, **self.parameters},
-            self.cloudformation.get("Conditions", {}),
-            {**answers, **self.references},
-        )
+                references[logical_id] = resource["Properties"]["Content"]["S3Key"]
+        parameters = {**PSEUDO_PARAMETERS, **self.parameters}
+        return Resolver(parameters, self.cloudformation.get("Conditions", {}), {**references, **self.references})
 
 
 def _function_of(integration: Mapping[str, Any]) -> str | None:
@@ -261,8 +254,7 @@ def _function_of(integration: Mapping[str, Any]) -> str | None:
         return None
     match = _FUNCTION_OF_URI.search(integration["uri"])
     if match is None or integration["type"] != "aws_proxy":
-        message = f"A local run knows Lambda proxy integrations and mocks, not {integration['type']}"
-        raise TemplateError(message)
+        raise TemplateError(f"A local run knows Lambda proxy integrations and mocks, not {integration['type']}")
     return match["function"]
 
 
@@ -283,71 +275,55 @@ def _source(path: Path, modified: int) -> str:  # noqa: ARG001 - part of the cac
     try:
         return json.dumps(yaml_parse(path.read_text(encoding="utf-8")))
     except (YAMLError, TypeError) as exc:
-        message = f"{path} is not a SAM template: {exc!r}"
-        raise TemplateError(message) from exc
-
-
-def _translation_parameters(path: Path, modified: int, given: Mapping[str, object]) -> frozenset[tuple[str, str]]:
-    """Return the given parameters that may affect the translation: those with AllowedValues."""
-    declared = (json.loads(_source(path, modified)) or {}).get("Parameters", {})
-    return frozenset((name, str(value)) for name, value in given.items() if "AllowedValues" in declared.get(name, {}))
+        raise TemplateError(f"{path} is not a SAM template: {exc!r}") from exc
 
 
 @functools.lru_cache(maxsize=8)
-def _translate(path: Path, modified: int, choices: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
+def _translate(path: Path, source: str, choices: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
     # Import here: it takes half a second.
     from samtranslator.model.exceptions import InvalidDocumentException
     from samtranslator.parser.parser import Parser
     from samtranslator.translator.translator import Translator
 
     # Hide warnings about features that only AWS's own deployment of the translator has.
-    for module in ("feature_toggle.feature_toggle", "metrics.metrics"):
-        logging.getLogger(f"samtranslator.{module}").setLevel(logging.ERROR)
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     # The translator needs only a region; a real session would read the developer's AWS configuration.
     translator = Translator({}, Parser(), boto_session=SimpleNamespace(region_name=REGION))
     try:
-        template = json.loads(_source(path, modified))
+        template = json.loads(source)
         for resource in template["Resources"].values():
             if name := _CODE.get(resource["Type"]):
-                resource["Properties"][name] = f"s3://{_BUCKET}/{resource['Properties'][name]}"
+                # The folder becomes the S3 key.
+                resource["Properties"][name] = f"s3://local/{resource['Properties'][name]}"
         translated: Mapping[str, Any] = translator.translate(template, dict(choices))
     except InvalidDocumentException as exc:
-        message = f"{path}: " + "; ".join(cause.message for cause in exc.causes)
-        raise TemplateError(message) from exc
+        raise TemplateError(f"{path}: " + "; ".join(cause.message for cause in exc.causes)) from exc
     except (KeyError, TypeError) as exc:
-        message = f"{path} is not a SAM template with folders for its code: {exc!r}"
-        raise TemplateError(message) from exc
+        raise TemplateError(f"{path} is not a SAM template with folders for its code: {exc!r}") from exc
     return translated
 
 
 def _check_parameters(cloudformation: Mapping[str, Any], given: Mapping[str, object]) -> dict[str, str]:
+    """Check the parameters' own constraints and the template's `Rules`, which constrain combinations of parameters."""
     declared = cloudformation.get("Parameters", {})
     if unknown := sorted(given.keys() - declared.keys()):
-        message = f"The template has no parameter {', '.join(unknown)}"
-        raise TemplateError(message)
+        raise TemplateError(f"The template has no parameter {', '.join(unknown)}")
     values = {name: given.get(name, declaration.get("Default")) for name, declaration in declared.items()}
     if missing := sorted(name for name, value in values.items() if value is None):
-        message = f"The template needs a value for the parameter {', '.join(missing)}"
-        raise TemplateError(message)
+        raise TemplateError(f"The template needs a value for the parameter {', '.join(missing)}")
     checked = {name: str(value) for name, value in values.items()}
     for name, declaration in declared.items():
         if reason := _constraint_violation(declaration, checked[name]):
             message = f"Parameter {name}: {declaration.get('ConstraintDescription', reason)} (got {checked[name]!r})"
             raise TemplateError(message)
-    _check_rules(cloudformation.get("Rules", {}), checked)
+    resolver = Resolver({**PSEUDO_PARAMETERS, **checked}, {}, {})
+    for name, rule in cloudformation.get("Rules", {}).items():
+        if resolver.resolve(rule.get("RuleCondition", True)):
+            for assertion in rule["Assertions"]:
+                if not resolver.resolve(assertion["Assert"]):
+                    message = f"Rule {name}: {assertion.get('AssertDescription', 'an assertion of it fails')}"
+                    raise TemplateError(message)
     return checked
-
-
-def _check_rules(rules: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
-    """Check the template's `Rules`, which constrain combinations of parameters."""
-    resolver = Resolver({**PSEUDO_PARAMETERS, **parameters}, {}, {})
-    for name, rule in rules.items():
-        if not resolver.resolve(rule.get("RuleCondition", True)):
-            continue
-        for assertion in rule["Assertions"]:
-            if not resolver.resolve(assertion["Assert"]):
-                message = f"Rule {name}: {assertion.get('AssertDescription', 'an assertion of it fails')}"
-                raise TemplateError(message)
 
 
 def _constraint_violation(declaration: Mapping[str, Any], value: str) -> str | None:

@@ -9,78 +9,107 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-ROOT = Path(__file__).parents[1]
+import yaml
+from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic.json_schema import GenerateJsonSchema
+
+from local.template import EXAMPLE_PARAMETERS, Template
+from service_keys.admin.endpoint import DETAILS_MAX, INTERNAL_ERROR, STATUS_BY_ERROR
+from service_keys.admin.pagination import LIMIT_MAX, VERIFICATION_FILTERS
+from service_keys.admin.schemas import CreateApiKey, RestoreApiKey, UpdateApiKey
+from service_keys.core import models
+from service_keys.core.ids import ID_PATTERN, SERVICE_MAX_LENGTH, SERVICE_PATTERN
+from service_keys.core.list_query import LIMIT_DEFAULT
+from tools import ROOT
+
 DOCUMENT = ROOT / "openapi.yaml"
-sys.path.insert(0, str(ROOT / "layers" / "service_keys"))
-
-import yaml  # noqa: E402 - the layer must be on the path first
-from pydantic import ConfigDict, TypeAdapter, with_config  # noqa: E402
-
-from local.template import Template  # noqa: E402
-from service_keys.admin.endpoint import DETAILS_MAX, INTERNAL_ERROR, STATUS_BY_ERROR  # noqa: E402
-from service_keys.admin.pagination import LIMIT_MAX, VERIFICATION_FILTERS  # noqa: E402
-from service_keys.admin.schemas import CreateApiKey, UpdateApiKey  # noqa: E402
-from service_keys.core import models  # noqa: E402
-from service_keys.core.ids import ID_PATTERN, SERVICE_MAX_LENGTH, SERVICE_PATTERN  # noqa: E402
-from service_keys.core.list_query import LIMIT_DEFAULT  # noqa: E402
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-_PLACEHOLDERS: Final = {
-    "JwtIssuer": "https://issuer.example.com/",
-    "JwtAudience": "service-keys",
-    "JwksUrl": "https://issuer.example.com/jwks.json",
-    "AdminClaimRule": "role=admin",
-    "AllowedOrigin": "https://admin.example.com",
-}
 _RESPONSE_MODELS: Final = {
     "ApiKey": models.StoredKey,
     "Verification": models.Verification,
+    "PreviousKey": models.PreviousKey,
     "DeletedApiKey": models.DeletedKey,
+    "HistoryEntry": models.HistoryEntry,
 }
-_REF: Final = "#/components/schemas/{model}"
-_TIMESTAMP_FIELDS: Final = (
-    "createdAt",
-    "updatedAt",
-    "keyUpdatedAt",
-    "lastUsed",
-    "checkedAt",
-    "deletedAt",
-    "recoverableUntil",
+_SCHEMA: Final = "#/components/schemas/{model}"
+_TIMESTAMP_FIELDS: Final = frozenset(
+    (
+        *("createdAt", "updatedAt", "keyUpdatedAt", "lastUsed", "checkedAt", "replacedAt"),
+        *("deletedAt", "recoverableUntil", "at"),
+    )
 )
 
-_DESCRIPTIONS: Final = {
-    400: "The request is not valid; `details` say what to correct, field by field.",
+_ERRORS: Final = {
+    400: "The request is not valid; `details` name each field to correct.",
     401: "There is no valid token. Nothing was changed.",
     403: "The token is valid, but not an administrator's. Nothing was changed.",
     404: "There is no such key.",
-    409: "An API key with this name already exists. Nothing was changed.",
+    409: "An API key with this name already exists, or there is no previous secret value. Nothing was changed.",
     412: "`If-Match` does not name the key's version. Nothing was changed.",
+    428: "A rollback must name the key's version in `If-Match`. Nothing was changed.",
     413: "The body is larger than 16 KiB.",
     415: "The body is not declared as `application/json`. Parameters of the media type are ignored.",
     429: "Too many requests. Try again after `Retry-After` seconds.",
     500: "An internal error. Report the `requestId` if it persists.",
     502: "A function failed before it could respond. Report the `requestId` if it persists.",
-    503: "DynamoDB, KMS or the issuer of tokens is busy or out of reach. Try again after `Retry-After` seconds.",
-    504: "A function did not answer in time. Read the key to see whether a change took effect, then try again.",
+    503: "DynamoDB, KMS or the issuer of tokens is busy or unavailable. Try again after `Retry-After` seconds.",
+    504: "A function did not respond in time. Read the key to see whether a change took effect, then try again.",
 }
-_ALWAYS: Final = (401, 403, 429, 500, 502, 503, 504)
+_OF_EVERY_OPERATION: Final = (401, 403, 429, 500, 502, 503, 504)
+_OF_A_BODY: Final = (400, 413, 415)
+_HEADERS_OF_ERRORS: Final = {401: ("WWW-Authenticate",), **dict.fromkeys((429, 503, 504), ("Retry-After",))}
 # API Gateway's defaults for gateway responses without a status in the template.
 _DEFAULT_STATUS: Final = {"INTEGRATION_FAILURE": 504, "INTEGRATION_TIMEOUT": 504}
-_WITH_BODY: Final = (400, 413, 415)
 
 _HEADERS: Final = {
     "ETag": ("The key's version, for `If-Match`.", {"type": "string", "pattern": '^"[1-9][0-9]*"$'}),
-    "Location": ("Where the key is.", {"type": "string", "format": "uri-reference"}),
-    "Idempotency-Replayed": ("There, and `true`, where this answers a repeated request.", {"const": "true"}),
-    "Retry-After": ("Seconds.", {"type": "integer", "minimum": 1}),
+    "Location": ("The path of the key.", {"type": "string", "format": "uri-reference"}),
+    "Idempotency-Replayed": ("Present, and `true`, in the response to a repeated request.", {"const": "true"}),
+    "Retry-After": ("Seconds to wait before a retry.", {"type": "integer", "minimum": 1}),
     "WWW-Authenticate": ("The scheme to authenticate with.", {"const": "Bearer"}),
-    "Cache-Control": ("Nothing is to be stored.", {"const": "no-store"}),
+    "Cache-Control": ("Clients and proxies must not store the response.", {"const": "no-store"}),
+}
+_PARAMETERS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "id": (
+        "path",
+        "The key's id. An unknown or malformed id gets a 404.",
+        {"type": "string", "minLength": 1, "examples": ["spotify.6p3k0m2v9xqa"]},
+    ),
+    "active": ("query", "Only active keys, or only disabled ones.", {"type": "boolean"}),
+    "service": (
+        "query",
+        "Only keys of this service.",
+        {"type": "string", "pattern": SERVICE_PATTERN, "maxLength": SERVICE_MAX_LENGTH},
+    ),
+    "verification": (
+        "query",
+        "Only keys whose last verification had this result.",
+        {"enum": list(VERIFICATION_FILTERS)},
+    ),
+    "deleted": ("query", "True for the deleted keys that can be restored, instead of the others.", {"type": "boolean"}),
+    "permanent": (
+        "query",
+        "True to delete the key and its secret values at once, also if it is deleted already. It cannot be restored.",
+        {"type": "boolean"},
+    ),
+    "limit": (
+        "query",
+        "Maximum number of entries on a page.",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    ),
+    "cursor": ("query", "`nextCursor` of the page before, with the same filters.", {"type": "string"}),
+    "If-Match": (
+        "header",
+        "Change the key only in this version: its `ETag`, with the quotation marks. A weak tag never matches.",
+        {"type": "string", "examples": ['"1"']},
+    ),
+    "Idempotency-Key": (
+        "header",
+        "Identifies this request, so that it can be repeated safely.",
+        {"type": "string", "pattern": "^[!-~]{16,128}$"},
+    ),
 }
 
 
@@ -88,10 +117,9 @@ _HEADERS: Final = {
 class _Operation:
     """Description, request and responses of one route, except for the responses that all routes share."""
 
-    id: str
     summary: str
     description: str
-    answer: str
+    response: str
     status: int = 200
     body: str | None = None
     parameters: tuple[str, ...] = ()
@@ -101,170 +129,127 @@ class _Operation:
 
 _OPERATIONS: Final = {
     "CreateApiKey": _Operation(
-        "createApiKey",
         "Store a new key",
-        "With `Idempotency-Key`, the same request sent again within a day answers the same and creates nothing.",
+        "With `Idempotency-Key`, the same request sent again within a day gets the same response and creates nothing.",
         "ApiKeyResponse",
         status=201,
         body="CreateApiKey",
         parameters=("Idempotency-Key",),
         headers=("ETag", "Location", "Idempotency-Replayed"),
-        errors=(*_WITH_BODY, 409),
+        errors=(*_OF_A_BODY, 409),
     ),
     "ListApiKeys": _Operation(
-        "listApiKeys",
         "List keys, newest first",
-        "A list may trail a change by a moment; getting a key never does.",
+        "The list of all keys may trail a change by a moment; getting a key never does.",
         "ApiKeyListResponse",
-        parameters=("active", "service", "verification", "limit", "cursor"),
+        parameters=("active", "service", "verification", "deleted", "limit", "cursor"),
         errors=(400,),
     ),
     "GetApiKey": _Operation(
-        "getApiKey", "Show a key", "Everything but the key itself.", "ApiKeyResponse", headers=("ETag",), errors=(404,)
+        "Get a key", "All fields except the secret value.", "ApiKeyResponse", headers=("ETag",), errors=(404,)
     ),
     "UpdateApiKey": _Operation(
-        "updateApiKey",
         "Change a key",
-        "PUT and PATCH alike change only what the body names. Without `If-Match`, two administrators who change "
+        "PUT and PATCH change only the fields that the body names. Without `If-Match`, two administrators who change "
         "different fields both win. `service` never changes.",
         "UpdatedApiKeyResponse",
         body="UpdateApiKey",
         parameters=("If-Match",),
         headers=("ETag",),
-        errors=(*_WITH_BODY, 404, 409, 412),
+        errors=(*_OF_A_BODY, 404, 409, 412),
     ),
     "VerifyApiKey": _Operation(
-        "verifyApiKey",
-        "Ask the key's service whether it takes the key",
-        "The result is shown beside the key from then on, until `key` is replaced. Checking is not using: `lastUsed`, "
-        "`version` and the `ETag` stay. An inactive key can be checked too.",
+        "Ask the external service whether it accepts the key",
+        "The result is stored with the key until `key` is replaced. A verification does not change `lastUsed`, "
+        "`version` and the `ETag`. A disabled key can be verified too.",
         "ApiKeyResponse",
         headers=("ETag",),
         errors=(400, 404, 412),
     ),
     "DeleteApiKey": _Operation(
-        "deleteApiKey",
         "Delete a key",
-        "The key is gone at once, and its name is free. Readers act on it within 60 seconds.",
+        "The key is absent at once, and its name is free. Consumers act on it within 60 seconds. It can be restored "
+        "until `recoverableUntil`, and then has an `ETag`.",
         "DeletedApiKeyResponse",
-        parameters=("If-Match",),
+        parameters=("permanent", "If-Match"),
+        headers=("ETag",),
         errors=(400, 404, 412),
+    ),
+    "RollbackApiKey": _Operation(
+        "Return to the previous secret value",
+        "Exchanges the secret value and the previous one, and clears `verification`. `If-Match` with a version is "
+        "required, because a repeated exchange would undo itself.",
+        "EffectiveApiKeyResponse",
+        parameters=("If-Match",),
+        headers=("ETag",),
+        errors=(400, 404, 409, 412, 428),
+    ),
+    "RestoreApiKey": _Operation(
+        "Restore a deleted key",
+        "Returns the key as it was; under another name if the body has one. The body is optional.",
+        "EffectiveApiKeyResponse",
+        body="RestoreApiKey",
+        parameters=("If-Match",),
+        headers=("ETag",),
+        errors=(*_OF_A_BODY, 404, 409, 412),
+    ),
+    "GetApiKeyHistory": _Operation(
+        "List the changes of a key, newest first",
+        "Also for deleted keys, until the entries expire.",
+        "HistoryResponse",
+        parameters=("limit", "cursor"),
+        errors=(400, 404),
     ),
 }
 
 
-@dataclass
-class _Schemas:
-    """The document's schemas, generated from the models."""
+class _WithoutTitles(GenerateJsonSchema):
+    """Generator that does not derive the titles of fields from their names."""
 
-    known: dict[str, Any] = field(default_factory=dict)
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - the base class's signature
+        return False
 
-    def __post_init__(self) -> None:
-        documented = with_config(
-            ConfigDict(
-                use_attribute_docstrings=True,
-                alias_generator=models.camel_case,
-                json_schema_serialization_defaults_required=True,
-            )
-        )
-        # pydantic resolves the annotations in the module's namespace, which lacks the imports for type checkers.
-        vars(models)["Mapping"] = Mapping
-        adapters = [
-            ("Create", "validation", TypeAdapter(CreateApiKey)),
-            ("Update", "validation", TypeAdapter(UpdateApiKey)),
-            *((name, "serialization", TypeAdapter(documented(model))) for name, model in _RESPONSE_MODELS.items()),
-        ]
-        _, generated = TypeAdapter.json_schemas(adapters, ref_template=_REF)  # type: ignore[arg-type]
-        text = json.dumps(generated["$defs"])
-        for name, model in _RESPONSE_MODELS.items():
-            text = re.sub(rf'(?<=["/]){model.__name__}(?=")', name, text)
-        self.known = _without_titles(json.loads(text))
-        for name in _RESPONSE_MODELS:
-            self._complete_response(self.known[name])
-        self.known["ApiKey"]["properties"]["id"]["pattern"] = ID_PATTERN
-        self.known["ApiKey"]["properties"]["version"]["minimum"] = 1
-        self._add_envelopes()
 
-    @staticmethod
-    def _complete_response(schema: dict[str, Any]) -> None:
-        """Add the derived `service` of a key, forbid other fields, and mark timestamps."""
-        properties = schema["properties"]
-        if "id" in properties:
-            properties["service"] = {"type": "string", "description": models.StoredKey.service.__doc__}
-            schema["required"].append("service")
-        schema["additionalProperties"] = False
-        for name, field_schema in properties.items():
-            field_schema.pop("default", None)
-            if name in _TIMESTAMP_FIELDS:
-                _time(field_schema)
+class _Dumper(yaml.SafeDumper):
+    """YAML dumper without anchors and aliases."""
 
-    def _add_envelopes(self) -> None:
-        key = {"$ref": _REF.format(model="ApiKey")}
-        effective_by = {
-            "type": "string",
-            "format": "date-time",
-            "description": "There where `active` or `key` changed: by when every reader acts on it.",
-        }
-        pagination = _object(
-            limit={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
-            nextCursor={"type": ["string", "null"], "description": "`cursor` of the next page; null on the last one."},
-        )
-        self.known |= {
-            "ApiKeyResponse": _success(data=key),
-            "UpdatedApiKeyResponse": _success(("effectiveBy",), data=key, effectiveBy=effective_by),
-            "ApiKeyListResponse": _success(data={"type": "array", "items": key}, pagination=pagination),
-            "DeletedApiKeyResponse": _success(
-                message={"const": "API key deleted successfully"},
-                data={"$ref": _REF.format(model="DeletedApiKey")},
-                effectiveBy={
-                    "type": "string",
-                    "format": "date-time",
-                    "description": "When the last reader treats the key as absent.",
-                },
-            ),
-        }
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class's signature
+        return True
 
-    def add_error(self, codes: Iterable[str]) -> None:
-        detail = _object(field={"type": "string"}, message={"type": "string"})
-        error = _object(
-            ("details",),
-            code={"enum": sorted(codes)},
-            message={"type": "string", "description": "What is wrong, and what to do."},
-            details={
-                "type": "array",
-                "items": detail,
-                "minItems": 1,
-                "maxItems": DETAILS_MAX,
-                "description": "For `VALIDATION_ERROR` alone.",
-            },
-        )
-        self.known["Error"] = _object(success={"const": False}, error=error, requestId={"type": "string"})
+
+def text() -> str:
+    """Return the text of openapi.yaml."""
+    head = "# Generated by `make openapi` from the models and template.yaml. Change those, then generate it again.\n"
+    return head + yaml.dump(build(), sort_keys=False, allow_unicode=True, width=120, Dumper=_Dumper)
 
 
 def build() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
-    template = Template.load(_PLACEHOLDERS)
+    template = Template.load(EXAMPLE_PARAMETERS)
     codes = _codes(template)
-    schemas = _Schemas()
-    schemas.add_error({code for of_status in codes.values() for code in of_status})
     paths: dict[str, Any] = {}
     for route in template.routes():
         if route.function is None:
             continue
-        operation = _OPERATIONS[route.function]
-        # Operation ids must be unique, and one function handles two methods.
-        suffix = "ByPut" if route.method == "PUT" else ""
         path = paths.setdefault(route.path, {})
-        path[route.method.lower()] = _operation(operation, suffix, codes)
+        # Operation ids must be unique, and one function handles two methods.
+        operation_id = route.function[0].lower() + route.function[1:] + ("ByPut" if route.method == "PUT" else "")
+        path[route.method.lower()] = _operation(operation_id, _OPERATIONS[route.function], codes)
         if "{id}" in route.path:
             path["parameters"] = [{"$ref": "#/components/parameters/id"}]
+    token = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token that matches the deployment's admin rule.",
+    }
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Service Keys",
             "version": "1",
             "summary": "Administer the API keys of external services.",
-            "description": "Keys go in and are never shown again. Times are UTC. Every answer has a `requestId`.",
+            "description": "Secret values are never returned. Times are UTC. Every response has a `requestId`.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [
@@ -279,49 +264,26 @@ def build() -> dict[str, Any]:
         "tags": [{"name": "API keys"}],
         "paths": paths,
         "components": {
-            "securitySchemes": {
-                "token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "An administrator's token, as the deployment's claim rule names administrators.",
-                }
+            "securitySchemes": {"token": token},
+            "parameters": {
+                name: {"name": name, "in": place}
+                | ({"required": True} if place == "path" else {})
+                | {"description": description, "schema": schema}
+                for name, (place, description, schema) in _PARAMETERS.items()
             },
-            "parameters": _parameters(),
             "headers": {name: {"description": words, "schema": schema} for name, (words, schema) in _HEADERS.items()},
-            "responses": {str(status): _error_response(status) for status in _DESCRIPTIONS},
-            "schemas": dict(sorted(schemas.known.items())),
+            "responses": {
+                str(status): _response(description, "Error", *_HEADERS_OF_ERRORS.get(status, ()))
+                for status, description in _ERRORS.items()
+            },
+            "schemas": dict(sorted(_schemas(sorted(set().union(*codes.values()))).items())),
         },
     }
 
 
-def text() -> str:
-    """Return the text of openapi.yaml."""
-    head = "# Made by `make openapi` from the models and template.yaml. Change those, then make it again.\n"
-    return head + yaml.dump(build(), sort_keys=False, allow_unicode=True, width=120, Dumper=_Dumper)
-
-
-def main() -> None:
-    """Print the document."""
-    sys.stdout.write(text())
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML dumper without anchors and aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
-        return True
-
-
-def _operation(operation: _Operation, suffix: str, codes: dict[int, set[str]]) -> dict[str, Any]:
-    answer = {
-        "description": "Done.",
-        "headers": _headers(*operation.headers, "Cache-Control"),
-        "content": _json(operation.answer),
-    }
-    failures = sorted({*operation.errors, *(status for status in _ALWAYS if status in codes or status == 502)})  # noqa: PLR2004
+def _operation(operation_id: str, operation: _Operation, codes: dict[int, set[str]]) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.id + suffix,
+        "operationId": operation_id,
         "tags": ["API keys"],
         "summary": operation.summary,
         "description": operation.description,
@@ -329,57 +291,12 @@ def _operation(operation: _Operation, suffix: str, codes: dict[int, set[str]]) -
     if operation.parameters:
         described["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in operation.parameters]
     if operation.body:
-        described["requestBody"] = {"required": True, "content": _json(operation.body)}
-    failed = {str(status): {"$ref": f"#/components/responses/{status}"} for status in failures}
-    return described | {"responses": {str(operation.status): answer, **failed}}
-
-
-def _error_response(status: int) -> dict[str, Any]:
-    own = ("WWW-Authenticate",) if status == 401 else ("Retry-After",) if status in (429, 503, 504) else ()  # noqa: PLR2004
-    return {
-        "description": _DESCRIPTIONS[status],
-        "headers": _headers(*own, "Cache-Control"),
-        "content": _json("Error"),
-    }
-
-
-def _parameters() -> dict[str, Any]:
-    def query(name: str, words: str, schema: dict[str, Any]) -> dict[str, Any]:
-        return {"name": name, "in": "query", "description": words, "schema": schema}
-
-    def header(name: str, words: str, schema: dict[str, Any]) -> dict[str, Any]:
-        return {"name": name, "in": "header", "description": words, "schema": schema}
-
-    limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
-    service = {"type": "string", "pattern": SERVICE_PATTERN, "maxLength": SERVICE_MAX_LENGTH}
-    return {
-        "id": {
-            "name": "id",
-            "in": "path",
-            "required": True,
-            "description": "The key's id. Whatever is not there is a 404, whatever its form.",
-            "schema": {"type": "string", "minLength": 1, "examples": ["spotify.6p3k0m2v9xqa"]},
-        },
-        "active": query("active", "Only keys that are, or are not, active.", {"type": "boolean"}),
-        "service": query("service", "Only keys of this service.", service),
-        "verification": query(
-            "verification",
-            "Only keys whose last check with their service had this result.",
-            {"enum": list(VERIFICATION_FILTERS)},
-        ),
-        "limit": query("limit", "How many keys a page holds at most.", limit),
-        "cursor": query("cursor", "`nextCursor` of the page before, with the same filters.", {"type": "string"}),
-        "If-Match": header(
-            "If-Match",
-            "Change the key only in this version: its `ETag`, with the quotation marks. A weak tag never matches.",
-            {"type": "string", "examples": ['"1"']},
-        ),
-        "Idempotency-Key": header(
-            "Idempotency-Key",
-            "Names this request, so that it can be repeated safely.",
-            {"type": "string", "pattern": "^[!-~]{16,128}$"},
-        ),
-    }
+        described["requestBody"] = {"required": operation.body != "RestoreApiKey", "content": _content(operation.body)}
+    # No code belongs to 502: API Gateway's response to a failed function.
+    errors = sorted({*operation.errors, *(codes.keys() | {502}).intersection(_OF_EVERY_OPERATION)})
+    failed = {str(status): {"$ref": f"#/components/responses/{status}"} for status in errors}
+    done = _response("Done.", operation.response, *operation.headers)
+    return described | {"responses": {str(operation.status): done, **failed}}
 
 
 def _codes(template: Template) -> dict[int, set[str]]:
@@ -394,16 +311,87 @@ def _codes(template: Template) -> dict[int, set[str]]:
     return codes
 
 
-def _headers(*names: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+def _schemas(codes: list[str]) -> dict[str, Any]:
+    """Return the schemas of the models, and of the objects around them."""
+    documented = with_config(
+        ConfigDict(
+            use_attribute_docstrings=True,
+            alias_generator=models.camel_case,
+            json_schema_serialization_defaults_required=True,
+        )
+    )
+    # pydantic resolves annotations in the module's namespace, which has no imports that are for type checkers only.
+    vars(models)["Mapping"] = Mapping
+    inputs = [(model, "validation", TypeAdapter(model)) for model in (CreateApiKey, UpdateApiKey, RestoreApiKey)]
+    outputs: list[Any] = [
+        (model, "serialization", TypeAdapter(documented(model))) for model in _RESPONSE_MODELS.values()
+    ]
+    _, generated = TypeAdapter.json_schemas(
+        [*inputs, *outputs],  # type: ignore[list-item]
+        ref_template=_SCHEMA,
+        schema_generator=_WithoutTitles,
+    )
+    definitions = json.dumps(generated["$defs"])
+    for name, model in _RESPONSE_MODELS.items():
+        definitions = re.sub(rf'(?<=["/]){model.__name__}(?=")', name, definitions)
+    schemas: dict[str, Any] = json.loads(definitions)
+    for schema in schemas.values():
+        del schema["title"]
+    for name in _RESPONSE_MODELS:
+        _complete(schemas[name])
+    schemas["ApiKey"]["properties"]["id"]["pattern"] = ID_PATTERN
+    schemas["ApiKey"]["properties"]["version"]["minimum"] = 1
+    schemas["ApiKey"]["required"] = [
+        name for name in schemas["ApiKey"]["required"] if name not in models.DELETION_FIELDS
+    ]
+
+    key, deleted_key, entry = (
+        {"$ref": _SCHEMA.format(model=model)} for model in ("ApiKey", "DeletedApiKey", "HistoryEntry")
+    )
+    next_cursor = {"type": ["string", "null"], "description": "`cursor` of the next page; null on the last one."}
+    pagination = _object(limit={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}, nextCursor=next_cursor)
+    time = {"type": "string", "format": "date-time"}
+    changed = time | {
+        "description": "Time by which every consumer acts on the change. Present if the body names `active` or `key`."
+    }
+    deleted = time | {"description": "Time by which every consumer treats the key as absent."}
+    details = {
+        "type": "array",
+        "items": _object(field={"type": "string"}, message={"type": "string"}),
+        "minItems": 1,
+        "maxItems": DETAILS_MAX,
+        "description": "Only for `VALIDATION_ERROR`.",
+    }
+    message = {"type": "string", "description": "The problem and its remedy."}
+    error = _object(("details",), code={"enum": codes}, message=message, details=details)
+    return schemas | {
+        "ApiKeyResponse": _envelope(data=key),
+        "UpdatedApiKeyResponse": _envelope(("effectiveBy",), data=key, effectiveBy=changed),
+        "EffectiveApiKeyResponse": _envelope(data=key, effectiveBy=changed),
+        "HistoryResponse": _envelope(data={"type": "array", "items": entry}, pagination=pagination),
+        "ApiKeyListResponse": _envelope(data={"type": "array", "items": key}, pagination=pagination),
+        "DeletedApiKeyResponse": _envelope(
+            message={"const": "API key deleted successfully"}, data=deleted_key, effectiveBy=deleted
+        ),
+        "Error": _envelope(success=False, error=error),
+    }
 
 
-def _json(model: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REF.format(model=model)}}}
+def _complete(schema: dict[str, Any]) -> None:
+    """Add the derived field `service` to a key, forbid other fields, and mark timestamps."""
+    properties = schema["properties"]
+    if "id" in properties:
+        properties["service"] = {"type": "string", "description": models.StoredKey.service.__doc__}
+        schema["required"].append("service")
+    schema["additionalProperties"] = False
+    for name, field in properties.items():
+        field.pop("default", None)
+        if name in _TIMESTAMP_FIELDS:
+            field.get("anyOf", [field])[0]["format"] = "date-time"
 
 
-def _success(optional: tuple[str, ...] = (), **properties: dict[str, Any]) -> dict[str, Any]:
-    return _object(optional, success={"const": True}, **properties, requestId={"type": "string"})
+def _envelope(optional: tuple[str, ...] = (), *, success: bool = True, **properties: dict[str, Any]) -> dict[str, Any]:
+    return _object(optional, success={"const": success}, **properties, requestId={"type": "string"})
 
 
 def _object(optional: tuple[str, ...] = (), **properties: dict[str, Any]) -> dict[str, Any]:
@@ -411,22 +399,14 @@ def _object(optional: tuple[str, ...] = (), **properties: dict[str, Any]) -> dic
     return {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
 
 
-def _time(schema: dict[str, Any]) -> None:
-    for variant in schema.get("anyOf", [schema]):
-        if variant.get("type") == "string":
-            variant["format"] = "date-time"
+def _response(description: str, model: str, *headers: str) -> dict[str, Any]:
+    named = {name: {"$ref": f"#/components/headers/{name}"} for name in (*headers, "Cache-Control")}
+    return {"description": description, "headers": named, "content": _content(model)}
 
 
-def _without_titles(schema: Any) -> Any:
-    """Remove the titles that pydantic generates from names."""
-    if isinstance(schema, dict):
-        return {
-            name: _without_titles(value)
-            for name, value in schema.items()
-            if not (name == "title" and isinstance(value, str))
-        }
-    return [_without_titles(item) for item in schema] if isinstance(schema, list) else schema
+def _content(model: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": _SCHEMA.format(model=model)}}}
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(text())

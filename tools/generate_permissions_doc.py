@@ -11,7 +11,7 @@ from tests.support.iam import Policies
 from tests.template.conftest import DEPLOYMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from tests.support.iam import Grant
 
@@ -23,6 +23,13 @@ _RESOURCES: Final = {
     "table": "the table",
     "table/index/all-by-created": "its index `all-by-created`",
     "key": "the KMS key",
+}
+_OPERATORS: Final = {
+    "StringEquals": "is",
+    "StringEqualsIfExists": "is, if the request has one,",
+    "StringLike": "is like",
+    "ForAllValues:StringEquals": "are all among",
+    "ForAllValues:StringNotLike": "are none like",
 }
 _HEAD: Final = """\
 <!-- Made by `make docs` from template.yaml. Change that, then make it again. -->
@@ -85,22 +92,14 @@ def _section(name: str, description: str, grants: list[Grant], *, level: int = 2
 
 
 def _conditions(grant: Grant) -> str:
-    return "<br>".join(
-        f"`{key}` {_words(operator)}{' one of' * (operator == 'StringEquals' and len(values) > 1)} {_listed(values)}"
-        for operator, key, values in grant.conditions
-        # Omit the condition that all statements about the table share; the head of the page states it.
-        if operator != "Null"
-    )
-
-
-def _words(operator: str) -> str:
-    words = {"StringEquals": "is", "StringEqualsIfExists": "is, if the request has one,", "StringLike": "is like"}
-    each = {"ForAllValues:StringEquals": "are all among", "ForAllValues:StringNotLike": "are none like"}
-    return (words | each)[operator]
-
-
-def _listed(values: Iterable[str]) -> str:
-    return ", ".join(f"`{value}`" for value in values)
+    conditions = []
+    for operator, key, values in grant.conditions:
+        if operator == "Null":  # all statements about the table share it; the head of the page states it
+            continue
+        several = " one of" if operator == "StringEquals" and len(values) > 1 else ""
+        listed = ", ".join(f"`{value}`" for value in values)
+        conditions.append(f"`{key}` {_OPERATORS[operator]}{several} {listed}")
+    return "<br>".join(conditions)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ WORK = ROOT / ".mutants"
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", ".mutants", ".local", ".aws-sam", ".*_cache", ".hypothesis", ".coverage*", "__pycache__"
 )
+PYTEST = "-m pytest -x -q --numprocesses=0 -p no:cacheprovider -m 'not slow'"
 CONFIGURATION = """\
 [cosmic-ray]
 module-path = {module}
@@ -37,10 +38,9 @@ exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*"]
 """
 # Lines about types, versions or data classes, whose mutants no test can detect.
 NO_MUTATE = re.compile(r"^(@dataclass\(.*|if TYPE_CHECKING:|if sys\.version_info .*)$", re.MULTILINE)
-PENDING = "SELECT count(*) FROM work_items WHERE job_id NOT IN (SELECT job_id FROM work_results)"
 RESULTS = """
-SELECT test_outcome, diff FROM work_results JOIN mutation_specs USING (job_id)
-WHERE worker_outcome <> 'SKIPPED' ORDER BY start_pos_row, operator_name, occurrence
+SELECT test_outcome, diff FROM mutation_specs LEFT JOIN work_results USING (job_id)
+WHERE worker_outcome IS NOT 'SKIPPED' ORDER BY start_pos_row, operator_name, occurrence
 """
 
 
@@ -59,41 +59,29 @@ def tests_named_after(module: Path) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found]
 
 
-def query(session: Path, statement: str) -> list[tuple[str, ...]]:
-    """Query cosmic-ray's database, to which cosmic-ray may be writing."""
-    connection = sqlite3.connect(f"{session.as_uri()}?mode=ro", uri=True, timeout=30)
-    try:
-        return connection.execute(statement).fetchall()
-    finally:
-        connection.close()
-
-
 def run_with_progress(command: list[str | Path], tree: Path, session: Path) -> None:
-    """Run a cosmic-ray command and print the number of tested mutants until it ends."""
-    total = int(query(session, PENDING)[0][0])
+    """Run cosmic-ray and print the number of tested mutants until it ends, then the survivors and the score."""
     terminal, began = sys.stderr.isatty(), time.monotonic()
-    with subprocess.Popen(command, cwd=tree) as process:
+    results: list[tuple[str, str]] = []
+    with (
+        contextlib.closing(sqlite3.connect(f"{session.as_uri()}?mode=ro", uri=True, timeout=30)) as database,
+        subprocess.Popen(command, cwd=tree) as process,
+    ):
         while process.returncode is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=2 if terminal else 30)
-            outcomes = [outcome for outcome, _ in query(session, RESULTS)]
+            results = database.execute(RESULTS).fetchall()
+            tested = [outcome for outcome, _ in results if outcome]
             minutes = (time.monotonic() - began) / 60
-            line = f"{len(outcomes)} of {total} mutants, {outcomes.count('SURVIVED')} survived, {minutes:.1f} minutes"
+            line = (
+                f"{len(tested)} of {len(results)} mutants, {tested.count('SURVIVED')} survived, {minutes:.1f} minutes"
+            )
             print(f"\r{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
-    if process.returncode:
-        raise SystemExit(f"cosmic-ray failed with exit code {process.returncode}.")
-
-
-def report(session: Path) -> None:
-    """Print the diffs of surviving mutants and the score."""
-    results = query(session, RESULTS)
-    if untested := sum(outcome not in {"KILLED", "SURVIVED"} for outcome, _ in results):
-        raise SystemExit(f"{untested} mutants could not be tested: see `cosmic-ray dump {session}`.")
     survivors = [diff for outcome, diff in results if outcome == "SURVIVED"]
-    for diff in survivors:
-        print(f"\n{diff}")
-    killed = len(results) - len(survivors)
-    print(f"\n{killed} of {len(results)} mutants killed: {killed / max(len(results), 1):.1%}")
+    killed = sum(outcome == "KILLED" for outcome, _ in results)
+    if process.returncode or killed + len(survivors) < len(results):
+        raise SystemExit(f"Not all mutants were tested: see `cosmic-ray dump {session}`.")
+    print(*survivors, f"{killed} of {len(results)} mutants killed: {killed / max(len(results), 1):.1%}", sep="\n\n")
 
 
 def main() -> None:
@@ -115,42 +103,30 @@ def main() -> None:
         parser.error(f"unknown module {options.module}: use one of {', '.join(modules())}")
     tests = options.tests or tests_named_after(path)
     if not tests:
-        parser.error(
-            f'no test file is named after {options.module}: name some, as in TESTS="tests/unit/reader/test_usage.py"'
-        )
+        parser.error(f'name the tests of {options.module}, as in TESTS="tests/unit/reader/test_usage.py"')
 
     folder = WORK / options.module.replace("/", ".")
     shutil.rmtree(folder, ignore_errors=True)
     tree, configuration, session = folder / "tree", folder / "cosmic-ray.toml", folder / "session.sqlite"
     shutil.copytree(ROOT, tree, ignore=NOT_COPIED)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "--numprocesses=0",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not slow",
-        *tests,
-    ]
+    command = shlex.join([sys.executable, *shlex.split(PYTEST), *tests])
     print(f"Running {' '.join(tests)} on the unchanged module ...", file=sys.stderr)
     began = time.monotonic()
-    if subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode:
-        raise SystemExit(f"The tests fail on the unchanged module. See: {shlex.join(command)}")
-    texts = {"module": json.dumps(str(path)), "command": json.dumps(shlex.join(command))}
+    if subprocess.run(shlex.split(command), cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise SystemExit(f"The tests fail on the unchanged module. See: {command}")
     timeout = round(10 + 5 * (time.monotonic() - began))
-    configuration.write_text(CONFIGURATION.format(timeout=timeout, **texts), encoding="utf-8")
+    text = CONFIGURATION.format(module=json.dumps(str(path)), command=json.dumps(command), timeout=timeout)
+    configuration.write_text(text, encoding="utf-8")
     source = (tree / path).read_text(encoding="utf-8")
     (tree / path).write_text(NO_MUTATE.sub(r"\g<0>  # pragma: no mutate", source), encoding="utf-8")
-    subprocess.run([options.cosmic_ray, "init", configuration, session], cwd=tree, check=True)
-    filters = {name: options.cosmic_ray.with_name(f"cr-filter-{name}") for name in ("operators", "pragma")}
-    subprocess.run([filters["operators"], session, configuration], cwd=tree, check=True)
-    subprocess.run([filters["pragma"], session], cwd=tree, check=True)
-    run_with_progress([options.cosmic_ray, "exec", configuration, session], tree, session)
-    report(session)
+    cosmic_ray = options.cosmic_ray
+    for step in (
+        [cosmic_ray, "init", configuration, session],
+        [cosmic_ray.with_name("cr-filter-operators"), session, configuration],
+        [cosmic_ray.with_name("cr-filter-pragma"), session],
+    ):
+        subprocess.run(step, cwd=tree, check=True)
+    run_with_progress([cosmic_ray, "exec", configuration, session], tree, session)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from botocore.retries.standard import ExponentialBackoff
 from requests.structures import CaseInsensitiveDict
 
 from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT
-from local.events import rest_event
+from local.events import path_parameters, rest_event
 from local.fake_services import FakeServices
 from local.stack import LocalStack, local_stack
 from service_keys import ApiKey, ServiceKeys
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from service_keys.admin.responses import Response
 
 ClientsOf = Callable[..., tuple["DynamoDBClient", "KMSClient"]]
+ConsumerOf = Callable[..., ServiceKeys]
 COLLECTION = "/api/v1/admin/api-keys"
 SPOTIFY_KEY = {"clientId": f"{CANARY}0123456789abcdefcdef", "clientSecret": f"{CANARY}fedcba98765432103210"}
 SECRET = f"made-up-{CANARY}-0123456789"
@@ -90,19 +91,22 @@ class Admin:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> ApiResponse:
-        resource = COLLECTION if path == COLLECTION else COLLECTION + "/{id}"
-        if path.endswith("/verify"):
-            resource, method = COLLECTION + "/{id}/verify", "VERIFY"
-        names = {"POST": "CreateApiKey", "PUT": "UpdateApiKey", "PATCH": "UpdateApiKey", "DELETE": "DeleteApiKey"}
-        names["VERIFY"] = "VerifyApiKey"
-        name = names.get(method, "ListApiKeys" if path == COLLECTION else "GetApiKey")
+        """Send a request; validate its response, and inspect it for leaks."""
+        response = self._respond(method, path, body, headers or {}, query or {})
+        contract.check(method, path, response.status, response.headers, response.text)
+        LEAKS.inspect(f"the response to {method} {path}", response.text, dict(response.headers))
+        return response
+
+    def _respond(
+        self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> ApiResponse:
+        routes = [route for route in self.stack.template.routes() if path_parameters(route.path, path) is not None]
+        function = next(route.function for route in routes if route.method == method)
+        assert function
         authorizer = {"principalId": self.sub, "sub": self.sub}
-        method = "POST" if method == "VERIFY" else method
-        event = rest_event(method, path, resource, body, headers or {}, query or {}, authorizer)
-        answer = self.stack.functions[name].invoke(event)
-        contract.check(method, path, answer["statusCode"], answer["headers"], answer["body"])
-        LEAKS.inspect(f"the answer of {name}", answer)
-        return ApiResponse(answer["statusCode"], CaseInsensitiveDict(answer["headers"]), answer["body"])
+        event = rest_event(method, path, routes[0].path, body, headers, query, authorizer)
+        response = self.stack.functions[function].invoke(event)
+        return ApiResponse(response["statusCode"], CaseInsensitiveDict(response["headers"]), response["body"])
 
     def send(self, method: str, path: str, body: object = None, **headers: str) -> ApiResponse:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -110,9 +114,9 @@ class Admin:
         return self.call(method, path, body=text, headers={"Content-Type": "application/json"} | sent)
 
     def create(self, name: str = "Spotify production", key: object = SECRET, **fields: Any) -> dict[str, Any]:
-        answer = self.send("POST", COLLECTION, {"name": name, "key": key} | fields)
-        assert answer.status == 201, answer.text
-        created: dict[str, Any] = answer.data
+        response = self.send("POST", COLLECTION, {"name": name, "key": key} | fields)
+        assert response.status == 201, response.text
+        created: dict[str, Any] = response.data
         return created
 
     def get(self, key_id: str) -> ApiResponse:
@@ -133,9 +137,9 @@ class Admin:
     def pages(self, **query: str) -> Iterator[list[dict[str, Any]]]:
         cursor = None
         while True:
-            answer = self.listing(**query, **({"cursor": cursor} if cursor else {}))
-            yield answer.data
-            cursor = answer.body["pagination"]["nextCursor"]
+            response = self.listing(**query, **({"cursor": cursor} if cursor else {}))
+            yield response.data
+            cursor = response.body["pagination"]["nextCursor"]
             if cursor is None:
                 return
 
@@ -147,23 +151,15 @@ class HttpAdmin(Admin):
         super().__init__(stack, sub)
         self.token = stack.issuer.token(sub=sub)
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: str | bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        query: Mapping[str, str] | None = None,
+    def _respond(
+        self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str], query: Mapping[str, str]
     ) -> ApiResponse:
-        sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
+        sent = {"Authorization": f"Bearer {self.token}", **headers}
         encoded = body.encode() if isinstance(body, str) else body
-        answer = requests.request(
+        response = requests.request(
             method, self.stack.url + path, data=encoded, headers=sent, params=query, timeout=30, allow_redirects=False
         )
-        contract.check(method, path, answer.status_code, answer.headers, answer.text)
-        LEAKS.inspect(f"the answer to {method} {path}", answer.text, dict(answer.headers))
-        return ApiResponse(answer.status_code, answer.headers, answer.content.decode())
+        return ApiResponse(response.status_code, response.headers, response.content.decode())
 
 
 @dataclass
@@ -183,6 +179,10 @@ class Store:
         (item,) = (item for item in self.items() if item["id"]["S"] == key_id)
         return item
 
+    def partition(self, service: str) -> dict[str, dict[str, Any]]:
+        """Return the items of a partition by their ids."""
+        return {item["id"]["S"]: item for item in self.items() if item["service"]["S"] == service}
+
     def put(self, item: dict[str, Any]) -> None:
         self.dynamodb.put_item(TableName=self.table, Item=item)
 
@@ -196,14 +196,14 @@ class Store:
 
     def _write(self, writes: list[Any]) -> None:
         for start in range(0, len(writes), 25):
-            answer = self.dynamodb.batch_write_item(RequestItems={self.table: writes[start : start + 25]})
-            assert not answer["UnprocessedItems"]
+            written = self.dynamodb.batch_write_item(RequestItems={self.table: writes[start : start + 25]})
+            assert not written["UnprocessedItems"]
 
 
 @pytest.fixture(scope="session")
 def fault_proxy() -> Iterator[FaultProxy]:
-    with FaultProxy() as wire:
-        yield wire
+    with FaultProxy() as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")
@@ -251,11 +251,11 @@ def retry_at_once() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def inspect_errors_for_leaks() -> Iterator[None]:
     """Inspect every error that a handler converts or that `ServiceKeys.get` raises."""
-    failure, get = _error_response, ServiceKeys.get
+    get = ServiceKeys.get
 
     def watched_failure(error: Exception, log_fields: Mapping[str, object]) -> Response:
         LEAKS.inspect_error("an error in a handler", error)
-        return failure(error, log_fields)
+        return _error_response(error, log_fields)
 
     def watched_get(self: ServiceKeys, service: str, **options: Any) -> ApiKey:
         try:
@@ -281,11 +281,11 @@ def enforce_iam_policies(fault_proxy: FaultProxy) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def clients(fault_proxy: FaultProxy, stack: LocalStack) -> Iterator[tuple[DynamoDBClient, KMSClient]]:
     """Clients that bypass the fault proxy: their calls are neither counted nor failed."""
-    dynamodb = _client("dynamodb", fault_proxy.upstreams["DynamoDB"])
-    kms = _client("kms", fault_proxy.upstreams["KMS"])
-    yield dynamodb, kms
-    dynamodb.close()
-    kms.close()
+    with (
+        closing(_client("dynamodb", fault_proxy.upstreams["DynamoDB"])) as dynamodb,
+        closing(_client("kms", fault_proxy.upstreams["KMS"])) as kms,
+    ):
+        yield dynamodb, kms
 
 
 @pytest.fixture(scope="session")
@@ -294,18 +294,17 @@ def clients_of(stack: LocalStack, fault_proxy: FaultProxy) -> Iterator[ClientsOf
 
     @functools.cache
     def clients_of(
-        principal: str, patience: aws_clients.Timeouts = aws_clients.CONSUMER_TIMEOUTS
+        principal: str, timeouts: aws_clients.Timeouts = aws_clients.CONSUMER_TIMEOUTS
     ) -> tuple[DynamoDBClient, KMSClient]:
-        on_the_wire = {"AWS_ENDPOINT_URL": fault_proxy.url, "AWS_SDK_UA_APP_ID": principal}
-        with pytest.MonkeyPatch.context() as patch, ExitStack() as closed:
-            for name, value in (stack.consumer_environment() | on_the_wire).items():
+        proxied = {"AWS_ENDPOINT_URL": fault_proxy.url, "AWS_SDK_UA_APP_ID": principal}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (stack.consumer_environment() | proxied).items():
                 patch.setenv(name, value)
             patch.delenv(DYNAMODB_ENDPOINT, raising=False)
-            clients = aws_clients.client("dynamodb", patience), aws_clients.client("kms", patience)
-            for client in clients:
-                closed.callback(client.close)
-            exits.push(closed.pop_all())
-        return clients
+            dynamodb, kms = aws_clients.client("dynamodb", timeouts), aws_clients.client("kms", timeouts)
+        exits.callback(dynamodb.close)
+        exits.callback(kms.close)
+        return dynamodb, kms
 
     with ExitStack() as exits:
         yield clients_of
@@ -335,8 +334,27 @@ def store(
     LEAKS.inspect("the table", *store.items())
 
 
-@pytest.fixture(params=[Admin, HttpAdmin], ids=["event", "http"])
-def admin(request: pytest.FixtureRequest, stack: LocalStack, store: Store) -> Admin:
-    """An administrator of an empty table; each test with one runs with events and over HTTP."""
-    kind: type[Admin] = request.param
-    return kind(stack)
+@pytest.fixture
+def consumer_of(clients_of: ClientsOf, store: Store) -> ConsumerOf:
+    """Create a consumer with an empty cache: by default, with permission to read all keys."""
+
+    def consumer_of(principal: str = "ReadAllKeys", **options: Any) -> ServiceKeys:
+        dynamodb, kms = clients_of(principal)
+        return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, **options)
+
+    return consumer_of
+
+
+def admin_fixture(*kinds: type[Admin]) -> Any:
+    """Return the fixture of an administrator of an empty table; each test with it runs with every kind."""
+
+    @pytest.fixture(params=kinds, ids=["http" if kind is HttpAdmin else "event" for kind in kinds])
+    def admin(request: pytest.FixtureRequest, stack: LocalStack, store: Store) -> Admin:
+        kind: type[Admin] = request.param
+        return kind(stack)
+
+    return admin
+
+
+admin = admin_fixture(Admin, HttpAdmin)
+http = admin_fixture(HttpAdmin)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ import requests
 from local.aws import sandboxed_environment
 from local.template import Template
 from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
+from tests.support.http_server import HttpServer
 from tests.support.processes import ROOT, local_run
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from local.stack import LocalStack
+    from tests.support.http_server import HttpRequest
 
 EXAMPLE = ROOT / "docs" / "examples" / "spotify_token" / "template.yaml"
 NEW_KEY = SPOTIFY_KEY | {"clientSecret": "0f" * 16}
 
 
-class FakeSpotify(ThreadingHTTPServer):
+class FakeSpotify(HttpServer):
     """A fake Spotify that issues a token for one key and counts the requests with any other.
 
     Attributes:
@@ -39,52 +40,32 @@ class FakeSpotify(ThreadingHTTPServer):
     """
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _FakeSpotifyHandler)
+        super().__init__(self._respond)
         self.key = SPOTIFY_KEY
         self.refused = 0
         self.redirect: tuple[int, str] | None = None
         self.stray: list[str | None] = []
 
-
-class _FakeSpotifyHandler(BaseHTTPRequestHandler):
-    server: FakeSpotify
-
-    def do_POST(self) -> None:
-        assert self.rfile.read(int(self.headers["Content-Length"])) == b"grant_type=client_credentials"
-        if self.server.redirect:
-            status, location = self.server.redirect
-            self.send_response(status)
-            self.send_header("Location", location)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def _respond(self, request: HttpRequest) -> None:
+        if request.command == "GET":
+            self.stray.append(request.headers["Authorization"])
+            request.send(200, b'{"access_token": "made-up", "expires_in": 1}')
             return
-        key = self.server.key
-        wanted = base64.b64encode(f"{key['clientId']}:{key['clientSecret']}".encode()).decode()
-        good = self.path == "/api/token" and self.headers["Authorization"] == f"Basic {wanted}"
-        self.server.refused += not good
-        self.send_response(200 if good else 401)
-        self.end_headers()
+        assert request.body == b"grant_type=client_credentials"
+        if self.redirect:
+            request.send(self.redirect[0], headers={"Location": self.redirect[1], "Content-Length": "0"})
+            return
+        wanted = base64.b64encode(f"{self.key['clientId']}:{self.key['clientSecret']}".encode()).decode()
+        good = request.path == "/api/token" and request.headers["Authorization"] == f"Basic {wanted}"
+        self.refused += not good
         body = {"access_token": "made-up", "expires_in": 3600} if good else {"error": "invalid_client"}
-        self.wfile.write(json.dumps(body).encode())
-
-    def do_GET(self) -> None:
-        self.server.stray.append(self.headers["Authorization"])
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"access_token": "made-up", "expires_in": 1}')
-
-    def log_message(self, *_: object) -> None:
-        """Suppress the log."""
+        request.send(200 if good else 401, json.dumps(body).encode())
 
 
 @pytest.fixture
 def spotify() -> Iterator[FakeSpotify]:
     with FakeSpotify() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -99,8 +80,7 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
         "service-keys-ReadSpotifyKeysPolicyArn": "arn:policy",
         "service-keys-TableName": stack.table_name,
     }
-    url = f"http://127.0.0.1:{spotify.server_port}"
-    template = Template.load({"SpotifyAccountsUrl": url}, exports, path=EXAMPLE)
+    template = Template.load({"SpotifyAccountsUrl": spotify.url}, exports, path=EXAMPLE)
     function = template.functions()["SpotifyToken"]
     assert template.property("SpotifyTokenRole", "ManagedPolicyArns")[-1] == "arn:policy"
     path = os.pathsep.join(str(folder) for folder in (*function.layers, function.code))
@@ -173,28 +153,26 @@ for line in iter(sys.stdin.readline, ""):
 """
     statuses = [300, 301, 302, 303, 307, 308]
     with FakeSpotify() as other, started(stack, spotify, "import sys" + code) as process:
-        thread = threading.Thread(target=other.serve_forever, args=(0.02,))
-        thread.start()
+        assert process.stdin is not None
+        assert process.stdout is not None
         printed = []
-        for location in (f"http://127.0.0.1:{other.server_port}/stolen", "/elsewhere"):
-            for status in statuses:
-                spotify.redirect = (status, location)
-                assert process.stdin is not None
-                assert process.stdout is not None
-                process.stdin.write("again\n")
-                process.stdin.flush()
-                printed.append(process.stdout.readline())
+        for location, status in itertools.product((f"{other.url}/stolen", "/elsewhere"), statuses):
+            spotify.redirect = (status, location)
+            process.stdin.write("again\n")
+            process.stdin.flush()
+            printed.append(process.stdout.readline())
         _, errors = process.communicate(timeout=60)
-        other.shutdown()
-        thread.join()
 
     assert printed == [f"{status}\n" for status in statuses] * 2
     assert (spotify.stray, other.stray, other.refused, errors) == ([], [], 0, "")
 
 
-@pytest.mark.parametrize("end", ["disabled", "deleted", "never stored"])
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [("disabled", "KeyDisabledError"), ("deleted", "KeyNotFoundError"), ("never stored", "KeyNotFoundError")],
+)
 def test_the_example_raises_the_error_of_a_missing_key(
-    stack: LocalStack, admin: Admin, spotify: FakeSpotify, end: str
+    stack: LocalStack, admin: Admin, spotify: FakeSpotify, end: str, error: str
 ) -> None:
     """Send no request to Spotify without an active key."""
     if end != "never stored":
@@ -206,7 +184,6 @@ def test_the_example_raises_the_error_of_a_missing_key(
 
     _, errors = run_example(stack, spotify, "handler({}, None)")
 
-    error = "KeyDisabledError" if end == "disabled" else "KeyNotFoundError"
     assert f"service_keys.errors.{error}: " in errors
     assert SPOTIFY_KEY["clientSecret"] not in errors
     assert spotify.refused == 0
@@ -228,10 +205,9 @@ set -eu
 source {tmp_path}/env
 exec {sys.executable} -c 'import service_keys; print(service_keys.get_api_key("spotify")["clientId"])'
 """
-        ran = subprocess.run(
-            ["bash", "-c", consumer], cwd="/", capture_output=True, text=True, check=False, timeout=120
-        )
+        command = ["bash", "-c", consumer]
+        program = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, timeout=120)
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=60)
 
-    assert (ran.stdout, ran.stderr) == (SPOTIFY_KEY["clientId"] + "\n", "")
+    assert (program.stdout, program.stderr) == (SPOTIFY_KEY["clientId"] + "\n", "")

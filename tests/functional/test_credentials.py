@@ -1,27 +1,17 @@
 """Credentials in the formats of their services: created through the API, and read by a consumer byte for byte."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from service_keys import ServiceKeys
-from tests.functional.conftest import COLLECTION, Admin, ClientsOf, HttpAdmin, Store
+from tests.functional.conftest import Admin, ConsumerOf, HttpAdmin, admin_fixture
 from tests.support.credentials import CREDENTIALS, GOOGLE_SERVICE_ACCOUNT
 
-if TYPE_CHECKING:
-    from local.stack import LocalStack
-
-OLD = {"openai": "sk-made-up-key-before", "anthropic": "sk-ant-made-up-before"}
-OLD_SPOTIFY = {"clientId": "0" * 32, "clientSecret": "1" * 32}
-
-
-@pytest.fixture
-def consumer(clients_of: ClientsOf, store: Store) -> ServiceKeys:
-    """A consumer with an empty cache."""
-    dynamodb, kms = clients_of("ReadAllKeys")
-    return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms)
+admin = admin_fixture(Admin)
+OLD = {
+    "spotify": {"clientId": "0" * 32, "clientSecret": "1" * 32},
+    "openai": "sk-made-up-key-before",
+    "anthropic": "sk-ant-made-up-before",
+}
 
 
 def read(consumer: ServiceKeys, service: str) -> str | dict[str, str]:
@@ -36,30 +26,22 @@ def test_the_credentials_cover_at_least_30_services() -> None:
 
 
 @pytest.mark.parametrize("title", CREDENTIALS)
-def test_a_credential_reads_back_byte_for_byte(
-    stack: LocalStack, store: Store, consumer: ServiceKeys, title: str
-) -> None:
+def test_a_credential_reads_back_byte_for_byte(http: HttpAdmin, consumer_of: ConsumerOf, title: str) -> None:
     """Create a key over HTTP; read it as a consumer."""
-    admin = HttpAdmin(stack)
     service, key = CREDENTIALS[title]
 
-    created = admin.send("POST", COLLECTION, {"name": title, "service": service, "key": key})
+    http.create(title, key, service=service)
 
-    assert created.status == 201, created.text
-    assert read(consumer, service) == key
+    assert read(consumer_of(), service) == key
 
 
 @pytest.mark.parametrize("title", CREDENTIALS)
-def test_a_replacement_reads_back_byte_for_byte(
-    stack: LocalStack, store: Store, consumer: ServiceKeys, title: str
-) -> None:
+def test_a_replacement_reads_back_byte_for_byte(admin: Admin, consumer_of: ConsumerOf, title: str) -> None:
     """Accept in an update the formats that a create accepts."""
-    admin = Admin(stack)
     service, key = CREDENTIALS[title]
-    before = OLD_SPOTIFY if service == "spotify" else OLD.get(service, "made-up-before")
-    created = admin.create(title, before, service=service)
+    created = admin.create(title, OLD.get(service, "made-up-before"), service=service)
 
     updated = admin.update(created["id"], {"key": key})
 
     assert updated.status == 200, updated.text
-    assert read(consumer, service) == key
+    assert read(consumer_of(), service) == key

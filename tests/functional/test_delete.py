@@ -11,13 +11,13 @@ def test_deleting_a_key_releases_its_name(admin: Admin, store: Store) -> None:
     """Return 404 for the key at once, and let a new key have its name."""
     key = admin.create("First")
 
-    answer = admin.delete(key["id"])
+    response = admin.delete(key["id"])
 
-    assert answer.status == 200
+    assert response.status == 200
     deleted = {"id": key["id"], "name": "First", "service": key["service"], "recoverableUntil": None}
-    assert answer.data == deleted | {"deletedAt": answer.data["deletedAt"]}
-    assert answer.body["message"] == "API key deleted successfully"
-    at, by = (datetime.fromisoformat(text) for text in (answer.data["deletedAt"], answer.body["effectiveBy"]))
+    assert response.data == deleted | {"deletedAt": response.data["deletedAt"]}
+    assert response.body["message"] == "API key deleted successfully"
+    at, by = (datetime.fromisoformat(text) for text in (response.data["deletedAt"], response.body["effectiveBy"]))
     assert timedelta(seconds=59) < by - at < timedelta(seconds=90)
     assert store.items() == []
     assert admin.get(key["id"]).code == "API_KEY_NOT_FOUND"

@@ -3,99 +3,67 @@
 The cases are those of tests/support/faults.py, from which docs/faults.md is generated.
 """
 
-from __future__ import annotations
-
 import time
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from local.aws import sandboxed_environment
 from local.functions import load_functions
 from local.gateway import Gateway, Request
-from service_keys import ServiceKeys, errors
+from local.stack import LocalStack
+from service_keys import errors
 from service_keys.store.items import IDEMPOTENCY_PARTITION, NAME_PARTITION
-from tests.functional.conftest import COLLECTION, SECRET, Admin, ApiResponse, ClientsOf, Store
-from tests.support.fault_proxy import Fault
-from tests.support.faults import CALLS, FAULTS, JWKS_FAULTS, READER
+from tests.conftest import Logged
+from tests.functional.conftest import COLLECTION, SECRET, Admin, ApiResponse, ConsumerOf, Store, admin_fixture
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.faults import CALLS, FAULTS, JWKS_FAULTS, READER, Call
+from tests.support.http_server import HttpRequest, HttpServer
 from tests.support.processes import ROOT
 from tests.support.slow import with_slow
 from tools.generate_faults_doc import document
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from local.stack import LocalStack
-    from tests.conftest import Logged
-    from tests.support.fault_proxy import FaultProxy
-    from tests.support.faults import Call
-
+admin = admin_fixture(Admin)  # without HTTP, because faults occur behind the handlers
 OPENAI_KEY = f"sk-{SECRET}"
 NEW = {"name": "New", "service": "openai", "key": OPENAI_KEY}
 CHANGES = {"name": "Renamed", "description": "Changed", "active": False, "key": OPENAI_KEY + "x"}
-Items = list[dict[str, Any]]
-
-
-@pytest.fixture
-def admin(stack: LocalStack, store: Store) -> Admin:
-    """An administrator without HTTP, because faults occur behind the handlers."""
-    return Admin(stack)
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A request of an administrator for the key ``openai.…``, named ``There``.
-
-    Attributes:
-        status_when_repeated: Status of the same request sent again: if the change was stored, and if it was not.
-    """
-
-    do: Callable[[Admin, str], ApiResponse]
-    status_when_repeated: tuple[int, int] = (200, 200)
-
-
-def by_sort_key(items: Items, partition: str) -> dict[str, dict[str, Any]]:
-    return {item["id"]["S"]: item for item in items if item["service"]["S"] == partition}
-
-
-OPERATIONS = {
-    "create": Operation(
-        lambda admin, _: admin.send("POST", COLLECTION, NEW, Idempotency_Key="k" * 16), status_when_repeated=(201, 201)
-    ),
-    "list": Operation(lambda admin, _: admin.listing()),
-    "list one service": Operation(lambda admin, _: admin.listing(service="openai")),
-    "get": Operation(lambda admin, key_id: admin.get(key_id)),
-    "update": Operation(
-        lambda admin, key_id: admin.update(key_id, CHANGES, If_Match='"1"'), status_when_repeated=(412, 200)
-    ),
-    "verify": Operation(lambda admin, key_id: admin.verify(key_id)),
-    "delete": Operation(lambda admin, key_id: admin.delete(key_id, If_Match='"1"'), status_when_repeated=(404, 200)),
+OPERATIONS: dict[str, Callable[[Admin, str], ApiResponse]] = {
+    "create": lambda admin, _: admin.send("POST", COLLECTION, NEW, Idempotency_Key="k" * 16),
+    "list": lambda admin, _: admin.listing(),
+    "list one service": lambda admin, _: admin.listing(service="openai"),
+    "get": lambda admin, key_id: admin.get(key_id),
+    "update": lambda admin, key_id: admin.update(key_id, CHANGES, If_Match='"1"'),
+    "verify": lambda admin, key_id: admin.verify(key_id),
+    "delete": lambda admin, key_id: admin.delete(key_id, If_Match='"1"'),
 }
+"""Requests of an administrator for the key ``openai.…``, named ``There``."""
+REPEATED = {"create": (201, 201), "update": (412, 200), "delete": (404, 200)}
+"""Status of the same request sent again, unless 200: if the change was stored, and if it was not."""
 
 
-def assert_made(act: str, before: Items, after: Items, key_id: str) -> None:
-    """Fail unless the whole change is stored."""
-    keys, names, memories = (by_sort_key(after, part) for part in ("openai", NAME_PARTITION, IDEMPOTENCY_PARTITION))
-    was = by_sort_key(before, "openai")[key_id]
+def assert_stored(act: str, store: Store, was: dict[str, Any]) -> None:
+    """Fail unless the whole change is stored; ``was`` is the key's item before it."""
+    keys, names, records = (store.partition(part) for part in ("openai", NAME_PARTITION, IDEMPOTENCY_PARTITION))
+    key_id = was["id"]["S"]
     match act:
         case "create":
             (new,) = keys.keys() - {key_id}
-            assert (set(names), len(memories)) == ({"there", "new"}, 1)
-            assert names["new"]["key"] == next(iter(memories.values()))["key"] == {"S": new}
+            (record,) = records.values()
+            assert set(names) == {"there", "new"}
+            assert names["new"]["key"] == record["key"] == {"S": new}
         case "update":
             now = keys[key_id]
             assert (now["name"]["S"], now["active"]["BOOL"], now["version"]["N"]) == ("Renamed", False, "2")
             assert now["ciphertext"] != was["ciphertext"]
             assert set(names) == {"renamed"}
         case "verify":
-            now = dict(keys[key_id])
+            now = keys[key_id]
             assert now.pop("verification")["M"]["status"] == {"S": "valid"}
             assert now == was
         case "delete":
-            assert after == []
+            assert store.items() == []
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -105,40 +73,40 @@ def test_a_fault_has_the_outcome_of_the_table(
 ) -> None:
     """Compare the response, the items, the audit line and a repeated request."""
     key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
-    before, lines = store.items(), len(logged())
-    act, expected = OPERATIONS[call.act], call.outcome(fault)
+    before, was, lines = store.items(), store.item(key_id), len(logged())
+    send, expected = OPERATIONS[call.act], call.outcome(fault)
     began = time.monotonic()
 
     with fault_proxy.failing(Fault(call.operation, skip=call.nth - 1, **FAULTS[fault])):
-        answer = act.do(admin, key_id)
+        response = send(admin, key_id)
 
     assert time.monotonic() - began < stack.functions[call.function].definition.timeout
-    assert (200 if answer.status == 201 else answer.status) == expected.status
+    assert (200 if response.status == 201 else response.status) == expected.status
     if expected.made:
-        assert_made(call.act, before, store.items(), key_id)
+        assert_stored(call.act, store, was)
     else:
         assert store.items() == before
     written = logged()[lines:]
     assert [line["audit"]["outcome"] for line in written if "audit" in line] == [expected.audit] * bool(expected.audit)
     if expected.status == 503:
-        assert answer.code == "SERVICE_UNAVAILABLE"
-        assert int(answer.headers["Retry-After"]) >= 1
-        assert "try again" in answer.body["error"]["message"].lower()
+        assert response.code == "SERVICE_UNAVAILABLE"
+        assert int(response.headers["Retry-After"]) >= 1
+        assert "try again" in response.body["error"]["message"].lower()
         assert written[-1]["level"] == "WARNING"
     elif expected.status == 500:
-        assert answer.code == "INTERNAL_SERVER_ERROR"
-        assert "AccessDenied" not in answer.text, "what we may do is none of the client's business"
+        assert response.code == "INTERNAL_SERVER_ERROR"
+        assert "AccessDenied" not in response.text, "what we may do is none of the client's business"
         assert written[-1]["level"] == "ERROR"
         assert f"refused {call.operation.split('.')[1]}" in written[-1]["message"]
 
-    again = act.do(admin, key_id)
+    again = send(admin, key_id)
 
-    assert again.status == act.status_when_repeated[0 if expected.made else 1]
+    assert again.status == REPEATED.get(call.act, (200, 200))[0 if expected.made else 1]
     if call.act == "create":
         assert again.headers.get("Idempotency-Replayed") == ("true" if expected.made else None)
         assert [key["id"] for key in admin.listing().data] == [again.data["id"], key_id]
     if call.changes and again.status in {200, 201}:
-        assert_made(call.act, before, store.items(), key_id)
+        assert_stored(call.act, store, was)
 
 
 # --- a consumer -----------------------------------------------------------------------------------------------------
@@ -147,22 +115,20 @@ def test_a_fault_has_the_outcome_of_the_table(
 @pytest.mark.parametrize("operation", READER)
 @pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
 def test_a_fault_of_a_cold_read_has_the_outcome_of_the_table(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, operation: str, fault: str
+    admin: Admin, store: Store, fault_proxy: FaultProxy, consumer_of: ConsumerOf, operation: str, fault: str
 ) -> None:
     """Return the key or raise the error; change no attribute but lastUsed."""
     key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
     before = store.item(key_id)
-    dynamodb, kms = clients_of("ReadAllKeys")
-    keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms)
     outage, denied = READER[operation]
     expected = {"access denied": denied, "first answer lost": "the key"}.get(fault, outage)
 
     with fault_proxy.failing(Fault(operation, **FAULTS[fault])):
         if expected == "the key":
-            assert keys.get("openai").value == OPENAI_KEY
+            assert consumer_of().get("openai").value == OPENAI_KEY
         else:
             with pytest.raises(getattr(errors, expected)):
-                keys.get("openai")
+                consumer_of().get("openai")
 
     after = store.item(key_id)
     stamped = operation == "DynamoDB.UpdateItem" and "lost" in fault
@@ -174,45 +140,19 @@ def test_a_fault_of_a_cold_read_has_the_outcome_of_the_table(
 # --- the authorizer -------------------------------------------------------------------------------------------------
 
 
-class Issuer(ThreadingHTTPServer):
-    """A JWKS endpoint with one fault."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, fault: str) -> None:
-        super().__init__(("127.0.0.1", 0), _IssuerHandler)
-        self.fault = fault
-        self.ended = Event()
-
-
-class _IssuerHandler(BaseHTTPRequestHandler):
-    server: Issuer
-
-    def do_GET(self) -> None:
-        statuses = {"429": 429, "5xx": 503, "403": 403, "HTML": 200, "redirect": 302}
-        if self.server.fault == "no answer":
-            self.server.ended.wait(20)
-        if self.server.fault in statuses:
-            self.send_response(statuses[self.server.fault])
-            self.send_header("Location", "/elsewhere")
-            self.end_headers()
-            self.wfile.write(b"<html></html>")
-        self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Suppress the log."""
-
-
 @pytest.fixture
 def issuer(request: pytest.FixtureRequest) -> Iterator[str]:
-    with Issuer(request.param) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-        server.ended.set()
-        server.shutdown()
-        thread.join()
+    """Run a JWKS endpoint with one fault; return its URL."""
+    statuses = {"429": 429, "5xx": 503, "403": 403, "HTML": 200, "redirect": 302}
+
+    def respond(asked: HttpRequest) -> None:
+        if request.param == "no answer":
+            server.ended.wait(20)
+        if request.param in statuses:
+            asked.send(statuses[request.param], b"<html></html>", {"Location": "/elsewhere"})
+
+    with HttpServer(respond) as server:
+        yield f"{server.url}/jwks.json"
 
 
 @pytest.mark.parametrize("issuer", with_slow(JWKS_FAULTS, "no answer"), indirect=True)
@@ -224,29 +164,29 @@ def test_a_fault_of_the_issuer_returns_503(
     headers = [("Authorization", f"Bearer {stack.issuer.token()}")]
     with load_functions([template.functions()["Authorizer"]], sandboxed_environment({})) as fresh:
         gateway = Gateway(template, {**stack.functions, **fresh})
-        answer = gateway.handle(Request("GET", COLLECTION, headers=headers))
+        response = gateway.handle(Request("GET", COLLECTION, headers=headers))
 
-    assert answer.status == 503
-    assert "SERVICE_UNAVAILABLE" in answer.body
-    assert int(dict(answer.headers)["Retry-After"]) >= 1
+    assert response.status == 503
+    assert "SERVICE_UNAVAILABLE" in response.body
+    assert int(dict(response.headers)["Retry-After"]) >= 1
     assert fault_proxy.calls == []
 
 
 def test_the_page_about_faults_is_up_to_date() -> None:
+    """Compare docs/faults.md with the table."""
     assert (ROOT / "docs" / "faults.md").read_text() == document(), "make docs"
 
 
-def test_every_call_of_every_function_is_in_the_table(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, fake_services: Any, stack: LocalStack
-) -> None:
-    seen: set[tuple[str | None, str, int]] = set()
-    for number, act in enumerate(OPERATIONS.values()):
+def test_every_call_of_every_function_is_in_the_table(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Send each request without a fault, and find the table's calls and no others."""
+    seen = set()
+    for number, send in enumerate(OPERATIONS.values()):
         key_id = admin.create(f"Key {number}", OPENAI_KEY, service="openai")["id"]
         fault_proxy.clear()
-        assert act.do(admin, key_id).status in {200, 201}
-        counts: dict[tuple[str | None, str], int] = {}
-        for made in fault_proxy.calls:
-            counts[made.caller, made.operation] = counts.get((made.caller, made.operation), 0) + 1
-            seen.add((made.caller, made.operation, counts[made.caller, made.operation]))
+        assert send(admin, key_id).status in {200, 201}
+        counts: Counter[tuple[str | None, str]] = Counter()
+        for call in fault_proxy.calls:
+            counts[call.caller, call.operation] += 1
+            seen.add((call.caller, call.operation, counts[call.caller, call.operation]))
 
     assert seen == {(call.function, call.operation, call.nth) for call in CALLS}

@@ -3,12 +3,11 @@
 `make fuzz` sends more than two thousand, `make test` fewer. They are always the same unless FUZZ_SEED is set.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import schemathesis
@@ -18,13 +17,9 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
-from tests.functional.conftest import COLLECTION, SECRET, Admin, HttpAdmin, Store
+from local.stack import LocalStack
+from tests.functional.conftest import COLLECTION, SECRET, Admin, HttpAdmin
 from tools.generate_openapi import DOCUMENT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from local.stack import LocalStack
 
 CALLS = int(os.environ.get("FUZZ_CALLS", "20"))
 """Requests for each operation: half of them valid by the document, half of them invalid."""
@@ -35,6 +30,7 @@ OPERATIONS = sorted(
     for method in item
     if method != "parameters"
 )
+HEALTH = list(HealthCheck)
 OPENAI_KEY = f"sk-{SECRET}"
 MUST_ANSWER = {
     "GET /api/v1/admin/api-keys": {200, 400},
@@ -62,14 +58,14 @@ class Aim:
 
     def __init__(self, admin: Admin) -> None:
         self.admin = admin
-        self.made = 0
+        self.created = 0
         self.key_id = ""
 
     def __call__(self, case: Any, number: int) -> None:
         if "id" in case.path_parameters and number % 4:
             if not self.key_id or self.admin.get(self.key_id).status != 200:
-                self.made += 1
-                self.key_id = self.admin.create(f"Fuzzed {self.made}", OPENAI_KEY, service="openai")["id"]
+                self.created += 1
+                self.key_id = self.admin.create(f"Fuzzed {self.created}", OPENAI_KEY, service="openai")["id"]
             case.path_parameters["id"] = self.key_id
         if number % 3 == 0:
             # A generated If-Match hardly ever matches.
@@ -88,13 +84,7 @@ def run(label: str, mode: GenerationMode, calls: int, ask: Callable[[Any, int], 
     numbers = iter(range(10**9))
 
     @seed(SEED)
-    @settings(
-        max_examples=calls,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=calls, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HEALTH)
     @given(case=operation_of(label).as_strategy(generation_mode=mode))
     def every_case(case: Any) -> None:
         ask(case, next(numbers))
@@ -105,13 +95,12 @@ def run(label: str, mode: GenerationMode, calls: int, ask: Callable[[Any, int], 
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_every_response_matches_the_document(
-    stack: LocalStack, store: Store, record_property: Callable[[str, object], None], label: str
+    stack: LocalStack, http: HttpAdmin, record_property: Callable[[str, object], None], label: str
 ) -> None:
     """Validate the status, media type, headers and body of each response."""
-    admin = HttpAdmin(stack)
     aim = Aim(Admin(stack))
     for number in range(3):
-        admin.create(f"There {number}", OPENAI_KEY, service="openai")
+        http.create(f"There {number}", OPENAI_KEY, service="openai")
     statuses: Counter[int] = Counter()
     names = ("status_code_conformance", "content_type_conformance", "response_headers_conformance")
     load_all_checks()
@@ -119,23 +108,23 @@ def test_every_response_matches_the_document(
 
     def ask(case: Any, number: int) -> None:
         aim(case, number)
-        answer = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {admin.token}"})
-        statuses[answer.status_code] += 1
-        case.validate_response(answer, checks=checks)
+        response = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {http.token}"})
+        statuses[response.status_code] += 1
+        case.validate_response(response, checks=checks)
 
-    made = sum(run(label, mode, -(-CALLS // 2), ask) for mode in GenerationMode)
+    calls = sum(run(label, mode, -(-CALLS // 2), ask) for mode in GenerationMode)
 
-    record_property("generated calls", f"{label}: {made} calls, {dict(sorted(statuses.items()))}")
-    assert made >= CALLS
+    record_property("generated calls", f"{label}: {calls} calls, {dict(sorted(statuses.items()))}")
+    assert calls >= CALLS
     assert statuses.keys() >= MUST_ANSWER[label]
     assert max(statuses) < 500
 
 
-def test_an_undocumented_response_is_detected(stack: LocalStack, store: Store) -> None:
+def test_an_undocumented_response_is_detected(stack: LocalStack, http: HttpAdmin) -> None:
     """Raise FailureGroup for a status that the document lacks."""
     case = operation_of(f"GET {COLLECTION}/{{id}}").Case(path_parameters={"id": "openai.0123456789ab"})
-    answer = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {HttpAdmin(stack).token}"})
-    answer.status_code = 418
+    response = case.call(base_url=stack.url, headers={"Authorization": f"Bearer {http.token}"})
+    response.status_code = 418
 
     with pytest.raises(FailureGroup, match="Undocumented status code"):
-        case.validate_response(answer)
+        case.validate_response(response)

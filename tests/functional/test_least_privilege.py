@@ -4,35 +4,38 @@ Every other functional test shows that none is missing, because the fault proxy 
 The tests here use every path that calls AWS, to show that none is spare, and then try the forbidden calls.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from service_keys import ServiceKeys
 from service_keys.admin.services import SERVICES
 from service_keys.errors import KeyAccessDeniedError
 from service_keys.store.items import IDEMPOTENCY_PARTITION, NAME_PARTITION, READER_ATTRIBUTES, RESPONSE_ATTRIBUTES
-from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, ClientsOf, Store
-from tests.support.fault_proxy import Call
+from tests.functional.conftest import (
+    COLLECTION,
+    SECRET,
+    SPOTIFY_KEY,
+    Admin,
+    ClientsOf,
+    ConsumerOf,
+    Store,
+    admin_fixture,
+)
+from tests.support.fault_proxy import Call, FaultProxy
+from tests.support.iam import Grant, Policies
+from tests.support.key_fields import METADATA
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from local.stack import LocalStack
-    from tests.support.fault_proxy import FaultProxy
-    from tests.support.iam import Access, Grant, Policies
-
+Denied = Callable[..., bool]
 KEYS = {"spotify": SPOTIFY_KEY, "openai": f"sk-{SECRET}", "anthropic": f"sk-ant-{SECRET}"}
 READERS = {service: f"Read{service.title()}Keys" for service in SERVICES}
+CONSUMERS = {**{reader: service for service, reader in READERS.items()}, "ReadAllKeys": "spotify"}
+"""A service that each principal may read."""
 ADMIN_FUNCTIONS = ("CreateApiKey", "ListApiKeys", "GetApiKey", "UpdateApiKey", "VerifyApiKey", "DeleteApiKey")
+PRINCIPALS = ("Authorizer", *ADMIN_FUNCTIONS, *CONSUMERS)
 
-
-@pytest.fixture
-def admin(stack: LocalStack, store: Store) -> Admin:
-    return Admin(stack)
+admin = admin_fixture(Admin)
 
 
 @pytest.fixture
@@ -43,15 +46,14 @@ def policies(fault_proxy: FaultProxy) -> Policies:
 
 def administer(admin: Admin, store: Store) -> None:
     """Use every path of the admin functions that has a different call to AWS."""
-    body = {"name": "Idempotent", "key": SECRET, "description": "Described"}
+    body = METADATA | {"name": "Idempotent", "key": SECRET}
     for _ in range(2):
         assert admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).status == 201
     ids = [admin.create(f"Key of {service}", key, service=service)["id"] for service, key in KEYS.items()]
     for query in ({}, {"active": "true"}, {"verification": "none"}, {"verification": "valid"}):
         for service in ({}, {"service": "spotify"}):
             assert admin.listing(**query, **service).status == 200
-    everything = {"name": "Renamed", "description": "Described", "active": True, "key": SPOTIFY_KEY}
-    assert admin.update(ids[0], everything).status == 200
+    assert admin.update(ids[0], METADATA | {"key": SPOTIFY_KEY}).status == 200
     assert admin.update(ids[0], {"description": None}, If_Match='"2"').status == 200
     store.put(store.item(ids[0]) | {"lastUsed": {"S": "no moment"}})
     assert admin.update(ids[0], {"active": True}).status == 200
@@ -59,11 +61,6 @@ def administer(admin: Admin, store: Store) -> None:
         assert admin.get(key_id).status == 200
         assert admin.verify(key_id).status == 200
     assert admin.delete(admin.create("Short-lived")["id"]).status == 200
-
-
-def read(clients_of: ClientsOf, store: Store, principal: str, service: str) -> str:
-    dynamodb, kms = clients_of(principal)
-    return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms).get(service).id
 
 
 def spare_values(grant: Grant, fault_proxy: FaultProxy) -> set[str]:
@@ -81,39 +78,59 @@ def spare_values(grant: Grant, fault_proxy: FaultProxy) -> set[str]:
 
 
 def test_every_grant_is_used_down_to_each_attribute(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, policies: Policies, clients_of: ClientsOf
+    admin: Admin, store: Store, fault_proxy: FaultProxy, policies: Policies, consumer_of: ConsumerOf
 ) -> None:
+    """Use every path, and find no unused grant and no unused value of a condition."""
     fault_proxy.used.clear()
     administer(admin, store)
     for service, principal in READERS.items():
-        read(clients_of, store, principal, service)
+        consumer_of(principal).get(service)
         # Reads without a usage stamp, which the first read wrote.
-        read(clients_of, store, "ReadAllKeys", service)
+        consumer_of().get(service)
     other = admin.create("Of no known service", service="lastfm")
-    assert read(clients_of, store, "ReadAllKeys", "lastfm") == other["id"]
+    assert consumer_of().get("lastfm").id == other["id"]
+
+    spare = {(grant.principal, grant.sid): spare_values(grant, fault_proxy) for grant in fault_proxy.used}
 
     print(f"\n{'':18}{'grant':44}{'action':22}calls")
     for grant in policies.grants:
         print(f"{grant.principal:18}{grant.sid:44}{grant.action:22}{len(fault_proxy.used.get(grant, [])):5}")
     assert [grant for grant in policies.grants if grant not in fault_proxy.used] == []
-    assert {
-        (grant.principal, grant.sid): spare for grant in fault_proxy.used if (spare := spare_values(grant, fault_proxy))
-    } == {}
+    assert {grant: values for grant, values in spare.items() if values} == {}
 
 
 # --- forbidden calls, for any code of a function ---------------------------------------------------------------------
 
 
-def refused(fault_proxy: FaultProxy, call: Any, **request: Any) -> bool:
-    """Return True if IAM denies a call."""
-    try:
-        call(**request)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AccessDeniedException":
-            raise
-        fault_proxy.denials.pop()
-        return True
-    return False
+@pytest.fixture
+def denied(store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf) -> Denied:
+    """Return True if IAM denies a principal's call to KMS or to the table."""
+
+    def denied(principal: str, method: str, **request: Any) -> bool:
+        dynamodb, kms = clients_of(principal)
+        try:
+            if method in {"encrypt", "decrypt"}:
+                getattr(kms, method)(**request)
+            else:
+                getattr(dynamodb, method)(TableName=store.table, **request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            fault_proxy.denials.pop()
+            return True
+        return False
+
+    return denied
+
+
+def query(service: str, projection: str | None = None, **names: str) -> dict[str, Any]:
+    """Return the parameters of a Query of a service's partition."""
+    parameters = {
+        "KeyConditionExpression": "#service = :service",
+        "ExpressionAttributeNames": {"#service": "service"} | {f"#{name}": value for name, value in names.items()},
+        "ExpressionAttributeValues": {":service": {"S": service}},
+    }
+    return parameters | ({"ProjectionExpression": projection} if projection else {})
 
 
 def key_of(key_id: str) -> dict[str, Any]:
@@ -123,66 +140,42 @@ def key_of(key_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize("function", ADMIN_FUNCTIONS)
 @pytest.mark.parametrize("service", [*KEYS, "lastfm"])
 def test_no_admin_function_but_verify_decrypts(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, function: str, service: str
+    admin: Admin, store: Store, denied: Denied, function: str, service: str
 ) -> None:
-    """Decrypt as VerifyApiKey the keys of services with a probe, and no others."""
+    """Decrypt as VerifyApiKey the keys of services with a probe, and no others; deny a wrong encryption context."""
     key = admin.create(key=KEYS.get(service, SECRET), service=service)
-    _, kms = clients_of(function)
     ciphertext = store.item(key["id"])["ciphertext"]["B"]
     context = {"service": service, "id": key["id"]}
 
-    may = not refused(fault_proxy, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=context)
+    allowed = not denied(function, "decrypt", CiphertextBlob=ciphertext, EncryptionContext=context)
 
-    assert may == (function == "VerifyApiKey" and service in KEYS)
-    # A wrong encryption context is denied as well.
+    assert allowed == (function == "VerifyApiKey" and service in KEYS)
     for wrong in ({}, {"id": key["id"]}, {"Service": "openai", "id": key["id"]}):
-        assert refused(fault_proxy, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=wrong)
+        assert denied(function, "decrypt", CiphertextBlob=ciphertext, EncryptionContext=wrong)
 
 
-def test_verify_reads_ciphertexts_of_verifiable_services_only(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf
-) -> None:
+@pytest.mark.parametrize("service", [*KEYS, "lastfm"])
+def test_verify_reads_ciphertexts_of_verifiable_services_only(admin: Admin, denied: Denied, service: str) -> None:
     """Read everything except the ciphertext of a key whose service has no probe."""
-    dynamodb, _ = clients_of("VerifyApiKey")
-    for service in (*KEYS, "lastfm"):
-        key = admin.create(f"Key of {service}", KEYS.get(service, SECRET), service=service)
-        address = {"TableName": store.table, "Key": key_of(key["id"])}
-        may = not refused(fault_proxy, dynamodb.get_item, **address, ProjectionExpression="ciphertext")
-        assert may == (service in KEYS)
-        assert refused(fault_proxy, dynamodb.get_item, **address)
-        assert not refused(fault_proxy, dynamodb.get_item, **address, ProjectionExpression="verification")
+    key = key_of(admin.create(key=KEYS.get(service, SECRET), service=service)["id"])
+
+    assert denied("VerifyApiKey", "get_item", Key=key, ProjectionExpression="ciphertext") == (service not in KEYS)
+    assert denied("VerifyApiKey", "get_item", Key=key)
+    assert not denied("VerifyApiKey", "get_item", Key=key, ProjectionExpression="verification")
 
 
 @pytest.mark.parametrize("function", ["ListApiKeys", "GetApiKey", "UpdateApiKey", "DeleteApiKey", "CreateApiKey"])
-@pytest.mark.parametrize(
-    "projection",
-    [
-        {},
-        {"ProjectionExpression": "ciphertext"},
-        {"ProjectionExpression": "#c", "ExpressionAttributeNames": {"#c": "ciphertext"}},
-    ],
-    ids=["all of it", "by name", "by a placeholder"],
-)
-def test_only_verify_can_read_a_ciphertext(
-    admin: Admin,
-    store: Store,
-    fault_proxy: FaultProxy,
-    clients_of: ClientsOf,
-    function: str,
-    projection: dict[str, Any],
-) -> None:
-    """Deny GetItem, Query and Scan of the ciphertext to the other functions."""
-    key = admin.create(service="one")
-    dynamodb, _ = clients_of(function)
-    condition = {
-        "KeyConditionExpression": "#service = :service",
-        "ExpressionAttributeValues": {":service": {"S": "one"}},
-    }
-    names = {"ExpressionAttributeNames": {"#service": "service", **projection.get("ExpressionAttributeNames", {})}}
+@pytest.mark.parametrize("projection", [None, "ciphertext", "#c"])
+def test_only_verify_can_read_a_ciphertext(admin: Admin, denied: Denied, function: str, projection: str | None) -> None:
+    """Deny GetItem, Query and Scan of the ciphertext to the other functions: whole, by name or by a placeholder."""
+    key = key_of(admin.create(service="one")["id"])
+    names = {"c": "ciphertext"} if projection == "#c" else {}
+    read = {"ProjectionExpression": projection} if projection else {}
+    named = read | ({"ExpressionAttributeNames": {"#c": "ciphertext"}} if names else {})
 
-    assert refused(fault_proxy, dynamodb.get_item, TableName=store.table, Key=key_of(key["id"]), **projection)
-    assert refused(fault_proxy, dynamodb.query, TableName=store.table, **projection | condition | names)
-    assert refused(fault_proxy, dynamodb.scan, TableName=store.table, **projection)
+    assert denied(function, "get_item", Key=key, **named)
+    assert denied(function, "query", **query("one", projection, **names))
+    assert denied(function, "scan", **named)
 
 
 def test_the_index_of_lists_contains_no_ciphertext(
@@ -214,26 +207,23 @@ ATTRIBUTES = (
     *("unheard-of", "Active", "verification2", "keyUpdatedA"),
 )
 """Attributes of every kind of item, of the index, of time to live, of later versions, and unknown ones."""
-WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
+WRITES = ("PutItem", "UpdateItem", "DeleteItem")
 Reach = dict[tuple[str, str], set[str]]
 """Attributes that calls name, without the primary key, by partition and action."""
 
 
-def add_reach(reach: Reach, partition: str, action: str, access: Access) -> None:
-    named = set(access.context["dynamodb:Attributes"]) - {"service", "id"}
-    reach.setdefault((partition, action), set()).update(named)
-
-
-def made(fault_proxy: FaultProxy, policies: Policies, principal: str) -> Reach:
+def used_reach(fault_proxy: FaultProxy, policies: Policies, principal: str) -> Reach:
     """Return the reach that a principal used; all services count as one partition, ``service``."""
     reach: Reach = {}
     for call in fault_proxy.calls:
         if call.caller == principal and call.operation.startswith("DynamoDB."):
             for access in policies.accesses(call.operation, call.request):
                 action = access.action.partition(":")[2]
-                if action in WRITES.values():
+                if action in WRITES:
                     (leading,) = access.context["dynamodb:LeadingKeys"]
-                    add_reach(reach, leading if leading.startswith("#") else "service", action, access)
+                    named = set(access.context["dynamodb:Attributes"]) - {"service", "id"}
+                    partition = leading if leading.startswith("#") else "service"
+                    reach.setdefault((partition, action), set()).update(named)
     return reach
 
 
@@ -284,12 +274,11 @@ def services_of(principal: str) -> set[str]:
     """Return the services of `PARTITIONS` whose keys a principal can write."""
     if principal == "VerifyApiKey":
         return set(SERVICES)
-    own = {reader: {service} for service, reader in READERS.items()}
-    return own.get(principal, {*SERVICES, OTHER_SERVICE})
+    return {CONSUMERS[principal]} if principal in READERS.values() else {*SERVICES, OTHER_SERVICE}
 
 
 def test_a_role_can_write_the_attributes_it_writes_and_no_other(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, policies: Policies, clients_of: ClientsOf
+    admin: Admin, store: Store, fault_proxy: FaultProxy, policies: Policies, consumer_of: ConsumerOf
 ) -> None:
     """Compare the attributes that each role can write with those that it writes or evaluates, in every partition.
 
@@ -298,192 +287,136 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     fault_proxy.clear()
     administer(admin, store)
     for service, principal in READERS.items():
-        read(clients_of, store, principal, service)
+        consumer_of(principal).get(service)
     for item in store.items():
         if item.pop("lastUsed", None):
             store.put(item)
-    read(clients_of, store, "ReadAllKeys", "openai")
-    principals = ("Authorizer", *ADMIN_FUNCTIONS, *READERS.values(), "ReadAllKeys")
+    consumer_of().get("openai")
     used = {grant: list(accesses) for grant, accesses in fault_proxy.used.items()}
 
-    can = {principal: possible(fault_proxy, store.table, principal) for principal in principals}
+    can = {principal: possible(fault_proxy, store.table, principal) for principal in PRINCIPALS}
 
     fault_proxy.used = used
-    for principal in principals:
-        does = made(fault_proxy, policies, principal)
+    for principal in PRINCIPALS:
+        does = used_reach(fault_proxy, policies, principal)
         expected = {
             (partition, action): attributes
             for partition in PARTITIONS
-            for action in WRITES.values()
+            for action in WRITES
             if partition.startswith("#") or partition in services_of(principal)
             if (attributes := does.get((partition if partition.startswith("#") else "service", action)))
         }
         assert can[principal] == expected, principal
     everywhere = {principal: set().union(*reach.values()) for principal, reach in can.items()}
     assert everywhere["VerifyApiKey"] == {"verification", "keyUpdatedAt"}
-    assert {everywhere[reader] == {"lastUsed"} for reader in (*READERS.values(), "ReadAllKeys")} == {True}
-    assert [name for name in principals if not can[name]] == ["Authorizer", "ListApiKeys", "GetApiKey"]
-    assert not [name for name in principals if {"expiresAt", "entity"} & everywhere[name] and name != "CreateApiKey"]
+    assert [everywhere[reader] for reader in CONSUMERS] == [{"lastUsed"}] * len(CONSUMERS)
+    assert [name for name in PRINCIPALS if not can[name]] == ["Authorizer", "ListApiKeys", "GetApiKey"]
+    assert not [name for name in PRINCIPALS if {"expiresAt", "entity"} & everywhere[name] and name != "CreateApiKey"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("principal", ["Authorizer", *ADMIN_FUNCTIONS, *READERS.values(), "ReadAllKeys"])
-def test_a_denied_write_changes_nothing(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
-) -> None:
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_a_denied_write_changes_nothing(admin: Admin, store: Store, denied: Denied, principal: str) -> None:
     """Send one write of each attribute of a key, a reservation and an idempotency record; apply the allowed ones."""
     body = {"name": "There", "key": KEYS[SERVICE], "service": SERVICE}
     key = admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16).data
     before = {(item["service"]["S"], item["id"]["S"]): item for item in store.items()}
-    dynamodb, _ = clients_of(principal)
     allowed: set[tuple[str, str]] = set()
-    for (partition, sort), item in before.items():
-        address = {"TableName": store.table, "Key": {"service": {"S": partition}, "id": {"S": sort}}}
+    for (partition, _), item in before.items():
+        address = {name: item[name] for name in ("service", "id")}
         for attribute in ATTRIBUTES:
             change = {"UpdateExpression": "REMOVE #a", "ExpressionAttributeNames": {"#a": attribute}}
-            if not refused(fault_proxy, dynamodb.update_item, **address, **change):
+            if not denied(principal, "update_item", Key=address, **change):
                 allowed.add((partition, attribute))
-        for extra in ({"ReturnValues": "ALL_OLD"}, {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}):
-            never = {"ConditionExpression": "attribute_not_exists(id)"}
-            assert refused(fault_proxy, dynamodb.update_item, **address, **never, **extra)
-            assert refused(fault_proxy, dynamodb.delete_item, **address, **never, **extra)
+        for name in ("ReturnValues", "ReturnValuesOnConditionCheckFailure"):
+            never = {"ConditionExpression": "attribute_not_exists(id)", name: "ALL_OLD"}
+            assert denied(principal, "update_item", Key=address, **never)
+            assert denied(principal, "delete_item", Key=address, **never)
             if (principal, partition) != ("CreateApiKey", IDEMPOTENCY_PARTITION):
-                assert refused(fault_proxy, dynamodb.put_item, TableName=store.table, Item=item, **never, **extra)
+                assert denied(principal, "put_item", Item=item, **never)
 
     update = {*RESPONSE_ATTRIBUTES[2:], "ciphertext"} - {"createdAt", "createdBy"}
     expected = {"UpdateApiKey": update, "VerifyApiKey": {"verification", "keyUpdatedAt"}}
     readers = {READERS[SERVICE]: {"lastUsed"}, "ReadAllKeys": {"lastUsed"}}
     assert allowed == {(SERVICE, attribute) for attribute in (expected | readers).get(principal, ())}
-    for place, item in before.items():
-        now = store.item(place[1])
-        assert {name for name in item if now.get(name) != item[name]} <= {
-            name for part, name in allowed if part == place[0]
-        }
+    for (partition, sort), item in before.items():
+        now = store.item(sort)
+        changed = {(partition, name) for name in item if now.get(name) != item[name]}
+        assert changed <= allowed
     assert key["id"] in {sort for _, sort in before}
-
-
-@pytest.mark.parametrize("function", ["ListApiKeys", "GetApiKey"])
-def test_functions_that_read_cannot_write(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, function: str
-) -> None:
-    """Deny every write to ListApiKeys and GetApiKey."""
-    key = admin.create(service="one")
-    dynamodb, _ = clients_of(function)
-    item = store.item(key["id"])
-    address = {"TableName": store.table, "Key": key_of(key["id"])}
-
-    assert refused(fault_proxy, dynamodb.put_item, TableName=store.table, Item=item)
-    assert refused(fault_proxy, dynamodb.delete_item, **address)
-    assert refused(
-        fault_proxy,
-        dynamodb.update_item,
-        **address,
-        UpdateExpression="SET active = :no",
-        ExpressionAttributeValues={":no": {"BOOL": False}},
-    )
-    assert refused(fault_proxy, dynamodb.transact_write_items, TransactItems=[{"Delete": address}])
-    assert store.item(key["id"]) == item
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_consumer_of_one_service_reads_no_other(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, service: str
+    admin: Admin, store: Store, fault_proxy: FaultProxy, consumer_of: ConsumerOf, denied: Denied, service: str
 ) -> None:
+    """Deny the read, a decryption and a GetItem of the keys of every other service."""
     ids = {other: admin.create(f"Key of {other}", key, service=other)["id"] for other, key in KEYS.items()}
-    dynamodb, kms = clients_of(READERS[service])
+    consumer = consumer_of(READERS[service])
 
-    assert read(clients_of, store, READERS[service], service) == ids[service]
+    assert consumer.get(service).id == ids[service]
     for other in ids.keys() - {service}:
         with pytest.raises(KeyAccessDeniedError, match="IAM policy"):
-            read(clients_of, store, READERS[service], other)
+            consumer.get(other)
         assert f"LeadingKeys={other}" in fault_proxy.denials.pop()
-        # A ciphertext from elsewhere is denied as well.
         ciphertext = store.item(ids[other])["ciphertext"]["B"]
         for context in ({"service": other, "id": ids[other]}, {"id": ids[other]}, {}):
-            assert refused(fault_proxy, kms.decrypt, CiphertextBlob=ciphertext, EncryptionContext=context)
-        assert refused(fault_proxy, dynamodb.get_item, TableName=store.table, Key=key_of(ids[other]))
+            assert denied(READERS[service], "decrypt", CiphertextBlob=ciphertext, EncryptionContext=context)
+        assert denied(READERS[service], "get_item", Key=key_of(ids[other]))
 
 
-@pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
+@pytest.mark.parametrize(("principal", "service"), CONSUMERS.items())
 def test_a_consumer_writes_only_usage_stamps(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
+    admin: Admin, store: Store, denied: Denied, principal: str, service: str
 ) -> None:
     """Deny every other write, and a stamp that returns the former item."""
-    service = next((service for service, reader in READERS.items() if reader == principal), "spotify")
-    key = admin.create(f"Key of {service}", KEYS[service], service=service)
+    key_id = admin.create(f"Key of {service}", KEYS[service], service=service)["id"]
     before = store.items()
-    dynamodb, kms = clients_of(principal)
-    address = {"TableName": store.table, "Key": key_of(key["id"])}
-    value = {"ExpressionAttributeValues": {":x": {"S": "x"}}}
+    update = {"Key": key_of(key_id), "ExpressionAttributeValues": {":x": {"S": "x"}}}
 
     for attribute in ("active", "ciphertext", "maskedKey", "verification", "lastUsed = :x, active"):
-        assert refused(fault_proxy, dynamodb.update_item, **address, **value, UpdateExpression=f"SET {attribute} = :x")
-    stamp = {"UpdateExpression": "SET lastUsed = :x"} | value
-    assert refused(fault_proxy, dynamodb.update_item, **address, **stamp, ReturnValues="ALL_OLD")
-    assert refused(fault_proxy, dynamodb.put_item, TableName=store.table, Item=store.item(key["id"]))
-    assert refused(fault_proxy, dynamodb.delete_item, **address)
-    assert refused(fault_proxy, dynamodb.scan, TableName=store.table)
-    assert refused(
-        fault_proxy, kms.encrypt, KeyId=store.kms_key, Plaintext=b"x", EncryptionContext={"service": service}
-    )
+        assert denied(principal, "update_item", **update, UpdateExpression=f"SET {attribute} = :x")
+    assert denied(principal, "update_item", **update, UpdateExpression="SET lastUsed = :x", ReturnValues="ALL_OLD")
+    assert denied(principal, "put_item", Item=store.item(key_id))
+    assert denied(principal, "delete_item", Key=key_of(key_id))
+    assert denied(principal, "scan")
+    assert denied(principal, "encrypt", KeyId=store.kms_key, Plaintext=b"x", EncryptionContext={"service": service})
     assert store.items() == before
 
 
-@pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
+@pytest.mark.parametrize(("principal", "service"), CONSUMERS.items())
 def test_a_consumer_reads_only_the_attributes_it_needs(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str
+    admin: Admin, denied: Denied, principal: str, service: str
 ) -> None:
     """Deny every other attribute, and a Query that names none."""
-    service = next((service for service, reader in READERS.items() if reader == principal), "spotify")
     admin.create(f"Key of {service}", KEYS[service], service=service)
-    dynamodb, _ = clients_of(principal)
-    query: dict[str, Any] = {
-        "TableName": store.table,
-        "KeyConditionExpression": "#service = :service",
-        "ExpressionAttributeValues": {":service": {"S": service}},
-    }
-    names = {"#service": "service"}
-    may = set()
+    allowed = set()
     for attribute in ATTRIBUTES:
-        one = {"ProjectionExpression": "#a", "ExpressionAttributeNames": names | {"#a": attribute}}
-        if not refused(fault_proxy, dynamodb.query, **query, **one):
-            may.add(attribute)
-        filtered = {"ProjectionExpression": "id", "FilterExpression": "attribute_exists(#a)"} | {
-            "ExpressionAttributeNames": names | {"#a": attribute}
-        }
-        assert refused(fault_proxy, dynamodb.query, **query, **filtered) == (attribute not in may)
-    assert may == set(READER_ATTRIBUTES) - {"id"}
+        if not denied(principal, "query", **query(service, "#a", a=attribute)):
+            allowed.add(attribute)
+        filtered = query(service, "id", a=attribute) | {"FilterExpression": "attribute_exists(#a)"}
+        assert denied(principal, "query", **filtered) == (attribute not in allowed)
+    assert allowed == set(READER_ATTRIBUTES) - {"id"}
     for select in ({}, {"Select": "ALL_ATTRIBUTES"}, {"Select": "COUNT"}):
-        assert refused(fault_proxy, dynamodb.query, **query, **select, ExpressionAttributeNames=names)
-    assert refused(fault_proxy, dynamodb.query, **query, IndexName="all-by-created", ExpressionAttributeNames=names)
+        assert denied(principal, "query", **query(service), **select)
+    assert denied(principal, "query", **query(service), IndexName="all-by-created")
 
 
-@pytest.mark.parametrize("principal", [*READERS.values(), "ReadAllKeys"])
+@pytest.mark.parametrize("principal", CONSUMERS)
 @pytest.mark.parametrize("partition", [NAME_PARTITION, IDEMPOTENCY_PARTITION])
-def test_a_consumer_reads_no_reservation_and_no_record(
-    store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, principal: str, partition: str
-) -> None:
+def test_a_consumer_reads_no_reservation_and_no_record(denied: Denied, principal: str, partition: str) -> None:
     """Deny a Query of name reservations or idempotency records."""
-    dynamodb, _ = clients_of(principal)
-
-    assert refused(
-        fault_proxy,
-        dynamodb.query,
-        TableName=store.table,
-        KeyConditionExpression="#service = :service",
-        ExpressionAttributeNames={"#service": "service"},
-        ExpressionAttributeValues={":service": {"S": partition}},
-    )
+    assert denied(principal, "query", **query(partition))
+    assert denied(principal, "query", **query(partition, "id"))
 
 
-@pytest.mark.parametrize("principal", ["Authorizer", "nobody"])
+@pytest.mark.parametrize("principal", ["Authorizer", "unknown"])
 def test_a_principal_without_grants_is_denied(
-    admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf, policies: Policies, principal: str
+    admin: Admin, store: Store, denied: Denied, policies: Policies, principal: str
 ) -> None:
     """Deny calls of the authorizer and of an unknown principal."""
     key = admin.create(service="one")
-    dynamodb, kms = clients_of(principal)
 
     assert policies.of_principal(principal) == []
-    assert refused(fault_proxy, dynamodb.get_item, TableName=store.table, Key=key_of(key["id"]))
-    assert refused(fault_proxy, kms.encrypt, KeyId=store.kms_key, Plaintext=b"x")
+    assert denied(principal, "get_item", Key=key_of(key["id"]))
+    assert denied(principal, "encrypt", KeyId=store.kms_key, Plaintext=b"x")

@@ -4,7 +4,7 @@ import pytest
 
 from local.fake_services import FakeServices
 from tests.conftest import Counted
-from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin
 from tests.support.fault_proxy import Fault, FaultProxy
 
 
@@ -22,29 +22,26 @@ def test_every_change_is_counted_by_kind(admin: Admin, counted: Counted) -> None
 def test_a_request_without_a_change_is_not_counted(admin: Admin, counted: Counted) -> None:
     """Count neither replays nor conflicts nor missing keys."""
     body = {"name": "One", "key": SECRET}
-    admin.send("POST", "/api/v1/admin/api-keys", body, Idempotency_Key="k" * 16)
+    admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16)
     before = counted()
 
-    replayed = admin.send("POST", "/api/v1/admin/api-keys", body, Idempotency_Key="k" * 16)
-    refused = admin.send("POST", "/api/v1/admin/api-keys", body)
+    replayed = admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16)
+    refused = admin.send("POST", COLLECTION, body)
     missing = admin.delete("spotify.000000000000")
 
     assert (replayed.status, refused.status, missing.status) == (201, 409, 404)
     assert counted() == before
 
 
-@pytest.mark.parametrize(("answer", "status"), [("valid", "valid"), ("wrong", "rejected"), ("failing", "inconclusive")])
+@pytest.mark.parametrize(
+    ("response", "status"), [("valid", "valid"), ("wrong", "rejected"), ("failing", "inconclusive")]
+)
 def test_verifications_are_counted_by_status(
-    admin: Admin,
-    fake_services: FakeServices,
-    counted: Counted,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: str,
-    status: str,
+    admin: Admin, fake_services: FakeServices, counted: Counted, response: str, status: str
 ) -> None:
     """Count each verification as a change, and by its status."""
     key = admin.create("Spotify", SPOTIFY_KEY, service="spotify")
-    monkeypatch.setitem(fake_services.chosen, "spotify", answer)
+    fake_services.chosen["spotify"] = response
     before = counted()
 
     assert admin.verify(key["id"]).data["verification"]["status"] == status
@@ -56,9 +53,9 @@ def test_verifications_are_counted_by_status(
 def test_access_denied_by_kms_is_counted(admin: Admin, fault_proxy: FaultProxy, counted: Counted, code: str) -> None:
     """Count errors that only a change of permissions or of the KMS key ends."""
     with fault_proxy.failing(Fault("KMS.Encrypt", status=400, code=code)):
-        answer = admin.send("POST", "/api/v1/admin/api-keys", {"name": "One", "key": SECRET})
+        response = admin.send("POST", COLLECTION, {"name": "One", "key": SECRET})
 
-    assert answer.status == 500
+    assert response.status == 500
     assert counted() == [("AccessDenied", {})]
 
 

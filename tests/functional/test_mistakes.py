@@ -1,22 +1,12 @@
 """Mistakes of administrators, over HTTP: each response states the error and its remedy, and contains no secret."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, HttpAdmin, Store
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Store
 from tests.support.canary import CANARY
 from tests.support.mistakes import MISTAKES, NAME, NO_ROUTE, TAKEN, Mistake
-
-if TYPE_CHECKING:
-    from local.stack import LocalStack
-
-
-@pytest.fixture
-def http(stack: LocalStack, store: Store) -> HttpAdmin:
-    return HttpAdmin(stack)
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +16,12 @@ def kept() -> dict[str, Any]:
 
 
 @pytest.fixture
-def ids(stack: LocalStack, store: Store, kept: dict[str, Any]) -> dict[str, str]:
+def ids(http: Admin, store: Store, kept: dict[str, Any]) -> dict[str, str]:
     if not kept:
-        admin = Admin(stack)
-        intranet = admin.create(NAME, SECRET, service="intranet")["id"]
-        spotify = admin.create(TAKEN, SPOTIFY_KEY, service="spotify")["id"]
+        intranet = http.create(NAME, SECRET, service="intranet")["id"]
+        spotify = http.create(TAKEN, SPOTIFY_KEY, service="spotify")["id"]
         for description in "123":
-            admin.update(intranet, {"description": description})
+            http.update(intranet, {"description": description})
         kept |= {"ids": {"{id}": intranet, "{ID}": intranet.upper(), "{spotify}": spotify}, "items": store.items()}
     for item in kept["items"]:
         store.put(item)
@@ -47,7 +36,7 @@ def test_the_table_has_more_than_eighty_mistakes() -> None:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake.method} {mistake.title}")
 def test_a_mistake_returns_an_error_with_advice(
-    http: HttpAdmin, store: Store, ids: dict[str, str], mistake: Mistake
+    http: Admin, store: Store, ids: dict[str, str], mistake: Mistake
 ) -> None:
     """Return the status, code, field and text of the table, and change nothing."""
     before = store.items()
@@ -55,16 +44,16 @@ def test_a_mistake_returns_an_error_with_advice(
     for placeholder, key_id in ids.items():
         path = path.replace(placeholder, key_id)
 
-    answer = http.call(mistake.method, path, body=mistake.sent, headers=mistake.headers)
+    response = http.call(mistake.method, path, body=mistake.sent, headers=mistake.headers)
 
-    error = answer.body["error"]
+    error = response.body["error"]
     details = error.get("details", [])
-    assert (answer.status, error["code"]) == (mistake.status, mistake.code), answer.text
+    assert (response.status, error["code"]) == (mistake.status, mistake.code), response.text
     if mistake.field:
         assert details == [{"field": mistake.field, "message": mistake.text}]
     elif mistake.text != NO_ROUTE:
         assert (error["message"], details) == (mistake.text, [])
-    assert CANARY not in answer.text
+    assert CANARY not in response.text
     assert store.items() == before
 
 
@@ -75,16 +64,16 @@ def test_a_mistake_returns_an_error_with_advice(
         *("application/json; charset=iso-8859-1", 'application/json ; charset="UTF-8"', "application/json;;"),
     ],
 )
-def test_parameters_of_the_media_type_are_ignored(http: HttpAdmin, content_type: str) -> None:
+def test_parameters_of_the_media_type_are_ignored(http: Admin, content_type: str) -> None:
     """Read JSON as UTF-8 for every charset parameter."""
     body = f'{{"name": "Café", "key": "{SECRET}"}}'.encode()
 
-    answer = http.call("POST", COLLECTION, body=body, headers={"Content-Type": content_type})
+    response = http.call("POST", COLLECTION, body=body, headers={"Content-Type": content_type})
 
-    assert (answer.status, answer.data["name"]) == (201, "Café")
+    assert (response.status, response.data["name"]) == (201, "Café")
 
 
-def test_a_retry_is_recognized_by_its_values(http: HttpAdmin) -> None:
+def test_a_retry_is_recognized_by_its_values(http: Admin) -> None:
     """Ignore the order of fields, white space and the media type, but no value."""
     retry = {"Idempotency-Key": "a-retry-key-0123456789"}
     bodies = [
@@ -94,19 +83,19 @@ def test_a_retry_is_recognized_by_its_values(http: HttpAdmin) -> None:
         f'{{"name": "One", "key": {{"a": "{SECRET}", "b": "d"}}}}',
     ]
 
-    answers = [
+    responses = [
         http.call("POST", COLLECTION, body=body.encode(), headers=retry | {"Content-Type": f"application/json; v={n}"})
         for n, body in enumerate(bodies)
     ]
 
-    assert [answer.status for answer in answers] == [201, 201, 201, 409]
-    assert [answer.headers.get("Idempotency-Replayed") for answer in answers] == [None, "true", "true", None]
+    assert [response.status for response in responses] == [201, 201, 201, 409]
+    assert [response.headers.get("Idempotency-Replayed") for response in responses] == [None, "true", "true", None]
 
 
 @pytest.mark.parametrize(
     "fields", [["name", "key"], ["active", "description"], ["tags", "isActive"], ["key", "tags", "service"]]
 )
-def test_all_mistakes_of_a_body_are_reported_at_once(http: HttpAdmin, fields: list[str]) -> None:
+def test_all_mistakes_of_a_body_are_reported_at_once(http: Admin, fields: list[str]) -> None:
     """Return one detail for each invalid field."""
     wrong = {"name": 1, "key": "••••", "active": 1, "description": 1, "tags": 1, "isActive": 1, "service": "A"}
     body = {"name": "One", "key": SECRET} | {name: wrong[name] for name in fields}

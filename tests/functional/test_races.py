@@ -7,31 +7,30 @@ from threading import Barrier
 
 from tests.functional.conftest import COLLECTION, SECRET, Admin, ApiResponse, Store
 
-TWELVE = 12
 
-
-def at_once(call: Callable[[int], ApiResponse], count: int = TWELVE) -> list[ApiResponse]:
-    barrier = Barrier(count)
+def at_once(call: Callable[[int], ApiResponse]) -> list[ApiResponse]:
+    """Make twelve calls in threads that start together."""
+    barrier = Barrier(12)
 
     def wait_and_call(number: int) -> ApiResponse:
         barrier.wait()
         return call(number)
 
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(wait_and_call, range(count)))
+    with ThreadPoolExecutor(12) as pool:
+        return list(pool.map(wait_and_call, range(12)))
 
 
-def statuses(answers: list[ApiResponse]) -> dict[int, int]:
-    return dict(Counter(answer.status for answer in answers))
+def statuses(responses: list[ApiResponse]) -> dict[int, int]:
+    return dict(Counter(response.status for response in responses))
 
 
 def test_one_of_twelve_creates_of_one_name_succeeds(admin: Admin, store: Store) -> None:
     """Return 409 for the others."""
     names = ["Spotify", "SPOTIFY", " spotify ", "Ｓpotify"]
 
-    answers = at_once(lambda n: admin.send("POST", COLLECTION, {"name": names[n % 4], "service": "x", "key": SECRET}))
+    responses = at_once(lambda n: admin.send("POST", COLLECTION, {"name": names[n % 4], "service": "x", "key": SECRET}))
 
-    assert statuses(answers) == {201: 1, 409: 11}
+    assert statuses(responses) == {201: 1, 409: 11}
     assert len(store.items()) == 2
 
 
@@ -39,10 +38,10 @@ def test_twelve_retries_create_one_key(admin: Admin, store: Store) -> None:
     """Return 201 with the same id for each."""
     body = {"name": "Spotify", "service": "x", "key": SECRET}
 
-    answers = at_once(lambda _: admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16))
+    responses = at_once(lambda _: admin.send("POST", COLLECTION, body, Idempotency_Key="k" * 16))
 
-    assert statuses(answers) == {201: 12}
-    assert len({answer.data["id"] for answer in answers}) == 1
+    assert statuses(responses) == {201: 12}
+    assert len({response.data["id"] for response in responses}) == 1
     assert len(store.items()) == 3
 
 
@@ -50,9 +49,9 @@ def test_one_of_twelve_updates_of_one_version_succeeds(admin: Admin) -> None:
     """Return 412 for the others."""
     key = admin.create()
 
-    answers = at_once(lambda n: admin.update(key["id"], {"description": str(n)}, If_Match='"1"'))
+    responses = at_once(lambda n: admin.update(key["id"], {"description": str(n)}, If_Match='"1"'))
 
-    assert statuses(answers) == {200: 1, 412: 11}
+    assert statuses(responses) == {200: 1, 412: 11}
     assert admin.get(key["id"]).data["version"] == 2
 
 
@@ -60,10 +59,10 @@ def test_twelve_updates_without_if_match_all_succeed(admin: Admin) -> None:
     """Return a different version for each."""
     key = admin.create()
 
-    answers = at_once(lambda n: admin.update(key["id"], {"description": str(n)}))
+    responses = at_once(lambda n: admin.update(key["id"], {"description": str(n)}))
 
-    assert statuses(answers) == {200: 12}
-    assert sorted(answer.data["version"] for answer in answers) == list(range(2, 14))
+    assert statuses(responses) == {200: 12}
+    assert sorted(response.data["version"] for response in responses) == list(range(2, 14))
     assert admin.get(key["id"]).data["version"] == 13
 
 
@@ -71,9 +70,9 @@ def test_twelve_renames_of_one_key_leave_one_reservation(admin: Admin, store: St
     """Return 200 for each, and release every name but the last."""
     key = admin.create()
 
-    answers = at_once(lambda n: admin.update(key["id"], {"name": f"Name {n}"}))
+    responses = at_once(lambda n: admin.update(key["id"], {"name": f"Name {n}"}))
 
-    assert statuses(answers) == {200: 12}
+    assert statuses(responses) == {200: 12}
     last = admin.get(key["id"]).data
     assert last["version"] == 13
     assert len(store.items()) == 2
@@ -82,11 +81,11 @@ def test_twelve_renames_of_one_key_leave_one_reservation(admin: Admin, store: St
 
 def test_one_of_twelve_renames_to_one_name_succeeds(admin: Admin) -> None:
     """Return 409 for the others."""
-    keys = [admin.create(f"Key {number}") for number in range(TWELVE)]
+    keys = [admin.create(f"Key {number}") for number in range(12)]
 
-    answers = at_once(lambda n: admin.update(keys[n]["id"], {"name": "The one"}))
+    responses = at_once(lambda n: admin.update(keys[n]["id"], {"name": "The one"}))
 
-    assert statuses(answers) == {200: 1, 409: 11}
+    assert statuses(responses) == {200: 1, 409: 11}
     assert [key["name"] for key in admin.listing().data].count("The one") == 1
 
 
@@ -94,9 +93,9 @@ def test_one_of_twelve_deletes_succeeds(admin: Admin, store: Store) -> None:
     """Return 404 for the others."""
     key = admin.create()
 
-    answers = at_once(lambda _: admin.delete(key["id"]))
+    responses = at_once(lambda _: admin.delete(key["id"]))
 
-    assert statuses(answers) == {200: 1, 404: 11}
+    assert statuses(responses) == {200: 1, 404: 11}
     assert store.items() == []
 
 
@@ -109,8 +108,8 @@ def test_a_delete_among_updates_leaves_no_item(admin: Admin, store: Store) -> No
             return admin.delete(key["id"])
         return admin.update(key["id"], {"name": f"Name {number}"} if number % 2 else {"active": False})
 
-    answers = at_once(call)
+    responses = at_once(call)
 
-    assert answers[5].status == 200
-    assert set(statuses(answers)) <= {200, 404}
+    assert responses[5].status == 200
+    assert set(statuses(responses)) <= {200, 404}
     assert store.items() == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.functional.conftest import SECRET, SPOTIFY_KEY, Admin, Store
+from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
 from tests.support.fault_proxy import FaultProxy
 
 UNKNOWN = "spotify.0123456789ab"
@@ -12,11 +12,11 @@ def test_a_key_is_returned_with_its_etag(admin: Admin) -> None:
     """Return the key as it was created."""
     created = admin.create()
 
-    answer = admin.get(created["id"])
+    response = admin.get(created["id"])
 
-    assert (answer.status, answer.data) == (200, created)
-    assert answer.headers["ETag"] == '"1"'
-    assert answer.body.keys() == {"success", "data", "requestId"}
+    assert (response.status, response.data) == (200, created)
+    assert response.headers["ETag"] == '"1"'
+    assert response.body.keys() == {"success", "data", "requestId"}
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
@@ -26,9 +26,9 @@ def test_a_key_is_returned_with_its_etag(admin: Admin) -> None:
 )
 def test_an_unknown_id_returns_404(admin: Admin, store: Store, method: str, key_id: str) -> None:
     """Return API_KEY_NOT_FOUND for unknown and malformed ids."""
-    answer = admin.send(method, f"/api/v1/admin/api-keys/{key_id}", {"active": False} if method == "PATCH" else None)
+    response = admin.send(method, f"{COLLECTION}/{key_id}", {"active": False} if method == "PATCH" else None)
 
-    assert (answer.status, answer.code) == (404, "API_KEY_NOT_FOUND")
+    assert (response.status, response.code) == (404, "API_KEY_NOT_FOUND")
     assert store.items() == []
 
 
@@ -47,11 +47,11 @@ def test_a_get_takes_one_read_without_the_ciphertext(admin: Admin, fault_proxy: 
 
 def test_an_empty_table_returns_an_empty_list(admin: Admin) -> None:
     """Return no keys and no cursor."""
-    answer = admin.listing()
+    response = admin.listing()
 
-    assert (answer.status, answer.data) == (200, [])
-    assert answer.body["pagination"] == {"limit": 20, "nextCursor": None}
-    assert answer.body.keys() == {"success", "data", "pagination", "requestId"}
+    assert (response.status, response.data) == (200, [])
+    assert response.body["pagination"] == {"limit": 20, "nextCursor": None}
+    assert response.body.keys() == {"success", "data", "pagination", "requestId"}
 
 
 def test_a_list_is_sorted_newest_first(admin: Admin) -> None:
@@ -98,15 +98,13 @@ def test_a_filter_searches_beyond_one_query(admin: Admin, store: Store) -> None:
     oldest = admin.create("Oldest", active=False)
     template = store.item(oldest["id"])
     for number in range(250):
-        key_id = oldest["id"][:-6] + f"z{number:05}"
-        active = {"BOOL": True}
-        created_at = {"S": f"2090-01-01T00:00:00.{number:03}Z"}
-        store.put(template | {"id": {"S": key_id}, "active": active, "createdAt": created_at})
+        changes = {"id": {"S": oldest["id"][:-6] + f"z{number:05}"}, "active": {"BOOL": True}}
+        store.put(template | changes | {"createdAt": {"S": f"2090-01-01T00:00:00.{number:03}Z"}})
 
     for query in ({"active": "false"}, {"active": "false", "service": oldest["service"]}):
-        answer = admin.listing(**query)
-        assert [key["name"] for key in answer.data] == ["Oldest"]
-        assert answer.body["pagination"]["nextCursor"] is None
+        response = admin.listing(**query)
+        assert [key["name"] for key in response.data] == ["Oldest"]
+        assert response.body["pagination"]["nextCursor"] is None
 
 
 @pytest.mark.parametrize("query", [{}, {"service": "one"}])
@@ -134,19 +132,7 @@ def test_a_page_takes_one_query(admin: Admin, fault_proxy: FaultProxy, query: di
     assert call.operation == "DynamoDB.Query"
     assert call.request["Limit"] == 3
     assert call.request.get("IndexName") == (None if query else "all-by-created")
-    asked = call.request["ExpressionAttributeNames"].values()
-    assert "ciphertext" not in asked
-
-
-@pytest.mark.parametrize(
-    "query", [{"limit": "0"}, {"limit": "x"}, {"active": "maybe"}, {"service": "No!"}, {"cursor": "x"}, {"page": "2"}]
-)
-def test_an_invalid_parameter_names_the_field(admin: Admin, query: dict[str, str]) -> None:
-    """Return 400 with the name of the parameter."""
-    answer = admin.listing(**query)
-
-    assert (answer.status, answer.code) == (400, "VALIDATION_ERROR")
-    assert [detail["field"] for detail in answer.body["error"]["details"]] == list(query)
+    assert "ciphertext" not in call.request["ExpressionAttributeNames"].values()
 
 
 def test_a_cursor_with_other_filters_is_rejected(admin: Admin) -> None:
@@ -160,28 +146,28 @@ def test_a_cursor_with_other_filters_is_rejected(admin: Admin) -> None:
     assert admin.listing(cursor=cursor, service="one").status == 200
 
 
+def malformed(admin: Admin, store: Store, lost: str) -> str:
+    """Create a key, remove an attribute of its item, and return its id."""
+    key_id: str = admin.create("Damaged")["id"]
+    item = store.item(key_id)
+    del item[lost]
+    store.put(item)
+    return key_id
+
+
 def test_a_malformed_key_is_an_internal_error(admin: Admin, store: Store) -> None:
     """Return 500 for the key, and list the others."""
-    key = admin.create(key=SECRET)
-    item = store.item(key["id"])
-    del item["maskedKey"]
-    store.put(item)
-
+    key_id = malformed(admin, store, "maskedKey")
     whole = admin.create("Whole")
 
-    answer = admin.get(key["id"])
+    response = admin.get(key_id)
 
-    assert (answer.status, answer.code) == (500, "INTERNAL_SERVER_ERROR")
+    assert (response.status, response.code) == (500, "INTERNAL_SERVER_ERROR")
     assert admin.listing().data == [whole], "it does not hide the others"
 
 
 @pytest.mark.parametrize("lost", ["maskedKey", "name", "version", "createdBy"])
 def test_a_malformed_key_can_be_deleted(admin: Admin, store: Store, lost: str) -> None:
     """Delete a key without an attribute; its reservation stays only without the name."""
-    key = admin.create("Damaged")
-    item = store.item(key["id"])
-    del item[lost]
-    store.put(item)
-
-    assert admin.delete(key["id"]).status == 200
+    assert admin.delete(malformed(admin, store, lost)).status == 200
     assert [item["service"]["S"] for item in store.items()] == (["#name"] if lost == "name" else [])

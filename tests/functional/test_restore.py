@@ -1,61 +1,50 @@
 """Restoring keys from a restored table while consumers use the other one."""
 
-import importlib.util
+import runpy
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from botocore.client import BaseClient
 
 from local.aws import CREDENTIALS
+from local.stack import LocalStack
 from service_keys import ServiceKeys
-from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Store
+from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, Store, admin_fixture
 from tests.support.fault_proxy import FaultProxy
 from tests.support.processes import ROOT
 
 SCRIPT = ROOT / "docs" / "examples" / "restore_keys.py"
-RESTORED = "restored"
 RESTORED_AT = 1_900_000_000
 Calls = list[tuple[str, dict[str, Any]]]
+Restore = Callable[..., Calls]
+
+
+admin = admin_fixture(Admin)
 
 
 @pytest.fixture
-def admin(stack: Any, store: Store) -> Admin:
-    return Admin(stack)
-
-
-@pytest.fixture
-def restored(store: Store, stack: Any) -> Iterator[Store]:
+def restored(store: Store, stack: LocalStack) -> Iterator[Store]:
     """A second table, to which `back_up` copies the items of the first one."""
-    table = stack.template.table()
-    name = f"{store.table}-{RESTORED}"
-    store.dynamodb.create_table(**{**table.create, "TableName": name})
+    name = f"{store.table}-restored"
+    store.dynamodb.create_table(**{**stack.template.table().create, "TableName": name})
     yield Store(store.dynamodb, store.kms, name, store.kms_key)
     store.dynamodb.delete_table(TableName=name)
 
 
-class Restore(Protocol):
-    """Runs the script with options; returns its calls to DynamoDB, in order."""
-
-    def __call__(self, *options: str) -> Calls: ...
-
-
 @pytest.fixture
 def restore(monkeypatch: pytest.MonkeyPatch, fault_proxy: FaultProxy, store: Store, restored: Store) -> Restore:
+    """Run the script with options; return its calls to DynamoDB, in order."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", fault_proxy.upstreams["DynamoDB"])
-    spec = importlib.util.spec_from_file_location("restore_keys", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    main = runpy.run_path(str(SCRIPT))["main"]
 
     def restore(*options: str) -> Calls:
         calls: Calls = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(BaseClient, "_make_api_call", sparing(calls))
-            module.main([restored.table, store.table, *options], clock=lambda: RESTORED_AT)
+            main([restored.table, store.table, *options], clock=lambda: RESTORED_AT)
         return calls
 
     return restore
@@ -71,8 +60,8 @@ def sparing(calls: Calls) -> Callable[..., Any]:
             return call(self, operation, request | {"Limit": 2})
         ((table, changes),) = request["RequestItems"].items()
         kept = max(1, len(changes) - 1)
-        answer = call(self, operation, {"RequestItems": {table: changes[:kept]}})
-        return answer | {"UnprocessedItems": {table: changes[kept:]} if changes[kept:] else {}}
+        response = call(self, operation, {"RequestItems": {table: changes[:kept]}})
+        return response | {"UnprocessedItems": {table: changes[kept:]} if changes[kept:] else {}}
 
     return sparing
 
@@ -96,36 +85,31 @@ def test_a_restore_brings_every_item_back(
     """Write and delete items until the table equals the backup, apart from versions."""
     kept, renamed, deleted = (admin.create(f"Key {number}", SPOTIFY_KEY, service="spotify") for number in range(3))
     once: dict[str, Any] = {"body": {"name": "Once", "key": SECRET}, "Idempotency_Key": "made-up-request-0"}
-    made = admin.send("POST", COLLECTION, **once).data
+    created = admin.send("POST", COLLECTION, **once).data
     back_up(store, restored)
     admin.update(renamed["id"], {"name": "Another name"})
     admin.delete(deleted["id"])
-    admin.delete(made["id"])
+    admin.delete(created["id"])
     later = admin.send("POST", COLLECTION, {"name": "Later", "key": SECRET}, Idempotency_Key="made-up-request-1").data
-    for item in store.items():
-        # Time to live deletes the idempotency record.
-        if item["service"]["S"] == "#idempotency" and item["key"]["S"] == made["id"]:
-            store.dynamodb.delete_item(TableName=store.table, Key={"service": item["service"], "id": item["id"]})
+    for record in store.partition("#idempotency").values():
+        if record["key"]["S"] == created["id"]:  # time to live deletes it
+            store.dynamodb.delete_item(TableName=store.table, Key={name: record[name] for name in ("service", "id")})
 
     calls = restore("--write")
 
     assert but_for_versions(store) == but_for_versions(restored)
-    assert {key["id"] for key in admin.listing().data} == {kept["id"], renamed["id"], deleted["id"], made["id"]}
+    assert {key["id"] for key in admin.listing().data} == {kept["id"], renamed["id"], deleted["id"], created["id"]}
     assert admin.get(later["id"]).status == 404
-    assert admin.send("POST", COLLECTION, **once).data == made, "what was asked for once is not made twice"
+    assert admin.send("POST", COLLECTION, **once).data == created, "what was asked for once is not made twice"
     keys = ServiceKeys(store.table, dynamodb_client=store.dynamodb, kms_client=store.kms)
     assert keys.get("spotify", name="Key 1")["clientId"] == SPOTIFY_KEY["clientId"]
     # Written: two keys with their reservations, an idempotency record, and the renamed key with its reservation.
     # Deleted: Later with its reservation and idempotency record, and the other reservation of the renamed key.
     assert capsys.readouterr().out.endswith("\n7 written, 4 deleted.\n")
-    kinds = [kind for operation, request in calls if operation == "BatchWriteItem" for kind in kinds_of(request)]
+    batches = [request["RequestItems"][store.table] for operation, request in calls if operation == "BatchWriteItem"]
+    kinds = [kind for batch in batches for change in batch for kind in change]
     assert kinds == sorted(kinds, reverse=True), "nothing is deleted before everything is there"
     assert {request["ConsistentRead"] for operation, request in calls if operation == "Scan"} == {True}
-
-
-def kinds_of(batch: dict[str, Any]) -> list[str]:
-    """Return PutRequest or DeleteRequest for each change of a batch."""
-    return [kind for changes in batch["RequestItems"].values() for change in changes for kind in change]
 
 
 def test_without_write_the_changes_are_only_listed(
@@ -165,8 +149,7 @@ def test_one_key_is_restored_with_its_name(admin: Admin, store: Store, restored:
     assert admin.get(wanted["id"]).data == wanted | {"version": 3}
     assert admin.get(other["id"]).data["active"] is False
     assert admin.get(later["id"]).data == later
-    claims = {item["id"]["S"] for item in store.items() if item["service"]["S"] == "#name"}
-    assert claims == {"wanted", "other", "later"}
+    assert set(store.partition("#name")) == {"wanted", "other", "later"}
 
 
 def test_a_key_is_restored_under_its_unchanged_name(
@@ -232,9 +215,8 @@ def test_a_restored_key_keeps_its_usage_stamp(admin: Admin, store: Store, restor
         store.put(store.item(key["id"]) | {"lastUsed": {"S": "2026-01-01T00:00:00.000Z"}})
     back_up(store, restored)
     admin.update(changed["id"], {"active": False})
-    later = {"lastUsed": {"S": "2026-01-02T00:00:00.000Z"}}
     for key in (changed, same):
-        store.put(store.item(key["id"]) | later)
+        store.put(store.item(key["id"]) | {"lastUsed": {"S": "2026-01-02T00:00:00.000Z"}})
 
     restore("--write")
 

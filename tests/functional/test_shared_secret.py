@@ -1,9 +1,7 @@
 """The whole stack with an issuer that signs with a shared secret: template, SSM and authorizer."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import jwt
 import pytest
@@ -16,9 +14,6 @@ from local.issuer import AUDIENCE, ISSUER
 from local.stack import LocalStack, local_stack
 from tests.functional.conftest import COLLECTION, policies_of
 from tests.support.fault_proxy import FaultProxy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 JWT_SECRET = "made-up-secret-shared-with-the-issuer"
 PARAMETER = "/made-up/jwt-secret"
@@ -36,8 +31,8 @@ def signed(secret: str, algorithm: str = "HS256", **changes: object) -> str:
 
 
 def listing(stack: LocalStack, token: str) -> tuple[int, str | None]:
-    answer = requests.get(stack.url + COLLECTION, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-    return answer.status_code, answer.json().get("error", {}).get("code")
+    response = requests.get(stack.url + COLLECTION, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    return response.status_code, response.json().get("error", {}).get("code")
 
 
 def test_a_token_signed_with_the_shared_secret_is_accepted(secret_stack: LocalStack) -> None:
@@ -52,25 +47,25 @@ def test_a_token_signed_with_another_key_is_rejected(
     """Return 401 for another secret, another algorithm and a key of a JWKS."""
     refused = (401, "AUTHENTICATION_REQUIRED")
 
-    assert listing(secret_stack, signed("made-up-secret-of-somebody-else!")) == refused
+    assert listing(secret_stack, signed("made-up-secret-of-another-issuer!")) == refused
     assert listing(secret_stack, signed(JWT_SECRET * 2, "HS512")) == refused
     assert listing(secret_stack, secret_stack.issuer.token()) == refused
     assert capsys.readouterr().out == "", "a local run writes no metrics"
 
 
 def test_the_authorizer_may_read_the_parameter_and_nothing_else(secret_stack: LocalStack) -> None:
+    """Use the one grant of the authorizer, and no other."""
     headers = [("Authorization", f"Bearer {signed(JWT_SECRET)}")]
-    with FaultProxy() as wire:
-        wire.upstreams = {"SSM": secret_stack.endpoint_url}
-        wire.policies = policies_of(secret_stack)
-        template = secret_stack.template.with_parameters({"AwsEndpointUrl": wire.url})
+    with FaultProxy() as proxy:
+        proxy.upstreams = {"SSM": secret_stack.endpoint_url}
+        proxy.policies = policies_of(secret_stack)
+        template = secret_stack.template.with_parameters({"AwsEndpointUrl": proxy.url})
         with load_functions([template.functions()["Authorizer"]], sandboxed_environment({})) as fresh:
-            answer = Gateway(template, {**secret_stack.functions, **fresh}).handle(
-                Request("GET", COLLECTION, headers=headers)
-            )
+            gateway = Gateway(template, {**secret_stack.functions, **fresh})
+            response = gateway.handle(Request("GET", COLLECTION, headers=headers))
 
-    assert answer.status == 200
-    assert wire.denials == []
-    (grant,) = wire.policies.of_principal("Authorizer")
+    assert response.status == 200
+    assert proxy.denials == []
+    (grant,) = proxy.policies.of_principal("Authorizer")
     assert (grant.action, grant.conditions) == ("ssm:GetParameter", ())
-    assert {access.resource for access in wire.used[grant]} == set(grant.resources)
+    assert {access.resource for access in proxy.used[grant]} == set(grant.resources)

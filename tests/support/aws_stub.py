@@ -35,10 +35,7 @@ _SSO: Final = dict(zip(("accessKeyId", "secretAccessKey", "sessionToken"), ISSUE
 _INSTANCE: Final = "/latest/meta-data/iam/security-credentials/"
 _SOURCES: Final[dict[str, tuple[str | None, dict[str, Any] | str]]] = {
     "/container": ("authorization", _ISSUED),
-    "/federation/credentials": (
-        "x-amz-sso_bearer_token",
-        {"roleCredentials": {**_SSO, "expiration": 4_000_000_000_000}},
-    ),
+    "/federation/credentials": ("x-amz-sso_bearer_token", {"roleCredentials": _SSO | {"expiration": 4 * 10**12}}),
     "/latest/api/token": (None, TOKEN),
     _INSTANCE: ("x-aws-ec2-metadata-token", "made-up-role"),
     f"{_INSTANCE}made-up-role": ("x-aws-ec2-metadata-token", {**_ISSUED, "Code": "Success"}),
@@ -47,6 +44,13 @@ _SOURCES: Final[dict[str, tuple[str | None, dict[str, Any] | str]]] = {
     "/token": (None, {"accessToken": TOKEN, "expiresIn": 3600}),
 }
 """Header that must contain `TOKEN`, and the response, by path."""
+_ITEM: Final = {"id": {"S": KEY_ID}, "name": {"S": "Prod"}, "active": {"BOOL": True}, "version": {"N": "1"}}
+_RESPONSES: Final[dict[str, dict[str, Any]]] = {
+    "Query": {"Items": [_ITEM | {"ciphertext": {"B": base64.b64encode(b"ciphertext").decode()}}]},
+    "Decrypt": {"Plaintext": base64.b64encode(json.dumps(SECRET).encode()).decode()},
+    "UpdateItem": {},
+}
+"""Successful responses by operation."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,10 @@ class AwsStub:
         if path not in _SOURCES:
             return _json({}, 404)
         header, body = _SOURCES[path]
-        shown = header is None or request.headers.get(header) == TOKEN
+        authorized = header is None or request.headers.get(header) == TOKEN
         if path == "/token":
-            shown = json.loads(request.body)["refreshToken"] == "made-up-refresh"
-        if not shown:
+            authorized = json.loads(request.body)["refreshToken"] == "made-up-refresh"
+        if not authorized:
             return _json({}, 401)
         return (200, "text/plain", body.encode()) if isinstance(body, str) else _json(body)
 
@@ -149,19 +153,7 @@ class AwsStub:
     def _respond_to_call(self, request: Request) -> tuple[int, str, bytes]:
         if (request.access_key, request.headers.get("x-amz-security-token")) != self.accepted:
             return _json({"__type": "UnrecognizedClientException", "message": "made up"}, 400)
-        texts = {"id": KEY_ID, "name": "Prod"}
-        item: dict[str, Any] = {name: {"S": text} for name, text in texts.items()}
-        item |= {"active": {"BOOL": True}, "version": {"N": "1"}, "ciphertext": {"B": _base64(b"ciphertext")}}
-        responses: dict[str, dict[str, Any]] = {
-            "Query": {"Items": [item]},
-            "Decrypt": {"Plaintext": _base64(json.dumps(SECRET).encode())},
-            "UpdateItem": {},
-        }
-        return _json(responses[request.operation])
-
-
-def _base64(value: bytes) -> str:
-    return base64.b64encode(value).decode()
+        return _json(_RESPONSES[request.operation])
 
 
 def _json(body: dict[str, Any], status: int = 200) -> tuple[int, str, bytes]:

@@ -82,14 +82,11 @@ class FaultProxy:
         """Messages of the denied calls. A test removes those that it expects; the others fail it."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._transactions: set[str | None] = set()
-        proxy = self
-
-        class Handler(_Handler):
-            owner = proxy
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.ended = threading.Event()
+        self.transactions: set[str | None] = set()
+        """The tokens of the committed transactions."""
+        handler = type("Handler", (_Handler,), {"owner": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
@@ -101,7 +98,7 @@ class FaultProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self.ended.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -156,19 +153,6 @@ class FaultProxy:
                 self.used.setdefault(grant, []).append(access)
         return None
 
-    def remember_transaction(self, body: bytes) -> None:
-        """Record the token of a committed transaction."""
-        self._transactions.add(json.loads(body).get("ClientRequestToken"))
-
-    def is_replayed(self, body: bytes) -> bool:
-        """Return True for a committed transaction sent again; DynamoDB (not moto) repeats the first response."""
-        token = json.loads(body).get("ClientRequestToken")
-        return token is not None and token in self._transactions
-
-    def wait_for_close(self) -> None:
-        """Block for the duration of a hanging response."""
-        self._ended.wait(30)
-
 
 class _Handler(BaseHTTPRequestHandler):
     owner: FaultProxy
@@ -190,18 +174,18 @@ class _Handler(BaseHTTPRequestHandler):
         fault = None if refusal else self.owner.next_fault(operation)
         if refusal:
             self._refuse("AccessDeniedException", refusal)
-        elif fault is None and self.owner.is_replayed(body):
-            self._answer(200, b"{}")
+        elif fault is None and call.request.get("ClientRequestToken", "") in self.owner.transactions:
+            self._respond(200, b"{}")  # DynamoDB, unlike moto, repeats the first response of a committed transaction
         elif fault is None:
-            self._answer(*self._forwarded(service, body))
+            self._respond(*self._forward(service, body))
         else:
             self._fail(fault, service, body)
 
     def _fail(self, fault: Fault, service: str, body: bytes) -> None:
         if fault.after:
-            self._forwarded(service, body)
+            self._forward(service, body)
         if fault.hang:
-            self.owner.wait_for_close()
+            self.owner.ended.wait(30)
             self.close_connection = True
         elif fault.reset:
             # Without linger, the client sees a reset instead of an end.
@@ -212,21 +196,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, code: str, message: str, status: int = 400, more: dict[str, Any] | None = None) -> None:
         error = {"__type": f"com.amazonaws#{code}", "message": message} | (more or {})
-        self._answer(status, json.dumps(error).encode())
+        self._respond(status, json.dumps(error).encode())
 
-    def _forwarded(self, service: str, body: bytes) -> tuple[int, bytes]:
+    def _forward(self, service: str, body: bytes) -> tuple[int, bytes]:
         upstream = http.client.HTTPConnection(urlsplit(self.owner.upstreams[service]).netloc, timeout=30)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             upstream.request("POST", "/", body, headers)
-            answer = upstream.getresponse()
-            if answer.status == http.client.OK:
-                self.owner.remember_transaction(body)
-            return answer.status, answer.read()
+            response = upstream.getresponse()
+            if response.status == http.client.OK:
+                self.owner.transactions.add(json.loads(body).get("ClientRequestToken"))
+            return response.status, response.read()
         finally:
             upstream.close()
 
-    def _answer(self, status: int, body: bytes) -> None:
+    def _respond(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(body)))

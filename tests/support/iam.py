@@ -113,8 +113,8 @@ class Policies:
             for name, _ in template.resources("AWS::Lambda::Function")
             for policy in template.property(role_of(template, name), "Policies")
         ]
-        for name, _ in template.resources("AWS::IAM::ManagedPolicy"):
-            documents.append((name, template.property(name, "PolicyDocument")))
+        managed = [name for name, _ in template.resources("AWS::IAM::ManagedPolicy")]
+        documents += [(name, template.property(name, "PolicyDocument")) for name in managed]
         grants = [
             grant
             for principal, document in documents
@@ -148,7 +148,7 @@ class Policies:
             ]
         if service == "DynamoDB" and name in {"GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "Scan"}:
             return [self._dynamodb(name, request)]
-        raise UnsupportedPolicyError(f"What does {operation} need? Teach tests/support/iam.py.")
+        raise UnsupportedPolicyError(f"The accesses of {operation} are unknown. Teach tests/support/iam.py.")
 
     def _kms(self, name: str, request: Mapping[str, Any]) -> Access:
         context = request.get("EncryptionContext", {})
@@ -204,7 +204,7 @@ def _leading_keys(request: Mapping[str, Any], key: Mapping[str, Any]) -> tuple[s
         return ()
     match = re.fullmatch(r"#(?:service|entity) = (:\w+)", condition)
     if match is None:
-        raise UnsupportedPolicyError(f"Which partition is {condition!r}? Teach tests/support/iam.py.")
+        raise UnsupportedPolicyError(f"The partition of {condition!r} is unknown. Teach tests/support/iam.py.")
     return (request["ExpressionAttributeValues"][match[1]]["S"],)
 
 

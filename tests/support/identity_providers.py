@@ -20,6 +20,9 @@ ISSUED_AT = 1_750_000_000
 """Time of issue of the tokens; `claims_as_of_now` shifts all times to the present."""
 PAGE = Path(__file__).parents[2] / "docs/identity-providers.md"
 
+BOUND = {"cnf": {"jkt": "made-up"}}
+"""Claim that binds a token to a key."""
+
 Claims = dict[str, Any]
 Jwk = dict[str, Any]
 
@@ -96,33 +99,22 @@ def logout_of(claims: Claims, **more: Any) -> Claims:
 
 def cognito() -> list[Provider]:
     pool = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"
-    common = {
-        "sub": "c2a5f4b4-0000-4000-8000-000000000001",
-        "cognito:groups": ["staff", "admins"],
-        "iss": pool,
-        "origin_jti": "c2a5f4b4-0000-4000-8000-000000000002",
-        "event_id": "c2a5f4b4-0000-4000-8000-000000000003",
-        "auth_time": ISSUED_AT - 1,
-        "jti": "c2a5f4b4-0000-4000-8000-000000000004",
-        **times(),
-    }
-    identity = {
-        **common,
-        "at_hash": "made-up-at-hash",
-        "aud": "6f1exampleclientid",
-        "cognito:username": "ada",
-        "email": "ada@example.com",
-        "email_verified": True,
-        "token_use": "id",
-    }
-    access = {
-        **common,
-        "client_id": "6f1exampleclientid",
-        "scope": "openid email",
-        "token_use": "access",
-        "username": "ada",
-        "version": 2,
-    }
+    common = (
+        {"sub": "c2a5f4b4-0000-4000-8000-000000000001", "cognito:groups": ["staff", "admins"], "iss": pool}
+        | {"origin_jti": "c2a5f4b4-0000-4000-8000-000000000002", "event_id": "c2a5f4b4-0000-4000-8000-000000000003"}
+        | {"auth_time": ISSUED_AT - 1, "jti": "c2a5f4b4-0000-4000-8000-000000000004"}
+        | times()
+    )
+    identity = (
+        common
+        | {"at_hash": "made-up-at-hash", "aud": "6f1exampleclientid", "cognito:username": "ada"}
+        | {"email": "ada@example.com", "email_verified": True, "token_use": "id"}
+    )
+    access = (
+        common
+        | {"client_id": "6f1exampleclientid", "scope": "openid email", "token_use": "access", "username": "ada"}
+        | {"version": 2}
+    )
     plain = {"typ": ...}
     return [
         Provider(
@@ -150,16 +142,13 @@ def cognito() -> list[Provider]:
 
 
 def auth0() -> Provider:
-    access = {
-        "https://example.com/roles": ["admin"],
-        "iss": "https://example.eu.auth0.com/",
-        "sub": "auth0|64b7f0000000000000000001",
-        "aud": ["https://service-keys.example.com", "https://example.eu.auth0.com/userinfo"],
-        "scope": "openid profile email",
-        "client_id": "made-up-client",
-        "jti": "made-up-jti",
-        **times(86400),
-    }
+    access = (
+        {"https://example.com/roles": ["admin"], "iss": "https://example.eu.auth0.com/"}
+        | {"sub": "auth0|64b7f0000000000000000001"}
+        | {"aud": ["https://service-keys.example.com", "https://example.eu.auth0.com/userinfo"]}
+        | {"scope": "openid profile email", "client_id": "made-up-client", "jti": "made-up-jti"}
+        | times(86400)
+    )
     return Provider(
         row="Auth0",
         administrator=Token(access, {"typ": "at+jwt"}),
@@ -167,28 +156,19 @@ def auth0() -> Provider:
         others={
             "ID token": Token({**access, "aud": "made-up-client", "nonce": "made-up"}, {"typ": "JWT"}, "wrong_type"),
             "logout token": Token(logout_of(access), {"typ": "logout+jwt"}, "wrong_type"),
-            "access token bound to a key": Token(
-                {**access, "cnf": {"jkt": "made-up"}}, {"typ": "at+jwt"}, "wrong_type"
-            ),
+            "access token bound to a key": Token({**access, **BOUND}, {"typ": "at+jwt"}, "wrong_type"),
         },
         jwk=lambda jwk: {**jwk, "x5t": "made-up", "x5c": ["TUFERS1VUA=="]},
     )
 
 
 def okta() -> Provider:
-    access = {
-        "ver": 1,
-        "jti": "AT.made-up",
-        "iss": "https://example.okta.com/oauth2/default",
-        "aud": "api://default",
-        "cid": "0oamadeup0000000000",
-        "uid": "00umadeup0000000000",
-        "scp": ["openid", "profile"],
-        "auth_time": ISSUED_AT - 1,
-        "sub": "ada@example.com",
-        "groups": ["Everyone", "Key Admins"],
-        **times(),
-    }
+    access = (
+        {"ver": 1, "jti": "AT.made-up", "iss": "https://example.okta.com/oauth2/default", "aud": "api://default"}
+        | {"cid": "0oamadeup0000000000", "uid": "00umadeup0000000000", "scp": ["openid", "profile"]}
+        | {"auth_time": ISSUED_AT - 1, "sub": "ada@example.com", "groups": ["Everyone", "Key Admins"]}
+        | times()
+    )
     plain = {"typ": ...}
     return Provider(
         row="Okta",
@@ -205,25 +185,14 @@ def okta() -> Provider:
 
 def entra_id() -> Provider:
     tenant = "11111111-2222-3333-4444-555555555555"
-    access = {
-        "aud": "66666666-7777-8888-9999-000000000000",
-        "iss": f"https://login.microsoftonline.com/{tenant}/v2.0",
-        "nbf": ISSUED_AT - 1,
-        "aio": "made-up",
-        "azp": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
-        "azpacr": "0",
-        "name": "Ada Lovelace",
-        "oid": "ffffffff-0000-4000-8000-000000000001",
-        "preferred_username": "ada@example.com",
-        "rh": "made-up",
-        "roles": ["KeyAdmin"],
-        "scp": "access_as_user",
-        "sub": "made-up-pairwise-subject",
-        "tid": tenant,
-        "uti": "made-up",
-        "ver": "2.0",
-        **times(),
-    }
+    access = (
+        {"aud": "66666666-7777-8888-9999-000000000000", "iss": f"https://login.microsoftonline.com/{tenant}/v2.0"}
+        | {"nbf": ISSUED_AT - 1, "aio": "made-up", "azp": "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee", "azpacr": "0"}
+        | {"name": "Ada Lovelace", "oid": "ffffffff-0000-4000-8000-000000000001"}
+        | {"preferred_username": "ada@example.com", "rh": "made-up", "roles": ["KeyAdmin"], "scp": "access_as_user"}
+        | {"sub": "made-up-pairwise-subject", "tid": tenant, "uti": "made-up", "ver": "2.0"}
+        | times()
+    )
     identity = {**without(access, "scp", "azp", "azpacr"), "aud": access["azp"], "nonce": "made-up"}
     return Provider(
         row="Entra ID",
@@ -235,34 +204,24 @@ def entra_id() -> Provider:
             "signed request": Token(access, {"typ": "pop"}, "wrong_type"),
             "version 1 token": Token({**access, "iss": f"https://sts.windows.net/{tenant}/"}, {}, "wrong_issuer"),
         },
-        jwk=lambda jwk: {
-            **without(jwk, "alg"),
-            "x5t": "made-up",
-            "x5c": ["TUFERS1VUA=="],
-            "cloud_instance_name": "microsoftonline.com",
-            "issuer": f"https://login.microsoftonline.com/{tenant}/v2.0",
-        },
+        jwk=lambda jwk: (
+            without(jwk, "alg")
+            | {"x5t": "made-up", "x5c": ["TUFERS1VUA=="], "cloud_instance_name": "microsoftonline.com"}
+            | {"issuer": f"https://login.microsoftonline.com/{tenant}/v2.0"}
+        ),
     )
 
 
 def keycloak() -> Provider:
-    access = {
-        "jti": "onrtac:made-up",
-        "iss": "https://sso.example.com/realms/example",
-        "aud": ["service-keys", "account"],
-        "sub": "f2b6a000-0000-4000-8000-000000000001",
-        "typ": "Bearer",
-        "azp": "admin-console",
-        "sid": "made-up-session",
-        "acr": "1",
-        "allowed-origins": ["https://admin.example.com"],
-        "realm_access": {"roles": ["offline_access", "key-admin", "uma_authorization"]},
-        "resource_access": {"account": {"roles": ["manage-account"]}},
-        "scope": "openid service-keys email",
-        "email_verified": True,
-        "preferred_username": "ada",
-        **times(300),
-    }
+    access = (
+        {"jti": "onrtac:made-up", "iss": "https://sso.example.com/realms/example", "aud": ["service-keys", "account"]}
+        | {"sub": "f2b6a000-0000-4000-8000-000000000001", "typ": "Bearer", "azp": "admin-console"}
+        | {"sid": "made-up-session", "acr": "1", "allowed-origins": ["https://admin.example.com"]}
+        | {"realm_access": {"roles": ["offline_access", "key-admin", "uma_authorization"]}}
+        | {"resource_access": {"account": {"roles": ["manage-account"]}}, "scope": "openid service-keys email"}
+        | {"email_verified": True, "preferred_username": "ada"}
+        | times(300)
+    )
     return Provider(
         row="Keycloak",
         administrator=Token(access),
@@ -282,61 +241,44 @@ def keycloak() -> Provider:
 
 
 def clerk() -> Provider:
-    session = {
-        "azp": "https://admin.example.com",
-        "fva": [3, -1],
-        "iss": "https://clerk.example.com",
-        "metadata": {"role": "admin"},
-        "nbf": ISSUED_AT - 11,
-        "sid": "sess_madeup00000000000000000",
-        "sts": "active",
-        "sub": "user_madeup00000000000000000",
-        "v": 2,
-        **times(60),
-    }
+    session = (
+        {"azp": "https://admin.example.com", "fva": [3, -1], "iss": "https://clerk.example.com"}
+        | {"metadata": {"role": "admin"}, "nbf": ISSUED_AT - 11, "sid": "sess_madeup00000000000000000", "sts": "active"}
+        | {"sub": "user_madeup00000000000000000", "v": 2}
+        | times(60)
+    )
+    ticket = {"eis": 2592000, "iid": "ins_madeup", "st": "sign_in_token", "sid": "sit_madeup", **times()}
     typed = {"typ": "JWT", "cat": "cl_B7d4PD111AAA"}
     return Provider(
         row="Clerk",
         administrator=Token(session, typed),
         user=Token({**session, "metadata": {}}, typed),
         others={
-            "session of another application": Token(
-                {**session, "azp": "https://other.example.com"}, typed, "wrong_audience"
-            ),
+            "session of another application": Token({**session, "azp": "https://a.example"}, typed, "wrong_audience"),
             "session without an origin": Token(without(session, "azp"), typed, "wrong_audience"),
             "ID token for a third party": Token({**session, "aud": "made-up-client"}, typed, "wrong_audience"),
             "OAuth access token": Token({**session, "client_id": "made-up"}, {"typ": "at+jwt"}, "wrong_type"),
-            "sign-in ticket": Token(
-                {"eis": 2592000, "iid": "ins_madeup", "st": "sign_in_token", "sid": "sit_madeup", **times()},
-                {},
-                "missing_claim",
-            ),
+            "sign-in ticket": Token(ticket, {}, "missing_claim"),
         },
     )
 
 
 def firebase() -> Provider:
-    identity = {
-        "admin": True,
-        "iss": "https://securetoken.google.com/example-project",
-        "aud": "example-project",
-        "auth_time": ISSUED_AT - 1,
-        "user_id": "madeupuid0000000000000000001",
-        "sub": "madeupuid0000000000000000001",
-        "email": "ada@example.com",
-        "email_verified": False,
-        "firebase": {"identities": {"email": ["ada@example.com"]}, "sign_in_provider": "password"},
-        **times(),
-    }
+    identity = (
+        {"admin": True, "iss": "https://securetoken.google.com/example-project", "aud": "example-project"}
+        | {"auth_time": ISSUED_AT - 1, "user_id": "madeupuid0000000000000000001", "sub": "madeupuid0000000000000000001"}
+        | {"email": "ada@example.com", "email_verified": False}
+        | {"firebase": {"identities": {"email": ["ada@example.com"]}, "sign_in_provider": "password"}}
+        | times()
+    )
     cookie = {**identity, "iss": "https://session.firebase.google.com/example-project"}
-    custom = {
-        "iss": "firebase-adminsdk@example-project.iam.gserviceaccount.com",
-        "sub": "firebase-adminsdk@example-project.iam.gserviceaccount.com",
-        "aud": "https://identitytoolkit.googleapis.com/google.identity.identitytoolkit.v1.IdentityToolkit",
-        "uid": identity["sub"],
-        "claims": {"admin": True},
-        **times(),
-    }
+    custom = (
+        {"iss": "firebase-adminsdk@example-project.iam.gserviceaccount.com"}
+        | {"sub": "firebase-adminsdk@example-project.iam.gserviceaccount.com"}
+        | {"aud": "https://identitytoolkit.googleapis.com/google.identity.identitytoolkit.v1.IdentityToolkit"}
+        | {"uid": identity["sub"], "claims": {"admin": True}}
+        | times()
+    )
     return Provider(
         row="Firebase",
         administrator=Token(identity),
@@ -352,30 +294,22 @@ def firebase() -> Provider:
 
 
 def supabase() -> list[Provider]:
-    session = {
-        "iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
-        "sub": "f2b6a000-0000-4000-8000-000000000001",
-        "aud": "authenticated",
-        "email": "ada@example.com",
-        "phone": "",
-        "app_metadata": {"provider": "email", "providers": ["email"], "role": "admin"},
-        "user_metadata": {"email": "ada@example.com", "email_verified": True},
-        "role": "authenticated",
-        "aal": "aal1",
-        "amr": [{"method": "password", "timestamp": ISSUED_AT - 1}],
-        "session_id": "f2b6a000-0000-4000-8000-000000000002",
-        "is_anonymous": False,
-        **times(),
-    }
+    session = (
+        {"iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1", "sub": "f2b6a000-0000-4000-8000-000000000001"}
+        | {"aud": "authenticated", "email": "ada@example.com", "phone": ""}
+        | {"app_metadata": {"provider": "email", "providers": ["email"], "role": "admin"}}
+        | {"user_metadata": {"email": "ada@example.com", "email_verified": True}, "role": "authenticated"}
+        | {"aal": "aal1", "amr": [{"method": "password", "timestamp": ISSUED_AT - 1}]}
+        | {"session_id": "f2b6a000-0000-4000-8000-000000000002", "is_anonymous": False}
+        | times()
+    )
     # A user can write user_metadata, and so try to get an administrator's role.
     user = {**session, "app_metadata": {"provider": "email"}, "user_metadata": {"role": "admin"}}
     service = {"iss": "supabase", "ref": "abcdefghijklmnopqrst", "role": "service_role", **times()}
     others = {
         "service_role key": Token({**service, "sub": session["sub"], "aud": session["aud"]}, {}, "wrong_issuer"),
         "anon key": Token({**service, "role": "anon"}, {}, "missing_claim"),
-        "access token of an OAuth client bound to a key": Token(
-            {**session, "cnf": {"jkt": "made-up"}}, {}, "wrong_type"
-        ),
+        "access token of an OAuth client bound to a key": Token({**session, **BOUND}, {}, "wrong_type"),
         "security event": Token(logout_of(session), {"typ": "secevent+jwt"}, "wrong_type"),
     }
     return [
@@ -391,16 +325,7 @@ def supabase() -> list[Provider]:
     ]
 
 
-PROVIDERS = [
-    *cognito(),
-    auth0(),
-    okta(),
-    entra_id(),
-    keycloak(),
-    clerk(),
-    firebase(),
-    *supabase(),
-]
+PROVIDERS = [*cognito(), auth0(), okta(), entra_id(), keycloak(), clerk(), firebase(), *supabase()]
 OTHER_TOKENS = [(provider, name) for provider in PROVIDERS for name in provider.others]
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
-from dataclasses import dataclass, field
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from tests.support.http_server import HttpRequest, HttpServer
 
+if TYPE_CHECKING:
     from authorizer.token_verifier import KeySource
 
 ISSUER = "https://issuer.example/"
@@ -52,12 +49,9 @@ class SigningKey:
 def make_keys() -> dict[str, SigningKey]:
     """Create one key for each purpose, by name; slow, so call it once per session."""
     shared_rsa = rsa.generate_private_key(65537, 2048)
-    p256 = ec.generate_private_key(ec.SECP256R1())
     keys = [
-        SigningKey("RS256", "RS256", shared_rsa),
-        SigningKey("RS512", "RS512", shared_rsa),
-        SigningKey("PS256", "PS256", shared_rsa),
-        SigningKey("ES256", "ES256", p256),
+        *(SigningKey(name, name, shared_rsa) for name in ("RS256", "RS512", "PS256")),
+        SigningKey("ES256", "ES256", ec.generate_private_key(ec.SECP256R1())),
         SigningKey("ES384", "ES384", ec.generate_private_key(ec.SECP384R1())),
         SigningKey("ES512", "ES512", ec.generate_private_key(ec.SECP521R1())),
         SigningKey("EdDSA", "EdDSA", ed25519.Ed25519PrivateKey.generate()),
@@ -104,9 +98,8 @@ def encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-@dataclass
-class KeySetServer:
-    """Serves a JWKS on a loopback port, records the fetches, and injects faults.
+class KeySetServer(HttpServer):
+    """Serves a JWKS, records the fetches, and injects faults.
 
     Attributes:
         keys: JWKs to serve.
@@ -114,73 +107,27 @@ class KeySetServer:
         status: Status of the responses.
         headers: Headers of the responses.
         fetches: Paths of the requests.
-        released: While cleared, the server accepts requests but does not respond.
-        dripping: Part that it sends byte by byte without end after the rest: ``headers`` or ``body``.
-        hung_up: Set when a client left before the end of the response.
-        ended: Set when the server ends.
+        dripping: True to send a body byte by byte without end.
     """
 
-    keys: list[Any] = field(default_factory=list)
-    body: bytes | None = None
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    fetches: list[str] = field(default_factory=list)
-    released: threading.Event = field(default_factory=threading.Event)
-    dripping: str = ""
-    hung_up: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self.released.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = False
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+    def __init__(self, *keys: dict[str, Any]) -> None:
+        super().__init__(self._respond)
+        self.keys: list[Any] = list(keys)
+        self.body: bytes | None = None
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.fetches: list[str] = []
+        self.dripping = False
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/.well-known/jwks.json"
+        return f"{super().url}/.well-known/jwks.json"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.released.set()
-        self.ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, state: KeySetServer, *args: Any) -> None:
-        self.state = state
-        super().__init__(*args)
-
-    def do_GET(self) -> None:
-        self.state.fetches.append(self.path)
-        self.state.released.wait()
-        body = json.dumps({"keys": self.state.keys}).encode() if self.state.body is None else self.state.body
-        try:
-            self.send_response(self.state.status)
-            if self.state.dripping == "headers":
-                self.flush_headers()
-                self._drip()
-            for name, value in self.state.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.state.dripping == "body":
-                self._drip()
-            self.wfile.write(body)
-        except ConnectionError:
-            self.state.hung_up.set()  # the client gave up after its deadline or size limit
-
-    def _drip(self) -> None:
+    def _respond(self, request: HttpRequest) -> None:
+        self.fetches.append(request.path)
+        self.released.wait()
+        body = json.dumps({"keys": self.keys}).encode() if self.body is None else self.body
+        request.send(self.status, b"" if self.dripping else body, self.headers)
         # While a client waits, the event is not set: wait() paces the bytes and ends with the server.
-        while not self.state.ended.wait(0.01):
-            self.wfile.write(b"x")
-
-    def log_message(self, *_args: object) -> None:
-        """Suppress the log."""
+        while self.dripping and not self.ended.wait(0.01):
+            request.wfile.write(b"x")

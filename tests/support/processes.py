@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
+def local_command(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of `python -m local` to its end."""
+    command = [sys.executable, "-m", "local", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
 @contextmanager
 def local_run(state: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the local stack on a free port; yield the process, which the test ends, and the URL."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from botocore.exceptions import EndpointConnectionError
 
 from service_keys.core.ids import new_id
+from tests.support.canary import CANARY
 
 Item = dict[str, Any]
 SERVICES: Final = ("one", "two")
@@ -80,7 +81,7 @@ class Aws:
         self._ids += 1
         key_id = item["id"]["S"]
         context = {"service": key_id.partition(".")[0], "id": key_id}
-        item["ciphertext"] = {"B": json.dumps({"context": context, "value": f"made-up-secret-{self._ids}"}).encode()}
+        item["ciphertext"] = {"B": json.dumps({"context": context, "value": f"made-up-{CANARY}-{self._ids}"}).encode()}
         item["version"] = {"N": str(int(item["version"]["N"]) + 1)}
 
 

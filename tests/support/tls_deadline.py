@@ -100,12 +100,13 @@ class Findings:
     encrypted: int = 0
     in_clear_text: int = 0
 
-    def add(self, conversation: Conversation) -> None:
-        """Count the bytes of one connection."""
-        self.connections += bool(conversation.raw)
-        self.encrypted += AUTHORIZATION.encode() in conversation.decrypted
-        readable = AUTHORIZATION.encode() in conversation.raw or b"HTTP/1.1" in conversation.raw
-        self.in_clear_text += readable or not is_tls(conversation.raw)
+    def add(self, *conversations: Conversation) -> None:
+        """Count the bytes of connections."""
+        for conversation in conversations:
+            self.connections += bool(conversation.raw)
+            self.encrypted += AUTHORIZATION.encode() in conversation.decrypted
+            readable = AUTHORIZATION.encode() in conversation.raw or b"HTTP/1.1" in conversation.raw
+            self.in_clear_text += readable or not is_tls(conversation.raw)
 
     def __str__(self) -> str:
         outcomes = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
@@ -115,57 +116,40 @@ class Findings:
         )
 
 
-def search(sender: str, attempts: int, *, seed: int, progress: Callable[[Findings], None] | None = None) -> Findings:
-    """Run the attempts and return the figures of the server.
+def search(sender: str, attempts: int, seed: int) -> Findings:
+    """Run the attempts and return the figures of the server; print interim figures to stderr.
 
     Args:
         sender: The `Sender`, as ``module:function``.
         attempts: Number of attempts.
         seed: Seed of the random deadlines and pauses.
-        progress: Callback for interim figures.
     """
-    findings = Findings()
-    with tempfile.TemporaryDirectory() as folder:
-        pem = certificate(Path(folder))
-        with TlsTap(pem) as tap:
-            here, there = multiprocessing.Pipe(duplex=False)
-            context = multiprocessing.get_context("spawn")
-            client = context.Process(target=_attempt_all, args=(sender, tap.port, str(pem), attempts, seed, there))
-            client.start()
-            there.close()
-            _throttle(client, here, seed, lambda outcomes: _note(findings, outcomes, tap, progress))
-            client.join()
-            tap.join()
-            _note(findings, Counter(), tap, progress)
+    findings, chance = Findings(), random.Random(seed)
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory() as folder, TlsTap(pem := certificate(Path(folder))) as tap:
+        client = context.Process(target=_attempt_all, args=(sender, tap.port, str(pem), attempts, seed, there))
+        client.start()
+        there.close()
+        assert client.pid is not None
+        with suppress(EOFError):
+            here.recv()  # the client has started
+            while True:
+                if here.poll(chance.uniform(0.0002, 0.004)):
+                    findings.outcomes += here.recv()
+                    findings.add(*tap.take())
+                    if findings.outcomes.total() % 1000 == 0:
+                        print(findings, file=sys.stderr, flush=True)
+                os.kill(client.pid, signal.SIGSTOP)
+                time.sleep(chance.uniform(0.0001, 0.0015))
+                os.kill(client.pid, signal.SIGCONT)
+        client.join()
+        tap.join()
+        findings.add(*tap.take())
     if client.exitcode:
         message = f"the client process ended with {client.exitcode}"
         raise RuntimeError(message)
     return findings
-
-
-def _note(findings: Findings, outcomes: Counter[str], tap: TlsTap, progress: Callable[[Findings], None] | None) -> None:
-    findings.outcomes += outcomes
-    for conversation in tap.take():
-        findings.add(conversation)
-    if progress:
-        progress(findings)
-
-
-def _throttle(
-    client: multiprocessing.process.BaseProcess, pipe: Connection, seed: int, note: Callable[[Counter[str]], None]
-) -> None:
-    """Stop and continue the client at random times until it ends."""
-    chance = random.Random(seed)
-    pid = client.pid
-    assert pid is not None
-    with suppress(EOFError):
-        note(pipe.recv())  # an empty count: the client has started
-        while True:
-            if pipe.poll(chance.uniform(0.0002, 0.004)):
-                note(pipe.recv())
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(chance.uniform(0.0001, 0.0015))
-            os.kill(pid, signal.SIGCONT)
 
 
 def _attempt_all(sender: str, port: int, pem: str, attempts: int, seed: int, pipe: Connection) -> None:
@@ -201,23 +185,12 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--attempts", type=int, default=ATTEMPTS, help=f"how many (default {ATTEMPTS})")
-    parser.add_argument(
-        "--sender", default="tests.support.tls_deadline:bounded", help="module:function that sends a request"
-    )
-    parser.add_argument("--seed", type=int, default=None, help="of deadlines and pauses (default: random)")
-    chosen = parser.parse_args(arguments)
-    seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(2**32)
-    begun = time.monotonic()
-    shown = [0]
-
-    def progress(findings: Findings) -> None:
-        made = findings.outcomes.total()
-        if made >= shown[0] + 1000:
-            shown[0] = made
-            print(f"{time.monotonic() - begun:5.0f} s  {findings}", file=sys.stderr, flush=True)
-
-    findings = search(chosen.sender, chosen.attempts, seed=seed, progress=progress)
-    print(f"seed {seed}, {time.monotonic() - begun:.0f} s: {findings}")
+    parser.add_argument("--sender", default=f"{__spec__.name}:bounded", help="module:function that sends a request")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32), help="of random numbers")
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    findings = search(options.sender, options.attempts, options.seed)
+    print(f"seed {options.seed}, {time.monotonic() - began:.0f} s: {findings}")
     return 1 if findings.in_clear_text else 0
 
 

@@ -2,15 +2,9 @@
 
 import pytest
 
-from local.template import Template
+from local.template import EXAMPLE_PARAMETERS, Template
 
-DEPLOYMENT = {
-    "JwtIssuer": "https://issuer.example.com/",
-    "JwtAudience": "service-keys",
-    "JwksUrl": "https://issuer.example.com/jwks.json",
-    "AdminClaimRule": "role=admin",
-    "AllowedOrigin": "https://admin.example.com",
-}
+DEPLOYMENT = EXAMPLE_PARAMETERS
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +18,7 @@ def template() -> Template:
         "AlarmTopic": "arn:aws:sns:eu-west-1:123456789012:alarms",
         "Api": "api",
     }
-    functions = Template.load(DEPLOYMENT, references).functions()
-    logs = {f"{name}Log": name for name in functions}
-    # AWS's ARN of a log group ends with the wildcard for its streams.
-    logs |= {f"{name}Log.Arn": f"arn:{name}Log:*" for name in functions}
-    return Template.load(DEPLOYMENT, references | logs)
+    for name in Template.load(DEPLOYMENT, references).functions():
+        # AWS's ARN of a log group ends with the wildcard for its streams.
+        references |= {f"{name}Log": name, f"{name}Log.Arn": f"arn:{name}Log:*"}
+    return Template.load(DEPLOYMENT, references)

@@ -15,17 +15,17 @@ from moto import mock_aws
 from moto.apigateway.models import RestAPI, apigateway_backends
 
 from local.aws import CREDENTIALS
-from local.retained import retained_resources_template
+from local.deployment import retained_resources_template
 from local.template import REGION, Template
 from tests.template.conftest import DEPLOYMENT
 
 ROOT = Path(__file__).parents[2]
 STACK = "service-keys"
 EVERYTHING = {
-    "AccessLogging": "true",
     "AlarmEmail": "ops@example.com",
     "ReservedConcurrency": "20",
     "Tracing": "Active",
+    "AccessLogging": "true",
 }
 NOTHING = {"Alarms": "false", "CustomMetrics": "false", "Dashboard": "false", "DeletionProtection": "false"}
 SHARED_SECRET = {
@@ -33,12 +33,8 @@ SHARED_SECRET = {
     "JwtSecretParameter": "/service-keys/jwt-secret",
     "JwtSecretKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/01234567-0123-0123-0123-0123456789ab",
 }
-UNKNOWN_TO_MOTO = {
-    "AWS::ApiGateway::Stage",
-    "AWS::CloudWatch::Alarm",
-    "AWS::Logs::MetricFilter",
-    "AWS::SNS::Subscription",
-}
+ALARM = "AWS::CloudWatch::Alarm"
+UNKNOWN_TO_MOTO = {"AWS::ApiGateway::Stage", ALARM, "AWS::Logs::MetricFilter", "AWS::SNS::Subscription"}
 
 
 def client(service: str) -> Any:
@@ -51,9 +47,7 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     created = RestAPI.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
 
-    def create_with_body(
-        cls: Any, /, name: str, resource: dict[str, Any], account: str, region: str, **rest: Any
-    ) -> Any:
+    def create_with_body(cls: Any, /, name: str, resource: Any, account: str, region: str, **rest: Any) -> Any:
         """Import the API's OpenAPI document as well, which moto's CloudFormation omits."""
         api = created(cls, name, resource, account, region, **rest)
         body = json.loads(json.dumps(resource["Properties"]["Body"]))
@@ -147,15 +141,12 @@ def test_retained_resources_can_be_imported(template: Template) -> None:
 
 def test_cloudwatch_accepts_the_alarms(template: Template) -> None:
     """PutMetricAlarm accepts the properties of every alarm."""
-    cloudwatch = client("cloudwatch")
+    cloudwatch, names = client("cloudwatch"), [name for name, _ in template.resources(ALARM)]
 
-    for name, _ in template.resources("AWS::CloudWatch::Alarm"):
+    for name in names:
         cloudwatch.put_metric_alarm(AlarmName=name, **template.properties(name))
 
-    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
-    assert {alarm["AlarmName"] for alarm in alarms} == {
-        name for name, _ in template.resources("AWS::CloudWatch::Alarm")
-    }
+    assert {alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]} == set(names)
 
 
 def test_cloudwatch_accepts_the_metric_filter(template: Template) -> None:

@@ -2,12 +2,12 @@
 
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.deployment import parameters
 from local.template import Template
 from tests.template.conftest import DEPLOYMENT
 
@@ -54,51 +54,36 @@ def test_alarm_metrics_are_counted(template: Template) -> None:
 
 
 QUIET, LOUD = (1, 1, 0), (0, 0, 1)
+THROTTLES = ("ReadThrottleEvents", "WriteThrottleEvents")
+READER_FAILURES = ("StoreUnavailable", "ReaderAccessDenied")
 
 
 @pytest.mark.parametrize(
     ("name", "statistic", "metrics", "quiet", "loud"),
     [
-        ("Api5xxAlarm", "Sum", {("AWS/ApiGateway", "5XXError")}, QUIET, LOUD),
-        ("ApiLatencyP99Alarm", "p99", {("AWS/ApiGateway", "Latency")}, (5001, 5000, 5001), (5001, 5001, 5001)),
-        ("AuthorizerErrorsAlarm", "Sum", {(NAMESPACE, "AuthorizerErrors")}, QUIET, LOUD),
-        (
-            "ThrottlesAlarm",
-            "Sum",
-            {("AWS/Lambda", "Throttles")},
-            QUIET,
-            LOUD,
-        ),
+        ("Api5xxAlarm", "Sum", ["AWS/ApiGateway 5XXError"], QUIET, LOUD),
+        ("ApiLatencyP99Alarm", "p99", ["AWS/ApiGateway Latency"], (5001, 5000, 5001), (5001, 5001, 5001)),
+        ("AuthorizerErrorsAlarm", "Sum", [f"{NAMESPACE} AuthorizerErrors"], QUIET, LOUD),
+        ("ThrottlesAlarm", "Sum", ["AWS/Lambda Throttles"], QUIET, LOUD),
         (
             "TableThrottledAlarm",
             "Sum",
-            {("AWS/DynamoDB", "ReadThrottleEvents"), ("AWS/DynamoDB", "WriteThrottleEvents")},
+            [f"AWS/DynamoDB {name}" for name in THROTTLES],
             QUIET,
             LOUD,
         ),
-        ("AccessDeniedAlarm", "Sum", {(NAMESPACE, "AccessDenied")}, QUIET, LOUD),
-        (
-            "ConsumerReadFailuresAlarm",
-            "Sum",
-            {(NAMESPACE, "StoreUnavailable"), (NAMESPACE, "ReaderAccessDenied")},
-            QUIET,
-            LOUD,
-        ),
-        ("DynamoDbSystemErrorsAlarm", "Sum", {("AWS/DynamoDB", "SystemErrors")}, (1, 0, 0), (1, 0, 1)),
+        ("AccessDeniedAlarm", "Sum", [f"{NAMESPACE} AccessDenied"], QUIET, LOUD),
+        ("ConsumerReadFailuresAlarm", "Sum", [f"{NAMESPACE} {name}" for name in READER_FAILURES], QUIET, LOUD),
+        ("DynamoDbSystemErrorsAlarm", "Sum", ["AWS/DynamoDB SystemErrors"], (1, 0, 0), (1, 0, 1)),
     ],
 )
 def test_alarm_thresholds(
-    template: Template,
-    name: str,
-    statistic: str,
-    metrics: set[tuple[str, str]],
-    quiet: tuple[int, ...],
-    loud: tuple[int, ...],
+    template: Template, name: str, statistic: str, metrics: list[str], quiet: tuple[int, ...], loud: tuple[int, ...]
 ) -> None:
     """Each alarm watches its metrics and breaches for the loud values only."""
     alarm = template.properties(name)
 
-    assert {(metric["Namespace"], metric["MetricName"]) for metric in metrics_of(alarm)} == metrics
+    assert {f"{metric['Namespace']} {metric['MetricName']}" for metric in metrics_of(alarm)} == set(metrics)
     if "Metrics" in alarm:
         (total,) = (query for query in alarm["Metrics"] if "Expression" in query)
         assert (total["Expression"], total.get("ReturnData", True)) == ("SUM(METRICS())", True)
@@ -157,15 +142,15 @@ def test_alarm_dimensions(template: Template) -> None:
 
 
 @pytest.mark.parametrize(
-    ("switch", "off", "kinds"),
+    ("parameter", "kinds"),
     [
-        ("Alarms", "false", {ALARM, "AWS::SNS::Topic", "AWS::Logs::MetricFilter"}),
-        ("Dashboard", "false", {"AWS::CloudWatch::Dashboard"}),
+        ("Alarms", {ALARM, "AWS::SNS::Topic", "AWS::Logs::MetricFilter"}),
+        ("Dashboard", {"AWS::CloudWatch::Dashboard"}),
     ],
 )
-def test_paid_features_optional(template: Template, switch: str, off: str, kinds: set[str]) -> None:
+def test_paid_features_optional(template: Template, parameter: str, kinds: set[str]) -> None:
     """A parameter removes the alarms, another one the dashboard."""
-    without = Template.load(DEPLOYMENT | {switch: off}, template.references)
+    without = Template.load(DEPLOYMENT | {parameter: "false"}, template.references)
 
     for kind in kinds:
         assert list(template.resources(kind))
@@ -174,10 +159,12 @@ def test_paid_features_optional(template: Template, switch: str, off: str, kinds
 
 def test_alarm_email_is_optional(template: Template) -> None:
     """The subscription needs an address and alarms."""
-    told = Template.load(DEPLOYMENT | {"AlarmEmail": "ops@example.com"}, template.references)
-    silent = Template.load(DEPLOYMENT | {"AlarmEmail": "ops@example.com", "Alarms": "false"}, template.references)
+    address = {"AlarmEmail": "ops@example.com"}
+    subscribed, silent = (
+        Template.load(DEPLOYMENT | address | options, template.references) for options in ({}, {"Alarms": "false"})
+    )
 
-    assert told.properties("AlarmSubscription")["Endpoint"] == "ops@example.com"
+    assert subscribed.properties("AlarmSubscription")["Endpoint"] == "ops@example.com"
     for other in (template, silent):
         assert not list(other.resources("AWS::SNS::Subscription"))
 
@@ -196,23 +183,21 @@ def test_dashboard_shows_every_metric(template: Template) -> None:
     """The custom metrics on the dashboard are exactly the counted ones."""
     body = json.loads(template.properties("OperationsDashboard")["DashboardBody"])
 
-    shown = set()
+    displayed = set()
     for widget in body["widgets"]:
         properties = widget["properties"]
         assert properties["title"]
         assert properties["region"] == "eu-west-1"
         for metric in properties["metrics"]:
             if isinstance(metric[0], dict):
-                search = re.fullmatch(
-                    r"SEARCH\('\{\"([^\"]+)\",\w+,\w+\} MetricName=\"(\w+)\"', 'Sum', 300\)", metric[0]["expression"]
-                )
+                pattern = r"SEARCH\('\{\"([^\"]+)\",\w+,\w+\} MetricName=\"(\w+)\"', 'Sum', 300\)"
+                search = re.fullmatch(pattern, metric[0]["expression"])
                 assert search is not None, metric
-                shown.add((search[1], search[2]))
+                displayed.add((search[1], search[2]))
             else:
-                shown.add((metric[0], metric[1]))
-    ours = {name for namespace, name in shown if namespace == NAMESPACE}
-    assert ours == counted_in(template)
-    assert {namespace for namespace, _ in shown} == {NAMESPACE, "AWS/ApiGateway", "AWS/Lambda", "AWS/DynamoDB"}
+                displayed.add((metric[0], metric[1]))
+    assert {name for namespace, name in displayed if namespace == NAMESPACE} == counted_in(template)
+    assert {namespace for namespace, _ in displayed} == {NAMESPACE, "AWS/ApiGateway", "AWS/Lambda", "AWS/DynamoDB"}
 
 
 def test_reserved_concurrency(template: Template) -> None:
@@ -224,24 +209,28 @@ def test_reserved_concurrency(template: Template) -> None:
     assert not [name for name in template.functions() if template.property(name, "ReservedConcurrentExecutions")]
 
 
-def report(status: str, error_type: str) -> dict[str, Any]:
+def raised(error_type: str, level: str = "level") -> dict[str, Any]:
+    """Return the line of Lambda's runtime: the function raised, or its import failed."""
+    return {level: "ERROR", "errorType": error_type, "errorMessage": "No key.", "stackTrace": []}
+
+
+def report(status: str, error_type: str | None = None) -> dict[str, Any]:
+    """Return the line of the Lambda service."""
     return {"type": "platform.report", "record": {"requestId": "r-1", "status": status, "errorType": error_type}}
 
 
 @pytest.mark.parametrize(
     ("line", "counts"),
     [
-        # From Lambda's runtime: the function raised, or its import failed.
-        ({"level": "ERROR", "errorType": "KeyUnavailableError", "errorMessage": "No key.", "stackTrace": []}, True),
-        ({"level": "ERROR", "errorType": "ConfigurationError", "errorMessage": "Not set.", "stackTrace": []}, True),
-        ({"level": "ERROR", "errorType": "Runtime.ImportModuleError", "errorMessage": "No module"}, True),
-        ({"level": "ERROR", "errorType": "UnauthorizedError", "errorMessage": "Unauthorized"}, False),
+        (raised("KeyUnavailableError"), True),
+        (raised("ConfigurationError"), True),
+        (raised("Runtime.ImportModuleError"), True),
+        (raised("UnauthorizedError"), False),
         # The runtime's name of the level until September 2026.
-        ({"log_level": "ERROR", "errorType": "ConfigurationError", "errorMessage": "Not set.", "stackTrace": []}, True),
-        ({"log_level": "ERROR", "errorType": "UnauthorizedError", "errorMessage": "Unauthorized"}, False),
-        # From the Lambda service.
-        ({"type": "platform.report", "record": {"requestId": "r-1", "status": "timeout"}}, True),
-        ({"type": "platform.report", "record": {"requestId": "r-1", "status": "success"}}, False),
+        (raised("ConfigurationError", "log_level"), True),
+        (raised("UnauthorizedError", "log_level"), False),
+        (report("timeout"), True),
+        (report("success"), False),
         # The process ended without a log line. The filter matches the type, as the status depends on the cause.
         (report("error", "Runtime.ExitError"), True),
         (report("error", "Runtime.OutOfMemory"), True),
@@ -298,15 +287,10 @@ def test_metric_filter_names_exist_in_the_authorizer() -> None:
     assert 'extra={"reason": "key_stale"}' in sources["key_cache.py"]
 
 
-def overrides(environment: str) -> dict[str, str]:
-    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())[environment]["deploy"]["parameters"]
-    return dict(re.findall(r'(\w+)="([^"]*)"', settings["parameter_overrides"]))
-
-
 def test_samconfig_parameter_overrides(template: Template) -> None:
     """Dev and prod set no required parameter; prod has deletion protection and alarms, dev neither."""
     for environment, protected in (("dev", False), ("prod", True)):
-        given = overrides(environment)
+        given = parameters(environment)
         chosen = Template.load(DEPLOYMENT | given, template.references)
 
         assert not given.keys() & DEPLOYMENT.keys()

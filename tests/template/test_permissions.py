@@ -13,35 +13,26 @@ from tools import generate_permissions_doc
 
 EVERY_SERVICE, KNOWN, NAMES, REQUESTS = "every service", "known services", "names", "requests"
 INDEX, ALL = "the index", "all"
+CONSUMERS = {service: f"Read{service.title()}Keys" for service in (*SERVICES, "all")}
 
 GRANTED = {
-    "Authorizer": set(),
-    "CreateApiKey": {
-        ("dynamodb:PutItem", EVERY_SERVICE),
-        ("dynamodb:PutItem", NAMES),
-        ("dynamodb:PutItem", REQUESTS),
-        ("kms:Encrypt", ALL),
-    },
-    "ListApiKeys": {("dynamodb:Query", INDEX), ("dynamodb:Query", EVERY_SERVICE)},
-    "GetApiKey": {("dynamodb:GetItem", EVERY_SERVICE)},
+    "Authorizer": {},
+    "CreateApiKey": {"dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS], "kms:Encrypt": [ALL]},
+    "ListApiKeys": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
+    "GetApiKey": {"dynamodb:GetItem": [EVERY_SERVICE]},
     "UpdateApiKey": {
-        ("dynamodb:UpdateItem", EVERY_SERVICE),
-        ("dynamodb:GetItem", EVERY_SERVICE),
-        ("dynamodb:PutItem", NAMES),
-        ("dynamodb:DeleteItem", NAMES),
-        ("kms:Encrypt", ALL),
+        "dynamodb:UpdateItem": [EVERY_SERVICE],
+        "dynamodb:GetItem": [EVERY_SERVICE],
+        "dynamodb:PutItem": [NAMES],
+        "dynamodb:DeleteItem": [NAMES],
+        "kms:Encrypt": [ALL],
     },
     "VerifyApiKey": {
-        ("dynamodb:GetItem", EVERY_SERVICE),
-        ("dynamodb:GetItem", KNOWN),
-        ("dynamodb:UpdateItem", KNOWN),
-        ("kms:Decrypt", KNOWN),
+        "dynamodb:GetItem": [EVERY_SERVICE, KNOWN],
+        "dynamodb:UpdateItem": [KNOWN],
+        "kms:Decrypt": [KNOWN],
     },
-    "DeleteApiKey": {
-        ("dynamodb:GetItem", EVERY_SERVICE),
-        ("dynamodb:DeleteItem", EVERY_SERVICE),
-        ("dynamodb:DeleteItem", NAMES),
-    },
+    "DeleteApiKey": {"dynamodb:GetItem": [EVERY_SERVICE], "dynamodb:DeleteItem": [EVERY_SERVICE, NAMES]},
 }
 """Actions of each role and the items that they cover; log permissions are separate."""
 
@@ -51,10 +42,9 @@ EXECUTION = {"Logs", "Traces"}
 
 def statements(template: Template, function: str, *, execution: bool = False) -> list[dict[str, Any]]:
     """Return the statements of a function's role: those for its execution, or all others."""
-    policies = template.property(f"{function}Role", "Policies")
     return [
         statement
-        for policy in policies
+        for policy in template.property(f"{function}Role", "Policies")
         if (policy["PolicyName"] in EXECUTION) == execution
         for statement in policy["PolicyDocument"]["Statement"]
     ]
@@ -107,13 +97,14 @@ def test_writes_return_no_old_values(template: Template) -> None:
 
 
 def test_each_function_has_its_own_role(template: Template) -> None:
-    """There are no other roles."""
+    """Roles have no names, so that CAPABILITY_IAM suffices to deploy."""
     assert set(template.functions()) == set(GRANTED)
-    assert {name for name, _ in template.resources("AWS::IAM::Role")} == {f"{name}Role" for name in GRANTED}
     for name in GRANTED:
-        assert template.cloudformation["Resources"][name]["Properties"]["Role"] == {
-            "Fn::GetAtt": [f"{name}Role", "Arn"]
-        }
+        role = template.cloudformation["Resources"][name]["Properties"]["Role"]
+        assert role == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+        properties = template.cloudformation["Resources"][f"{name}Role"]["Properties"]
+        assert properties.keys() == {"AssumeRolePolicyDocument", "Policies"}
+    assert 'capabilities = "CAPABILITY_IAM"' in (ROOT / "samconfig.toml").read_text()
 
 
 @pytest.mark.parametrize("function", GRANTED)
@@ -121,7 +112,7 @@ def test_function_permissions(template: Template, function: str) -> None:
     """A role grants exactly the actions in GRANTED."""
     granted = {(action, leading_keys(one)) for one in statements(template, function) for action in actions(one)}
 
-    assert granted == GRANTED[function]
+    assert granted == {(action, items) for action, covered in GRANTED[function].items() for items in covered}
 
 
 @pytest.mark.parametrize("function", GRANTED)
@@ -164,14 +155,6 @@ def test_custom_kms_key_decrypts_only_the_parameter(template: Template) -> None:
     }
 
 
-def test_only_verify_decrypts(template: Template) -> None:
-    """VerifyApiKey is the only function with kms:Decrypt."""
-    for function in GRANTED:
-        granted = {action for statement in statements(template, function) for action in actions(statement)}
-        assert ("kms:Decrypt" in granted) == (function == "VerifyApiKey")
-        assert {action for action in granted if action.startswith("kms:")} <= {"kms:Encrypt", "kms:Decrypt"}
-
-
 def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
     """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers only."""
     with_ciphertext = set()
@@ -188,7 +171,7 @@ def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
                 assert readable == expected
             else:
                 assert readable == ({"service", *_DELETED} if name == "DeleteApiKey" else set(RESPONSE_ATTRIBUTES))
-    assert with_ciphertext == {"VerifyApiKey", *(f"Read{name.title()}Keys" for name in (*SERVICES, "all"))}
+    assert with_ciphertext == {"VerifyApiKey", *CONSUMERS.values()}
 
 
 @pytest.mark.parametrize("function", GRANTED)
@@ -196,10 +179,6 @@ def test_a_function_writes_to_its_own_log_group_only(template: Template, functio
     """Grant two actions on one log group; a managed policy would grant them on all."""
     (logs,) = statements(template, function, execution=True)
 
-    assert template.cloudformation["Resources"][f"{function}Role"]["Properties"].keys() == {
-        "AssumeRolePolicyDocument",
-        "Policies",
-    }
     assert (logs["Effect"], logs["Action"]) == ("Allow", ["logs:CreateLogStream", "logs:PutLogEvents"])
     assert logs["Resource"] == f"arn:{function}Log:*"
     assert template.property(function, "LoggingConfig")["LogGroup"] == function, "the log group of that name"
@@ -213,58 +192,33 @@ def test_only_lambda_assumes_function_roles(template: Template, function: str) -
     assert trust == {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
 
-def test_roles_have_no_names(template: Template) -> None:
-    """Deploy with CAPABILITY_IAM: a named role would need CAPABILITY_NAMED_IAM."""
-    for _, properties in template.resources("AWS::IAM::Role"):
-        assert "RoleName" not in properties
-    assert 'capabilities = "CAPABILITY_IAM"' in (ROOT / "samconfig.toml").read_text()
+@pytest.mark.parametrize(("service", "policy"), CONSUMERS.items())
+def test_consumer_policy(template: Template, service: str, policy: str) -> None:
+    """Consumers may query, decrypt and stamp keys of their service, and reach no internal partition."""
+    document = template.property(policy, "PolicyDocument")
+    granted = {statement["Action"]: statement for statement in document["Statement"]}
 
-
-def reader_statements(template: Template, service: str) -> dict[str, dict[str, Any]]:
-    document = template.property(f"Read{service.title()}Keys", "PolicyDocument")
-    return {statement["Action"]: statement for statement in document["Statement"]}
-
-
-def test_consumer_policy_for_each_service(template: Template) -> None:
-    """There is one policy per known service and one for all services."""
-    policies = {name for name, _ in template.resources("AWS::IAM::ManagedPolicy")}
-
-    assert policies == {f"Read{service.title()}Keys" for service in (*SERVICES, "all")}
-
-
-@pytest.mark.parametrize("service", [*SERVICES, "all"])
-def test_consumer_policy_actions(template: Template, service: str) -> None:
-    """Consumers may query, decrypt and write the usage stamp only."""
-    statements = reader_statements(template, service)
-
-    assert {action: statement["Resource"] for action, statement in statements.items()} == {
+    assert {action: statement["Resource"] for action, statement in granted.items()} == {
         "dynamodb:Query": "arn:table",
         "dynamodb:UpdateItem": "arn:table",
         "kms:Decrypt": "arn:key",
     }
-    stamp = statements["dynamodb:UpdateItem"]["Condition"]
+    stamp = granted["dynamodb:UpdateItem"]["Condition"]
     assert stamp["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["service", "id", "lastUsed"]
     assert stamp["StringEqualsIfExists"] == {"dynamodb:ReturnValues": "NONE"}
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_consumer_policy_is_limited_to_its_service(template: Template, service: str) -> None:
-    """Partition and encryption context must be the service's."""
-    statements = reader_statements(template, service)
-
     for action in ("dynamodb:Query", "dynamodb:UpdateItem"):
-        condition = statements[action]["Condition"]
-        assert condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"] == [service]
-    assert statements["kms:Decrypt"]["Condition"] == {"StringEquals": {"kms:EncryptionContext:service": service}}
+        condition = granted[action]["Condition"]
+        if service == "all":
+            assert condition["ForAllValues:StringNotLike"] == {"dynamodb:LeadingKeys": ["#*"]}
+        else:
+            assert condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"] == [service]
+    if service != "all":
+        assert granted["kms:Decrypt"]["Condition"] == {"StringEquals": {"kms:EncryptionContext:service": service}}
 
 
-def test_consumer_policy_excludes_internal_partitions(template: Template) -> None:
-    """The policy for all services excludes name reservations and idempotency records."""
-    statements = reader_statements(template, "all")
-
-    for action in ("dynamodb:Query", "dynamodb:UpdateItem"):
-        assert statements[action]["Condition"]["ForAllValues:StringNotLike"] == {"dynamodb:LeadingKeys": ["#*"]}
-    assert NAME_PARTITION.startswith("#")
+def test_internal_partitions_have_a_prefix() -> None:
+    """The policies exclude name reservations and idempotency records by this prefix."""
+    assert (NAME_PARTITION[0], IDEMPOTENCY_PARTITION[0]) == ("#", "#")
 
 
 def test_permissions_page_is_current() -> None:
@@ -274,11 +228,12 @@ def test_permissions_page_is_current() -> None:
     assert written == generate_permissions_doc.document(), "make docs"
 
 
-def test_only_roles_and_managed_policies_grant(template: Template) -> None:
+def test_only_roles_and_consumer_policies_grant(template: Template) -> None:
     """There are no other IAM resources, and the key policy only delegates to IAM."""
-    types = {resource["Type"] for resource in template.cloudformation["Resources"].values()}
-    iam = {kind for kind in types if kind.startswith("AWS::IAM::")}
+    resources = template.cloudformation["Resources"].items()
+    iam = {(resource["Type"], name) for name, resource in resources if resource["Type"].startswith("AWS::IAM::")}
 
-    assert iam == {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy"}
+    roles = {("AWS::IAM::Role", f"{name}Role") for name in GRANTED}
+    assert iam == roles | {("AWS::IAM::ManagedPolicy", policy) for policy in CONSUMERS.values()}
     key_policy = template.property("EncryptionKey", "KeyPolicy")["Statement"]
     assert [statement["Sid"] for statement in key_policy] == ["DelegateToIamPolicies"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ import pytest
 
 from local.deployment import SAMCONFIG, check, parameters
 from local.template import TemplateError
+from tests.support.processes import local_command
 from tests.template.conftest import DEPLOYMENT
 
 if TYPE_CHECKING:
@@ -75,14 +74,8 @@ def test_unknown_stage_rejected(tmp_path: Path) -> None:
 
 
 def test_check_deployment_names_the_setting() -> None:
-    """`make deploy` runs this command first."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "local", "check-deployment", "prod"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    """`make deploy` runs this command first, in a fresh checkout as well."""
+    ran = local_command("check-deployment", "prod")
 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "JwtIssuer. Correct parameter_overrides under [prod.deploy.parameters] in samconfig.toml." in ran.stderr

@@ -1,15 +1,13 @@
 """Table, KMS key, log groups, functions, layer and outputs of the template."""
 
 import re
-from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
 from local.template import Template
 from service_keys.admin.services import SERVICES
 from service_keys.store.items import ALL_BY_CREATED_INDEX, RESPONSE_ATTRIBUTES
-
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import ROOT
 
 
 def test_table_is_retained_with_backups(template: Template) -> None:
@@ -21,26 +19,21 @@ def test_table_is_retained_with_backups(template: Template) -> None:
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert template.property("ApiKeysTable", "DeletionProtectionEnabled") is True
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert template.table().time_to_live == {"AttributeName": "expiresAt", "Enabled": True}, "of idempotency records"
     assert "TableName" not in properties, "a retained table with a fixed name blocks the next deploy"
 
 
 def test_index_excludes_the_ciphertext(template: Template) -> None:
     """The index projects exactly the attributes of responses."""
-    (index,) = template.table().create["GlobalSecondaryIndexes"]
-    table_keys = {key["AttributeName"] for key in template.table().create["KeySchema"]}
-    index_keys = {key["AttributeName"] for key in index["KeySchema"]}
+    table = template.table().create
+    (index,) = table["GlobalSecondaryIndexes"]
+    keys = {key["AttributeName"] for key in (*table["KeySchema"], *index["KeySchema"])}
 
-    shown = table_keys | index_keys | set(index["Projection"]["NonKeyAttributes"])
+    projected = keys | set(index["Projection"]["NonKeyAttributes"])
 
-    assert index["IndexName"] == ALL_BY_CREATED_INDEX
-    assert index["Projection"]["ProjectionType"] == "INCLUDE"
-    assert shown - {"entity"} == set(RESPONSE_ATTRIBUTES)
-    assert "ciphertext" not in shown
-
-
-def test_idempotency_ttl(template: Template) -> None:
-    """DynamoDB's TTL deletes idempotency records."""
-    assert template.table().time_to_live == {"AttributeName": "expiresAt", "Enabled": True}
+    assert (index["IndexName"], index["Projection"]["ProjectionType"]) == (ALL_BY_CREATED_INDEX, "INCLUDE")
+    assert projected - {"entity"} == set(RESPONSE_ATTRIBUTES)
+    assert "ciphertext" not in projected
 
 
 def test_encryption_key_is_retained_and_rotated(template: Template) -> None:
@@ -109,13 +102,10 @@ def test_outputs_and_exports(template: Template) -> None:
     assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"} | policies
     assert all(output["Description"] for output in outputs.values())
     # The layer's ARN changes with every version, and CloudFormation cannot change an export in use.
-    assert {name for name, output in outputs.items() if "Export" not in output} == {
-        "ApiUrl",
-        "LayerArn",
-        "AlarmTopicArn",
-    }
-    parameter = template.property("LayerParameter", "Name")
-    assert (parameter, template.property("LayerParameter", "Type")) == ("/service-keys/layer-arn", "String")
+    without_export = {name for name, output in outputs.items() if "Export" not in output}
+    assert without_export == {"ApiUrl", "LayerArn", "AlarmTopicArn"}
+    name, kind = (template.property("LayerParameter", each) for each in ("Name", "Type"))
+    assert (name, kind) == ("/service-keys/layer-arn", "String")
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]
 
 

@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run(method: str, containers: int, minutes: int) -> dict[str, float]:
@@ -19,7 +19,6 @@ def run(method: str, containers: int, minutes: int) -> dict[str, float]:
     return figures
 
 
-@pytest.mark.timeout(300)
 def test_a_fleet_stamps_about_once_a_minute() -> None:
     """Write at most three usage stamps a minute with 10,000 containers, failed ones included."""
     containers, minutes = 10_000, 8
@@ -33,7 +32,6 @@ def test_a_fleet_stamps_about_once_a_minute() -> None:
     assert figures["most seconds between stamps"] <= 61
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("containers", "minutes"), [(100, 60), (1000, 20)])
 def test_the_prediction_matches_the_simulation(containers: int, minutes: int) -> None:
     """Predict Query and Decrypt exactly; usage stamps differ only by their jitter."""

@@ -55,45 +55,40 @@ def script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+def run(command: list[str | Path], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command without the settings of the processes that started this one."""
+    # The options of an outer make would apply to the inner one.
+    ignored = re.compile("MAKE.*|CI|DYNAMODB_ENDPOINT")
+    kept = {name: value for name, value in os.environ.items() if not ignored.fullmatch(name)}
+    return subprocess.run(
+        command, cwd=folder, env=kept | environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def make_token(folder: Path, python: str, *options: str) -> list[subprocess.CompletedProcess[str]]:
+    """Run `make token` twice in a fresh checkout with a fake Python."""
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "requirements-dev.txt").touch()
+    script(folder / "python", python)
+    return [run(["make", *options, "token", f"PYTHON={folder / 'python'}"], folder) for _ in range(2)]
+
+
 @pytest.mark.parametrize("options", [["-s"], []])
 def test_make_token_prints_only_the_token(tmp_path: Path, options: list[str]) -> None:
     """Print messages to stderr, also in a fresh checkout, where make installs everything first."""
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "requirements-dev.txt").touch()
-    script(tmp_path / "python", PYTHON)
-    command = ["make", *options, "token", f"PYTHON={tmp_path / 'python'}"]
-    # Remove the options of a make that started this process; they would apply to the inner one.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    first, second = make_token(tmp_path, PYTHON, *options)
 
-    first, second = (
-        subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=60)
-        for _ in range(2)
-    )
-
+    assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout == second.stdout == "the.made-up.token\n"
-    assert re.findall("Installing what|creating|installing", first.stderr) == [
-        "Installing what",
-        "creating",
-        "installing",
-    ]
+    messages = re.findall("Installing what|creating|installing", first.stderr)
+    assert messages == ["Installing what", "creating", "installing"]
     assert second.stderr == ""
     assert "--require-hashes" in (tmp_path / "installed").read_text()
 
 
 def test_an_old_python_is_reported_on_stderr(tmp_path: Path) -> None:
     """Keep the reason off stdout, where a caller would use it as a token."""
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "requirements-dev.txt").touch()
-    script(tmp_path / "python", "#!/bin/sh\n[ $1 = -V ] && echo Python 3.9.1\nexit 1\n")
-
-    ran = subprocess.run(
-        ["make", "-s", "token", f"PYTHON={tmp_path / 'python'}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    ran, _ = make_token(tmp_path, "#!/bin/sh\n[ $1 = -V ] && echo Python 3.9.1\nexit 1\n", "-s")
 
     assert ran.returncode != 0
     assert ran.stdout == ""
@@ -108,16 +103,8 @@ def ci(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     script(folder / "bin" / "make", MAKE)
     for name in ("dynamodb-local", "lambda-base-image"):
         script(folder / "shared" / "tools" / name, HELPER)
-    kept = {name: value for name, value in os.environ.items() if name not in {"CI", "DYNAMODB_ENDPOINT"}}
-    path = f"{folder / 'bin'}:{kept['PATH']}"
-    return subprocess.run(
-        [checkout / ".ci" / "run"],
-        env={**kept, "PATH": path, "MARKER": str(folder / "marker"), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    return run([checkout / ".ci" / "run"], folder, PATH=path, MARKER=str(folder / "marker"), **environment)
 
 
 @pytest.mark.parametrize("environment", [{}, {"CI": ""}, {"CI": "false"}], ids=str)

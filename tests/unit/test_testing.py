@@ -1,5 +1,7 @@
 """Tests of the fakes for consumers' tests."""
 
+from contextlib import suppress
+
 import pytest
 
 import service_keys
@@ -68,10 +70,11 @@ def test_errors_can_be_simulated() -> None:
 
 
 def test_blocks_can_be_nested() -> None:
-    """Restore the outer keys."""
+    """Restore the outer keys, also after an exception."""
     with fake_api_keys({"openai": "outer"}):
-        with fake_api_keys({"openai": "inner"}):
+        with suppress(ZeroDivisionError), fake_api_keys({"openai": "inner"}):
             assert get_api_key("openai").value == "inner"
+            raise ZeroDivisionError
         assert get_api_key("openai").value == "outer"
 
 

@@ -91,19 +91,19 @@ class AdminRule(NamedTuple):
     def mismatch(self, claims: Mapping[str, object]) -> Mismatch | None:
         """Return the reason why the claims of a verified token do not match, or None if they match."""
         try:
-            held = _resolve(claims, self.path)
+            value = _resolve(claims, self.path)
         except LookupError:
             return Mismatch.CLAIM_MISSING
-        if not self._holds_value(held):
+        if not self._holds_value(value):
             return Mismatch.VALUE_MISSING
         return None if self._is_verified(claims) else Mismatch.EMAIL_NOT_VERIFIED
 
-    def _holds_value(self, held: object) -> bool:
-        if held is True:
+    def _holds_value(self, value: object) -> bool:
+        if value is True:
             return "true" in self.values
-        if isinstance(held, str):
-            held = held.split(" ") if self.path in _SPACE_SEPARATED else [held]
-        return isinstance(held, list) and any(isinstance(value, str) and value in self.values for value in held)
+        if isinstance(value, str):
+            value = value.split(" ") if self.path in _SPACE_SEPARATED else [value]
+        return isinstance(value, list) and any(isinstance(value, str) and value in self.values for value in value)
 
     def _is_verified(self, claims: Mapping[str, object]) -> bool:
         """Return False if the path leads to an e-mail address that the issuer does not state as verified."""

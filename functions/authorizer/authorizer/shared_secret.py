@@ -1,6 +1,7 @@
 """The secret shared with the issuer, fetched from the SSM Parameter Store.
 
 Imported only with JWT_SECRET_PARAMETER, because it imports botocore. No error and no log line contains the secret.
+Shares no module with the layer: each would add to the cold start, and only here an unknown error drops a cached value.
 """
 
 from __future__ import annotations
@@ -155,16 +156,16 @@ class SharedSecret:
     def _fetch(self) -> Secret:
         try:
             with _without_debug_logs():
-                answer = self._ssm.get_parameter(Name=self._parameter, WithDecryption=True)
+                response = self._ssm.get_parameter(Name=self._parameter, WithDecryption=True)
         except botocore.exceptions.ClientError as error:
             raise self._translate_error(error) from None
         except _CONNECTION_ERRORS as error:
             message = f"SSM could not be reached ({type(error).__name__}), so {self._parameter} could not be read."
             raise KeyUnavailableError(message) from None
-        parameter = answer.get("Parameter", {})
-        del answer
+        parameter = response.get("Parameter", {})
+        del response
         if "Value" not in parameter:
-            message = f"SSM answered without the value of {self._parameter}."
+            message = f"SSM responded without the value of {self._parameter}."
             raise KeyUnavailableError(message)
         if parameter.get("Type") != "SecureString":
             message = f"The SSM parameter {self._parameter} is not a SecureString. Store the secret anew, as one."
@@ -177,16 +178,16 @@ class SharedSecret:
 
     def _translate_error(self, error: botocore.exceptions.ClientError) -> KeyUnavailableError:
         code = error.response.get("Error", {}).get("Code", "")
-        shown = bounded(str(code), 64)
+        reason = bounded(str(code), 64)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if (
             code in _TRANSIENT_ERROR_CODES
             or status == HTTPStatus.TOO_MANY_REQUESTS
             or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         ):
-            return KeyUnavailableError(f"SSM is busy or failing ({shown}), so {self._parameter} could not be read.")
+            return KeyUnavailableError(f"SSM is busy or failing ({reason}), so {self._parameter} could not be read.")
         return KeyRevokedError(
-            f"SSM refused to give {self._parameter} ({shown}). See that the parameter exists in this region, and that "
+            f"SSM refused to give {self._parameter} ({reason}). See that the parameter exists in this region, and that "
             "this function may read it: ssm:GetParameter on it, and kms:Decrypt where its key is not aws/ssm "
             "(JwtSecretKmsKeyArn)."
         )

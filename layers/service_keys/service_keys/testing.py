@@ -59,11 +59,11 @@ class FakeServiceKeys:
         """
         if not is_valid_service(service):
             raise ValueError(_NO_SERVICE.format(service=service))
-        held = self._keys.setdefault(service, [])
+        stored = self._keys.setdefault(service, [])
         if self._named(service, name or service):
             raise ValueError(f"The test stored a key named {name or service!r} already. Give this one another name.")
-        key_id = f"{service}.{len(held):012}"
-        held.insert(0, ApiKey(SecretValue(value), id=key_id, name=name or service, service=service, version=1))
+        key_id = f"{service}.{len(stored):012}"
+        stored.insert(0, ApiKey(SecretValue(value), id=key_id, name=name or service, service=service, version=1))
 
     def disable(self, service: str, *, name: str | None = None) -> None:
         """Disable every key of a service, or only the key with this name."""
@@ -105,8 +105,8 @@ class FakeServiceKeys:
         raise KeyNotFoundError(f"The test stored no key of {which}.")
 
     def _named(self, service: str, name: str | None) -> list[ApiKey]:
-        held = self._keys.get(service, [])
-        return [key for key in held if name is None or normalize_name(key.name) == normalize_name(name)]
+        stored = self._keys.get(service, [])
+        return [key for key in stored if name is None or normalize_name(key.name) == normalize_name(name)]
 
 
 @contextmanager

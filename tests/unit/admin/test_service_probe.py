@@ -3,71 +3,78 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.fake_services import FakeServices
 from service_keys.admin import service_probe
 from service_keys.admin.bounded_http import Response
 from service_keys.admin.services import SERVICES
 from service_keys.admin.services.openai import OpenAI
-from service_keys.admin.services.spotify import Spotify
 from service_keys.core import settings
 from service_keys.core.secret_value import SecretValue
 from service_keys.errors import ConfigurationError, VerificationNotSupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from service_keys.admin.services.definition import ServiceDefinition
 
 SECRET = "sk-made-up-key-0123456789"
-ANTHROPIC_SECRET = "sk-ant-made-up-key-0123456789"
+KEYS: dict[str, Any] = {
+    "spotify": {"clientId": "0" * 32, "clientSecret": "f" * 32},
+    "openai": SECRET,
+    "anthropic": "sk-ant-made-up-key-0123456789",
+}
+
+
+class Service:
+    """Replaces the HTTP request: records each request, and returns a response or raises an error."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.result: Response | Exception = Response(200, b"")
+
+    def __call__(self, method: str, url: str, **options: Any) -> Response:
+        self.requests.append({"method": method, "url": url, **options})
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
 
 
 @pytest.fixture
-def fake_services() -> Iterator[FakeServices]:
-    with FakeServices() as fake_services:
-        yield fake_services
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    service = Service()
+    monkeypatch.setattr(service_probe, "request", service)
+    return service
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The requests of the probe; each gets an empty response."""
-    requests: list[dict[str, Any]] = []
-
-    def request(method: str, url: str, **options: Any) -> Response:
-        requests.append({"method": method, "url": url, **options})
-        return Response(200, b"")
-
-    monkeypatch.setattr(service_probe, "request", request)
-    return requests
-
-
-@pytest.mark.parametrize("service", SERVICES.values(), ids=lambda service: service.name)
-def test_a_probe_uses_tls_and_the_host_of_the_service(service: ServiceDefinition, sent: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("definition", SERVICES.values(), ids=lambda definition: definition.name)
+def test_a_probe_uses_tls_and_the_host_of_the_service(definition: ServiceDefinition, service: Service) -> None:
     """Send the request of the definition with a deadline of 6 s and a limit of 256 KB."""
-    keys: dict[str, Any] = {"spotify": {"clientId": "0" * 32, "clientSecret": "f" * 32}, "anthropic": ANTHROPIC_SECRET}
-    secret_value = SecretValue(keys.get(service.name, SECRET))
-    question = service.build_probe(secret_value)
+    secret_value = SecretValue(KEYS[definition.name])
+    probe = definition.build_probe(secret_value)
 
-    service_probe.verify(service, secret_value)
+    service_probe.verify(definition, secret_value)
 
-    (request,) = sent
-    assert request["url"] == f"https://{question.host}{question.path}"
-    assert (request["method"], request["body"]) == (question.method, question.body)
-    assert request["headers"] == {"Accept": "application/json", "User-Agent": "service-keys", **question.headers}
-    assert (request["deadline"], request["max_bytes"]) == (6, 256 * 1024)
+    assert service.requests == [
+        {
+            "method": probe.method,
+            "url": f"https://{probe.host}{probe.path}",
+            "headers": {"Accept": "application/json", "User-Agent": "service-keys", **probe.headers},
+            "body": probe.body,
+            "deadline": 6,
+            "max_bytes": 256 * 1024,
+        }
+    ]
 
 
-def test_base_url_redirects_a_probe_to_the_fake_service(sent: list[dict[str, Any]]) -> None:
+def test_base_url_redirects_a_probe_to_the_fake_service(service: Service) -> None:
     """Add the service name to the path."""
     service_probe.verify(OpenAI(), SecretValue(SECRET), base_url="http://127.0.0.1:8123")
 
-    assert [request["url"] for request in sent] == ["http://127.0.0.1:8123/openai/v1/models"]
+    assert [request["url"] for request in service.requests] == ["http://127.0.0.1:8123/openai/v1/models"]
 
 
 def test_only_a_known_service_is_supported() -> None:
@@ -78,72 +85,48 @@ def test_only_a_known_service_is_supported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "result"),
+    ("status", "body", "result"),
     [
-        ("valid", ("valid", "OpenAI listed its models for the key.")),
-        ("wrong", ("rejected", "OpenAI refuses the key (401): it is wrong, or was revoked.")),
+        (200, {"data": []}, ("valid", "OpenAI listed its models for the key.")),
         (
-            "reset",
-            ("inconclusive", "api.openai.com could not be reached: the connection failed. Try again later."),
+            *(401, {"error": {"code": "invalid_api_key"}}),
+            ("rejected", "OpenAI refuses the key (401): it is wrong, or was revoked."),
         ),
-        ("huge", ("inconclusive", "api.openai.com answered with too much, or with no HTTP. Try again later.")),
     ],
 )
-def test_verify_returns_the_result_of_the_probe(
-    fake_services: FakeServices, chosen: str, result: tuple[str, str]
-) -> None:
-    """Return valid, rejected or inconclusive."""
-    fake_services.chosen["openai"] = chosen
+def test_verify_returns_the_result_of_the_probe(service: Service, status: int, body: object, result: object) -> None:
+    """Return the interpretation of the service's definition."""
+    service.result = Response(status, json.dumps(body).encode())
 
-    assert service_probe.verify(OpenAI(), SecretValue(SECRET), base_url=fake_services.url) == result
-
-
-def test_a_probe_ends_at_its_deadline(fake_services: FakeServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Return inconclusive for a slow response."""
-    monkeypatch.setattr(service_probe, "DEADLINE", 0.3)
-    fake_services.chosen["openai"] = "drip"
-
-    result = service_probe.verify(OpenAI(), SecretValue(SECRET), base_url=fake_services.url)
-
-    assert result == ("inconclusive", "api.openai.com did not answer in time. Try again later.")
-
-
-def test_a_key_in_another_format_is_not_sent(fake_services: FakeServices) -> None:
-    """Return inconclusive without a request."""
-    result = service_probe.verify(OpenAI(), SecretValue("made-up-key-0123456789"), base_url=fake_services.url)
-
-    assert result == ("inconclusive", "The stored key is not a valid openai key. Replace it.")
-    assert fake_services.requests == []
-
-
-def test_probe_hosts_are_fixed() -> None:
-    """Take no part of the host from the key."""
-    assert Spotify().build_probe(SecretValue({"clientId": "a", "clientSecret": "b"})).host == "accounts.spotify.com"
-    assert OpenAI().build_probe(SecretValue(SECRET)).host == "api.openai.com"
-
-
-def test_repr_of_a_probe_request_hides_the_key() -> None:
-    """Omit the headers."""
-    assert SECRET not in repr(OpenAI().build_probe(SecretValue(SECRET)))
+    assert service_probe.verify(OpenAI(), SecretValue(SECRET)) == result
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "description"),
     [
-        (TimeoutError(SECRET), "in time"),
-        (ssl.SSLCertVerificationError(SECRET), "TLS"),
-        (socket.gaierror(SECRET), "DNS"),
-        (ConnectionRefusedError(SECRET), "connection failed"),
-        (http.client.BadStatusLine(SECRET), "no HTTP"),
-        (ValueError(SECRET), "cannot be sent as it is"),
+        (TimeoutError(SECRET), "did not respond in time. Try again later."),
+        (ssl.SSLCertVerificationError(SECRET), "could not be reached: no secure connection (TLS). Try again later."),
+        (socket.gaierror(SECRET), "could not be reached: its name was not found (DNS). Try again later."),
+        (ConnectionResetError(SECRET), "could not be reached: the connection failed. Try again later."),
+        (http.client.BadStatusLine(SECRET), "sent too large a response, or no HTTP. Try again later."),
+        (ValueError(SECRET), "could not be asked: the key cannot be sent as it is. Store it again."),
     ],
 )
-def test_a_probe_error_is_described_by_its_type(error: Exception, words: str) -> None:
-    """Repeat no text of the error."""
-    told = service_probe._describe_error(error)
+def test_a_probe_error_is_described_by_its_type(service: Service, error: Exception, description: str) -> None:
+    """Return inconclusive, and repeat no text of the error."""
+    service.result = error
 
-    assert words in told
-    assert SECRET not in told
+    result = service_probe.verify(OpenAI(), SecretValue(SECRET))
+
+    assert result == ("inconclusive", f"api.openai.com {description}")
+
+
+def test_a_key_in_another_format_is_not_sent(service: Service) -> None:
+    """Return inconclusive without a request."""
+    result = service_probe.verify(OpenAI(), SecretValue("made-up-key-0123456789"))
+
+    assert result == ("inconclusive", "The stored key is not a valid openai key. Replace it.")
+    assert service.requests == []
 
 
 def test_a_key_that_is_invalid_in_a_header_is_not_repeated(
@@ -152,28 +135,21 @@ def test_a_key_that_is_invalid_in_a_header_is_not_repeated(
     """Report that the key is unsendable, without the key, even if format validation lets it through."""
     monkeypatch.setattr(OpenAI, "validate", lambda *_: ())
 
-    result = service_probe.verify(OpenAI(), SecretValue(f"{SECRET}\n"), base_url="http://127.0.0.1:9")
+    status, detail = service_probe.verify(OpenAI(), SecretValue(f"{SECRET}\n"), base_url="http://127.0.0.1:9")
 
-    assert result[0] == "inconclusive"
-    assert SECRET not in result[1] + "".join(capfd.readouterr())
+    assert status == "inconclusive"
+    assert SECRET not in detail + "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
-    ("body", "read"),
-    [
-        (b'{"data": [1]}', {"data": [1]}),
-        (b"[1]", None),
-        (b"", None),
-        (b"{", None),
-        (b'{"\xff": 1}', None),
-        (b"[" * 100_000, None),
-        (b'{"a": 1' + b"1" * 5000 + b"}", None),
-    ],
-    ids=["object", "list", "nothing", "cut", "no UTF-8", "too deep", "huge number"],
+    "body",
+    [b"[1]", b"", b"{", b'{"\xff": 1}', b"[" * 100_000, b'{"a": 1' + b"1" * 5000 + b"}"],
+    ids=["list", "nothing", "cut", "no UTF-8", "too deep", "huge number"],
 )
-def test_a_probe_response_is_parsed_only_as_a_json_object(body: bytes, read: dict[str, object] | None) -> None:
+def test_a_probe_response_is_parsed_only_as_a_json_object(body: bytes) -> None:
     """Return None for any other body."""
-    assert service_probe._json_object(body) == read
+    assert service_probe._json_object(body) is None
+    assert service_probe._json_object(b'{"data": [1]}') == {"data": [1]}
 
 
 @pytest.mark.parametrize(
@@ -188,11 +164,11 @@ def test_fake_services_url_must_be_local(monkeypatch: pytest.MonkeyPatch, url: s
         settings.fake_services_url()
 
 
-def test_fake_services_url_is_none_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("value", "url"), [("", None), ("http://127.0.0.1:8123", "http://127.0.0.1:8123")])
+def test_fake_services_url_is_none_by_default(monkeypatch: pytest.MonkeyPatch, value: str, url: str | None) -> None:
     """Return None if the variable is unset or empty."""
     monkeypatch.delenv("SERVICE_KEYS_FAKE_SERVICES_URL", raising=False)
     assert settings.fake_services_url() is None
-    monkeypatch.setenv("SERVICE_KEYS_FAKE_SERVICES_URL", "")
-    assert settings.fake_services_url() is None
-    monkeypatch.setenv("SERVICE_KEYS_FAKE_SERVICES_URL", "http://127.0.0.1:8123")
-    assert settings.fake_services_url() == "http://127.0.0.1:8123"
+
+    monkeypatch.setenv("SERVICE_KEYS_FAKE_SERVICES_URL", value)
+    assert settings.fake_services_url() == url

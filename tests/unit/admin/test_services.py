@@ -1,4 +1,4 @@
-"""Tests of the service definitions: probe requests, hosts, and the interpretation of each response."""
+"""Tests of the service definitions: key formats, probe requests, and the interpretation of each response."""
 
 from __future__ import annotations
 
@@ -7,98 +7,160 @@ from typing import Any
 
 import pytest
 
+from service_keys.admin.schemas import parse_create, parse_update
 from service_keys.admin.services import SERVICES
 from service_keys.admin.services.anthropic import Anthropic
 from service_keys.admin.services.definition import ProbeRequest, ProbeResponse, interpret_by_status
 from service_keys.admin.services.openai import OpenAI
 from service_keys.admin.services.spotify import Spotify
 from service_keys.core.secret_value import SecretValue
+from service_keys.errors import FieldError
+from tests.unit.admin.conftest import SECRET, new, refused
 
 REFUSED = "but does not say that the key is wrong. The key may be restricted to other permissions, addresses or organi"
-SECRET = "sk-made-up-0123456789"
-PARTS = {"clientId": "0123456789abcdef" * 2, "clientSecret": "fedcba9876543210" * 2}
+API_KEY = "sk-made-up-0123456789"
+CREDENTIALS = {"clientId": "0123456789abcdef" * 2, "clientSecret": "fedcba9876543210" * 2}
+BASIC = base64.b64encode(f"{CREDENTIALS['clientId']}:{CREDENTIALS['clientSecret']}".encode()).decode()
+TOKEN_HEADERS = {"Authorization": f"Basic {BASIC}", "Content-Type": "application/x-www-form-urlencoded"}
+MODELS = {"openai": ("GET", "api.openai.com", "/v1/models"), "anthropic": ("GET", "api.anthropic.com", "/v1/models")}
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
 
 
-def asked(question: ProbeRequest) -> tuple[Any, ...]:
-    return question.method, question.host, question.path, dict(question.headers), question.body
+# --- key formats ----------------------------------------------------------------------------------------------------
+
+SPOTIFY = "a Spotify key is an object with exactly clientId and clientSecret, 32 hexadecimal characters each"
+SPOTIFY_FIELD = "a Spotify {} is exactly 32 hexadecimal characters; copy it from the dashboard"
+OPENAI = "an OpenAI key is a string, or an object with apiKey and optionally organization and project"
+OPENAI_KEY = "an OpenAI key begins with sk- and has no white space; copy it from the dashboard"
+OPENAI_OPTION = "use visible ASCII characters, as in the id that the dashboard shows"
+OTHER_SERVICE = "this is an Anthropic key; store it for the service anthropic, or give the OpenAI key"
+ANTHROPIC = "an Anthropic key is a string that begins with sk-ant- and has no white space; copy it from the console"
 
 
-def test_spotify_probe_requests_a_token() -> None:
-    """Send the client credentials in a Basic header."""
-    basic = base64.b64encode(f"{PARTS['clientId']}:{PARTS['clientSecret']}".encode()).decode()
-    headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
+@pytest.mark.parametrize("update", [False, True], ids=["create", "update"])
+@pytest.mark.parametrize(
+    ("service", "key", "errors"),
+    [
+        *(("spotify", key, {"key": SPOTIFY}) for key in (SECRET, {"clientId": "0" * 32}, CREDENTIALS | {"a": "x"})),
+        ("spotify", CREDENTIALS | {"clientId": "0" * 31}, {"key.clientId": SPOTIFY_FIELD.format("clientId")}),
+        (
+            "spotify",
+            CREDENTIALS | {"clientSecret": "g" * 32},
+            {"key.clientSecret": SPOTIFY_FIELD.format("clientSecret")},
+        ),
+        (
+            "spotify",
+            {"clientId": "x", "clientSecret": "y"},
+            {f"key.{name}": SPOTIFY_FIELD.format(name) for name in CREDENTIALS},
+        ),
+        *(("openai", key, {"key": OPENAI_KEY}) for key in (SECRET, "sk-white space")),
+        *(("openai", key, {"key": OPENAI}) for key in ({"organization": "org-made-up"}, {"apiKey": API_KEY, "a": "x"})),
+        ("openai", {"apiKey": SECRET}, {"key.apiKey": OPENAI_KEY}),
+        ("openai", "sk-ant-made-up-key", {"key": OTHER_SERVICE}),
+        *(
+            ("openai", {"apiKey": API_KEY, option: value}, {f"key.{option}": OPENAI_OPTION})
+            for option in ("organization", "project")
+            for value in ("org with space", "org\nX-Injected: 1", "örg")
+        ),
+        *(("anthropic", key, {"key": ANTHROPIC}) for key in (SECRET, API_KEY, "sk-ant-white space")),
+        ("anthropic", {"apiKey": "sk-ant-made-up"}, {"key": ANTHROPIC}),
+    ],
+)
+def test_a_key_must_match_the_format_of_its_service(
+    service: str, key: object, errors: dict[str, str], *, update: bool
+) -> None:
+    """Return a message for the key, or one for each invalid field."""
+    body = {"key": key} if update else new(service=service, key=key)
 
-    assert asked(Spotify().build_probe(SecretValue(PARTS))) == (
-        *("POST", "accounts.spotify.com", "/api/token"),
-        *(headers, b"grant_type=client_credentials"),
-    )
+    assert refused(body, update=update, service=service) == tuple(FieldError(*error) for error in errors.items())
 
 
 @pytest.mark.parametrize(
-    ("key", "headers"),
+    ("name", "key"),
     [
-        (SECRET, {}),
-        ({"apiKey": SECRET}, {}),
-        ({"apiKey": SECRET, "organization": "org-1"}, {"OpenAI-Organization": "org-1"}),
+        *(
+            ("OpenAI", API_KEY),
+            ("OpenAI", {"apiKey": API_KEY}),
+            ("Anthropic", "sk-ant-made-up"),
+            ("Spotify", CREDENTIALS),
+        ),
+        ("OpenAI", {"apiKey": API_KEY, "organization": "o", "project": "p"}),
+    ],
+)
+def test_a_valid_key_of_a_known_service_is_accepted(name: str, key: Any) -> None:
+    """Accept a string or an object; check the format of a service derived from the name, too."""
+    request = parse_create(new(name=name, key=key))
+
+    assert (request.effective_service, request.key.reveal()) == (name.lower(), key)
+    assert parse_update({"key": key}, service=name.lower())["key"].reveal() == key
+
+
+# --- probes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("service", "key", "target", "headers", "body"),
+    [
         (
-            {"apiKey": SECRET, "organization": "org-1", "project": "proj-1"},
-            {"OpenAI-Organization": "org-1", "OpenAI-Project": "proj-1"},
+            *("spotify", CREDENTIALS, ("POST", "accounts.spotify.com", "/api/token")),
+            *(TOKEN_HEADERS, b"grant_type=client_credentials"),
+        ),
+        ("openai", API_KEY, MODELS["openai"], BEARER, None),
+        ("openai", {"apiKey": API_KEY}, MODELS["openai"], BEARER, None),
+        (
+            *("openai", {"apiKey": API_KEY, "organization": "org-1"}, MODELS["openai"]),
+            *(BEARER | {"OpenAI-Organization": "org-1"}, None),
+        ),
+        (
+            *("openai", {"apiKey": API_KEY, "organization": "org-1", "project": "proj-1"}, MODELS["openai"]),
+            *(BEARER | {"OpenAI-Organization": "org-1", "OpenAI-Project": "proj-1"}, None),
+        ),
+        (
+            *("anthropic", API_KEY, MODELS["anthropic"]),
+            *({"x-api-key": API_KEY, "anthropic-version": "2023-06-01"}, None),
         ),
     ],
 )
-def test_openai_probe_lists_models(key: str | dict[str, str], headers: dict[str, str]) -> None:
-    """Send organization and project as headers if the key has them."""
-    sent = {"Authorization": f"Bearer {SECRET}"} | headers
-
-    assert asked(OpenAI().build_probe(SecretValue(key))) == ("GET", "api.openai.com", "/v1/models", sent, None)
-
-
-def test_anthropic_probe_lists_models() -> None:
-    """Send the key in `x-api-key`."""
-    sent = {"x-api-key": SECRET, "anthropic-version": "2023-06-01"}
-
-    assert asked(Anthropic().build_probe(SecretValue(SECRET))) == ("GET", "api.anthropic.com", "/v1/models", sent, None)
+def test_a_probe_has_a_fixed_host_and_the_documented_form(
+    service: str, key: Any, target: tuple[str, str, str], headers: dict[str, str], body: bytes | None
+) -> None:
+    """Send the key in headers only, and take no part of the host from it."""
+    assert SERVICES[service].build_probe(SecretValue(key)) == ProbeRequest(*target, headers, body)
 
 
 def test_services_are_registered_by_name() -> None:
     """Register each definition under the name in key ids."""
-    assert {name: type(service) for name, service in SERVICES.items()} == {
-        "spotify": Spotify,
-        "openai": OpenAI,
-        "anthropic": Anthropic,
-    }
+    types = {name: type(service) for name, service in SERVICES.items()}
+
+    assert types == {"spotify": Spotify, "openai": OpenAI, "anthropic": Anthropic}
 
 
 def test_probe_request_and_response_hide_the_key_in_repr() -> None:
     """Omit headers and bodies."""
-    shown = [
-        repr(ProbeRequest("POST", "host", "/path", {"Authorization": SECRET}, SECRET.encode())),
-        repr(ProbeResponse(200, {"access_token": SECRET})),
-    ]
+    probe = ProbeRequest("POST", "host", "/path", {"Authorization": SECRET}, SECRET.encode())
 
-    assert shown == ["ProbeRequest(method='POST', host='host', path='/path')", "ProbeResponse(status=200)"]
+    assert repr(probe) == "ProbeRequest(method='POST', host='host', path='/path')"
+    assert repr(ProbeResponse(200, {"access_token": SECRET})) == "ProbeResponse(status=200)"
 
 
 @pytest.mark.parametrize(
-    ("status", "result", "words"),
+    ("status", "words"),
     [
-        (200, "inconclusive", "Who answered, but not with what it documents (200)."),
-        (201, "inconclusive", "Who answered in a way that says nothing of the key (201)."),
-        (400, "inconclusive", "Who answered in a way that says nothing of the key (400)."),
-        (401, "inconclusive", f"Who refused the check (401), {REFUSED}"),
-        (403, "inconclusive", f"Who refused the check (403), {REFUSED}"),
-        (404, "inconclusive", "Who answered in a way that says nothing of the key (404)."),
-        (429, "inconclusive", "Who limits the rate of requests (429). Try again later."),
-        (499, "inconclusive", "Who answered in a way that says nothing of the key (499)."),
-        (500, "inconclusive", "Who is failing (500). Try again later."),
-        (529, "inconclusive", "Who is failing (529). Try again later."),
+        (200, "Who answered, but not with what it documents (200)."),
+        *(
+            (status, f"Who answered in a way that says nothing of the key ({status}).")
+            for status in (201, 400, 404, 499)
+        ),
+        *((status, f"Who refused the check ({status}), {REFUSED}") for status in (401, 403)),
+        (429, "Who limits the rate of requests (429). Try again later."),
+        *((status, f"Who is failing ({status}). Try again later.") for status in (500, 529)),
     ],
 )
-def test_interpret_by_status_is_the_same_for_every_service(status: int, result: str, words: str) -> None:
+def test_interpret_by_status_is_the_same_for_every_service(status: int, words: str) -> None:
     """Return inconclusive with a reason."""
-    judged, detail = interpret_by_status(ProbeResponse(status, None), "Who")
+    result, detail = interpret_by_status(ProbeResponse(status, None), "Who")
 
-    assert judged == result
+    assert result == "inconclusive"
     assert detail.startswith(words)
     assert len(detail) < 160
 
@@ -161,13 +223,7 @@ RESPONSES: list[tuple[Spotify | OpenAI | Anthropic, int, Any, str, str]] = [
     (OpenAI(), 403, openai(None), "inconclusive", "OpenAI refused the check (403)"),
     (OpenAI(), 403, openai("invalid_api_key"), "inconclusive", "OpenAI refused the check (403)"),
     (OpenAI(), 403, None, "inconclusive", "OpenAI refused the check (403)"),
-    (
-        OpenAI(),
-        403,
-        {"error": "unsupported_country_region_territory"},
-        "inconclusive",
-        "OpenAI refused the check (403)",
-    ),
+    (OpenAI(), 403, {"error": "unsupported_country_region_territory"}, "inconclusive", "OpenAI refused the check"),
     (OpenAI(), 404, openai("invalid_api_key"), "inconclusive", "OpenAI"),
     (OpenAI(), 429, openai("insufficient_quota"), "inconclusive", "OpenAI: the quota"),
     (OpenAI(), 429, openai("credit_balance_exhausted", "insufficient_quota"), "inconclusive", "OpenAI: the quota"),
@@ -198,8 +254,8 @@ def test_only_a_documented_error_rejects_a_key(
     service: Spotify | OpenAI | Anthropic, status: int, reply: dict[str, Any] | None, result: str, words: str
 ) -> None:
     """Interpret documented and undocumented responses without repeating their text."""
-    judged, detail = service.interpret(ProbeResponse(status, reply))
+    interpreted, detail = service.interpret(ProbeResponse(status, reply))
 
-    assert judged == result
+    assert interpreted == result
     assert detail.startswith(words)
     assert SECRET not in detail

@@ -4,17 +4,25 @@ import functools
 import importlib.util
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
 
+from authorizer.errors import KeyUnavailableError, TokenRefusedError
+from authorizer.jwks import JwksKeys
+from authorizer.token_verifier import TokenVerifier
 from tests.support import issuer
 from tests.support.parameter_store import ParameterStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
+    from collections.abc import Callable, Iterator
+
+    from authorizer.token_verifier import KeySource
+
+    Keys = dict[str, issuer.SigningKey]
+    Authorize = Callable[[object], dict[str, Any]]
+    Verify = Callable[..., str]
 
 APP = Path(__file__).parents[3] / "functions/authorizer/app.py"
 STAGE_ARN = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/live/*"
@@ -23,32 +31,47 @@ METHOD_ARN = "arn:aws:execute-api:eu-west-1:123456789012:abcdef1234/live/GET/api
 _numbers = itertools.count()
 
 
-class Authorize(Protocol):
-    """Invoke the Lambda function as API Gateway does."""
-
-    def __call__(self, authorization: object) -> dict[str, Any]: ...
-
-
-@pytest.fixture(scope="session")
-def keys() -> dict[str, issuer.SigningKey]:
-    return issuer.make_keys()
-
-
-@pytest.fixture
-def server(keys: dict[str, issuer.SigningKey]) -> Iterator[issuer.KeySetServer]:
-    published = [key.jwk for name, key in keys.items() if name != "foreign"]
-    with issuer.KeySetServer(keys=published) as running:
-        yield running
-
-
-def load_app() -> ModuleType:
-    """Load a fresh copy of the function's module, which reads the environment as at a cold start."""
+def cold_start(method_arn: str = METHOD_ARN) -> Authorize:
+    """Load a fresh copy of the function, which reads the environment; return it, for an Authorization header."""
     spec = importlib.util.spec_from_file_location(f"authorizer_app_{next(_numbers)}", APP)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    return lambda sent: app.handler({"type": "TOKEN", "authorizationToken": sent, "methodArn": method_arn}, None)
+
+
+def effect(authorize: Authorize, token: str) -> str:
+    """Return ``Allow``, ``Deny`` or the message of the error, which is all that API Gateway sees of it."""
+    try:
+        result: str = authorize(f"Bearer {token}")["policyDocument"]["Statement"][0]["Effect"]
+    except Exception as error:  # noqa: BLE001 - see above
+        return str(error)
+    return result
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    """Return the level and the authorizer's own fields of the only log line."""
+    (record,) = caplog.records
+    return {
+        name: vars(record)[name] for name in ("levelname", "reason", "claim", "hint", "sub") if name in vars(record)
+    }
+
+
+def verifier_of(keys: KeySource) -> Verify:
+    """Return a function that verifies a token: ``ok``, ``unavailable`` or the reason of the rejection."""
+    verifier = TokenVerifier(issuer=issuer.ISSUER, audience=issuer.AUDIENCE, keys=keys)
+
+    def verify(token: str) -> str:
+        try:
+            verifier.verify(f"Bearer {token}")
+        except TokenRefusedError as refusal:
+            return refusal.reason
+        except KeyUnavailableError:
+            return "unavailable"
+        return "ok"
+
+    return verify
 
 
 class Clock:
@@ -77,16 +100,42 @@ def _read_service_models_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    return issuer.make_keys()
+
+
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ParameterStore]:
-    with ParameterStore(issuer.PARAMETER, issuer.SECRET) as running:
-        running.lead_to_it(monkeypatch)
+def server(keys: Keys) -> Iterator[issuer.KeySetServer]:
+    with issuer.KeySetServer(*(key.jwk for name, key in keys.items() if name != "foreign")) as running:
         yield running
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Set the variables that both modes need."""
+def verify(server: issuer.KeySetServer, keys: Keys, clock: Clock) -> Verify:
+    """Return a function that signs a token by a key or its name, and verifies it with the server's JWKS."""
+    verify = verifier_of(JwksKeys(server.url, clock=clock))
+    return lambda key="RS256", **header: verify(issuer.token(keys.get(key, key), **header))
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ParameterStore]:
+    """Set the variables that Lambda sets, and the endpoint of SSM."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "made-up")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ParameterStore() as running:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", running.url)
+        yield running
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.MonkeyPatch:
+    """Set the variables that both modes need, and the function's log level."""
+    caplog.set_level("INFO", "authorizer")
     monkeypatch.setenv("JWT_ISSUER", issuer.ISSUER)
     monkeypatch.setenv("JWT_AUDIENCE", issuer.AUDIENCE)
     monkeypatch.setenv("ADMIN_CLAIM_RULE", "role=admin")
@@ -105,29 +154,21 @@ def key_set_mode(environment: pytest.MonkeyPatch, server: issuer.KeySetServer) -
 
 @pytest.fixture
 def secret_mode(environment: pytest.MonkeyPatch, store: ParameterStore) -> pytest.MonkeyPatch:
-    environment.setenv("JWT_SECRET_PARAMETER", store.name)
+    environment.setenv("JWT_SECRET_PARAMETER", issuer.PARAMETER)
     return environment
 
 
 @pytest.fixture(params=["key_set", "secret"])
-def signers(request: pytest.FixtureRequest, keys: dict[str, issuer.SigningKey]) -> issuer.Signers:
+def signers(request: pytest.FixtureRequest, keys: Keys) -> issuer.Signers:
     """Select the authorizer's mode and return its signing keys."""
     request.getfixturevalue(f"{request.param}_mode")
     if request.param == "key_set":
         return issuer.Signers(keys["RS256"], keys["foreign"], keys)
-    own = issuer.SigningKey("HS256", "HS256", issuer.SECRET.encode())
-    return issuer.Signers(own, issuer.SigningKey("foreign", "HS256", b"made-up-secret-of-somebody-else!"), keys)
+    foreign = issuer.SigningKey("foreign", "HS256", b"made-up-secret-of-another-issuer")
+    return issuer.Signers(issuer.SigningKey("HS256", "HS256", issuer.SECRET.encode()), foreign, keys)
 
 
 @pytest.fixture
-def authorize(signers: issuer.Signers, caplog: pytest.LogCaptureFixture) -> Authorize:
+def authorize(signers: issuer.Signers) -> Authorize:
     """Return the function after a cold start, in the mode of ``signers``."""
-    caplog.set_level("INFO", "authorizer")
-    handler = load_app().handler
-
-    def call(authorization: object) -> dict[str, Any]:
-        event = {"type": "TOKEN", "authorizationToken": authorization, "methodArn": METHOD_ARN}
-        answer: dict[str, Any] = handler(event, None)
-        return answer
-
-    return call
+    return cold_start()

@@ -20,89 +20,61 @@ GOOD = {
 }
 
 
+def parse(**variables: str) -> Configuration:
+    return Configuration.from_environment({**GOOD, **variables})
+
+
 @pytest.mark.parametrize(
     "url",
     [
-        "https://issuer.example",
-        "HTTPS://issuer.example/jwks",
-        "https://issuer.example:8443/a/b?c=d",
-        "https://issuer.example/a@b",
-        "http://127.0.0.1:8000/.well-known/jwks.json",
-        "http://localhost/jwks",
-        "http://[::1]:8000/jwks",
+        *("https://issuer.example", "HTTPS://issuer.example/jwks", "https://issuer.example:8443/a/b?c=d"),
+        *("https://issuer.example/a@b", "http://127.0.0.1:8000/.well-known/jwks.json"),
+        *("http://localhost/jwks", "http://[::1]:8000/jwks"),
     ],
 )
 def test_jwks_url_is_https_or_loopback(url: str) -> None:
     """A JWKS URL uses HTTPS, or HTTP on the loopback."""
-    assert Configuration.from_environment({**GOOD, "JWKS_URL": url}).jwks_url == url
+    assert parse(JWKS_URL=url).jwks_url == url
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "",
-        " ",
-        "issuer.example/jwks",
-        "//issuer.example/jwks",
-        "https://",
-        "https:///jwks",
-        "http://issuer.example/jwks",
-        "http://127.0.0.1.issuer.example/jwks",
-        "http://localhost.issuer.example/jwks",
-        "http://127.0.0.2/jwks",
-        "http://127.0.0.1\\.issuer.example/jwks",
-        "http://0.0.0.0/jwks",
-        "http://[::2]/jwks",
-        "file:///etc/jwks.json",
-        "ftp://issuer.example/jwks",
-        "https://issuer.example:port/jwks",
-        "https://issuer.example:99999/jwks",
-        "https://[::1/jwks",
-        "https://issuer.example/jw ks",
-        "https://issuer.example/jwks\n",
-        "https://ada:hunter22@issuer.example/jwks",
-        "https://ada@issuer.example/jwks",
-        "https://@issuer.example/jwks",
-        "http://127.0.0.1@issuer.example/jwks",
+        *("", " ", "issuer.example/jwks", "//issuer.example/jwks", "https://", "https:///jwks", "ftp://a.example/jwks"),
+        *("http://issuer.example/jwks", "http://127.0.0.1.issuer.example/jwks", "http://localhost.issuer.example/jwks"),
+        *("http://127.0.0.2/jwks", "http://127.0.0.1\\.issuer.example/jwks", "http://0.0.0.0/jwks"),
+        *("http://[::2]/jwks", "file:///etc/jwks.json", "https://issuer.example:port/jwks"),
+        *("https://issuer.example:99999/jwks", "https://[::1/jwks", "https://issuer.example/jw ks"),
+        *("https://issuer.example/jwks\n", "https://ada:hunter22@issuer.example/jwks"),
+        *("https://ada@issuer.example/jwks", "https://@issuer.example/jwks", "http://127.0.0.1@issuer.example/jwks"),
         "http://issuer.example#@127.0.0.1/jwks",
     ],
 )
 def test_invalid_jwks_url_rejected(url: str) -> None:
     """The error does not repeat the URL, which may hold a password."""
     with pytest.raises(ConfigurationError, match="JWKS_URL") as refusal:
-        Configuration.from_environment({**GOOD, "JWKS_URL": url})
+        parse(JWKS_URL=url)
     assert "hunter22" not in str(refusal.value)
-
-
-WITH_SECRET = {**GOOD, "JWKS_URL": "", "JWT_SECRET_PARAMETER": "/service-keys/jwt-secret"}
 
 
 @pytest.mark.parametrize("name", ["/service-keys/jwt-secret", "jwt-secret", "/a/b/c_D.e-1"])
 def test_valid_ssm_parameter_name_accepted(name: str) -> None:
     """Names with and without a path are valid, and select secret mode."""
-    given = Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
-    assert (given.secret_parameter, given.jwks_url) == (name, None)
+    parsed = parse(JWKS_URL="", JWT_SECRET_PARAMETER=name)
+    assert (parsed.secret_parameter, parsed.jwks_url) == (name, None)
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        " ",
-        "/",
-        "//a",
-        "/a/",
-        "/a//b",
-        "/a b",
-        "/a\n",
-        "/a:3",
-        "arn:aws:ssm:eu-west-1:123456789012:parameter/a",
+        *(" ", "/", "//a", "/a/", "/a//b", "/a b", "/a\n", "/a:3", "arn:aws:ssm:eu-west-1:123456789012:parameter/a"),
         "made-up-secret/with+signs+of=base64",
     ],
 )
 def test_invalid_ssm_parameter_name_rejected(name: str) -> None:
     """The error does not repeat the value, which may be a pasted secret."""
     with pytest.raises(ConfigurationError, match="JWT_SECRET_PARAMETER") as refusal:
-        Configuration.from_environment({**WITH_SECRET, "JWT_SECRET_PARAMETER": name})
+        parse(JWKS_URL="", JWT_SECRET_PARAMETER=name)
     assert "made-up-secret" not in str(refusal.value)
 
 
@@ -110,43 +82,43 @@ def test_invalid_ssm_parameter_name_rejected(name: str) -> None:
 def test_missing_mode_rejected(missing: dict[str, str]) -> None:
     """Either the JWKS URL or the secret's parameter is required."""
     environment = {name: value for name, value in GOOD.items() if name != "JWKS_URL"}
-    with pytest.raises(ConfigurationError, match=r"JWKS_URL or JWT_SECRET_PARAMETER"):
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL or JWT_SECRET_PARAMETER must be set"):
         Configuration.from_environment({**environment, **missing})
 
 
 def test_both_modes_rejected() -> None:
     """The JWKS URL and the secret's parameter exclude each other."""
-    with pytest.raises(ConfigurationError, match=r"JWKS_URL and JWT_SECRET_PARAMETER"):
-        Configuration.from_environment({**WITH_SECRET, "JWKS_URL": GOOD["JWKS_URL"]})
+    with pytest.raises(ConfigurationError, match=r"JWKS_URL and JWT_SECRET_PARAMETER are both set"):
+        parse(JWT_SECRET_PARAMETER="/service-keys/jwt-secret")
 
 
-def test_metrics_namespace_is_optional() -> None:
+@pytest.mark.parametrize("variables", [{"POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/prod"}, {}])
+def test_metrics_namespace_is_optional(variables: dict[str, str]) -> None:
     """An unset namespace switches metrics off."""
-    counting = Configuration.from_environment({**GOOD, "POWERTOOLS_METRICS_NAMESPACE": "ServiceKeys/prod"})
-    silent = Configuration.from_environment(GOOD)
-
-    assert (counting.stack, counting.metrics_namespace) == ("made-up-stack", "ServiceKeys/prod")
-    assert silent.metrics_namespace == ""
+    parsed = parse(**variables)
+    namespace = variables.get("POWERTOOLS_METRICS_NAMESPACE", "")
+    assert (parsed.stack, parsed.metrics_namespace) == ("made-up-stack", namespace)
 
 
 @pytest.mark.parametrize("name", ["JWT_ISSUER", "JWT_AUDIENCE"])
 @pytest.mark.parametrize("value", ["", " ", "two words", " padded", "padded\n"])
 def test_issuer_and_audience_are_single_words(name: str, value: str) -> None:
+    """The error names the variable."""
     with pytest.raises(ConfigurationError, match=name):
-        Configuration.from_environment({**GOOD, name: value})
+        parse(**{name: value})
 
 
 @pytest.mark.parametrize("value", ["AUD", "aud,azp", "client_id", "sub", " azp", "aud "])
 def test_only_aud_and_azp_can_name_the_audience(value: str) -> None:
     """Users could choose the value of other claims."""
     with pytest.raises(ConfigurationError, match="JWT_AUDIENCE_CLAIM"):
-        Configuration.from_environment({**GOOD, "JWT_AUDIENCE_CLAIM": value})
+        parse(JWT_AUDIENCE_CLAIM=value)
 
 
-@pytest.mark.parametrize(("given", "read"), [({}, "aud"), ({"JWT_AUDIENCE_CLAIM": ""}, "aud")])
-def test_the_audience_claim_is_aud_by_default(given: dict[str, str], read: str) -> None:
+@pytest.mark.parametrize("variables", [{}, {"JWT_AUDIENCE_CLAIM": ""}])
+def test_the_audience_claim_is_aud_by_default(variables: dict[str, str]) -> None:
     """An empty variable counts as a missing one."""
-    assert Configuration.from_environment({**GOOD, **given}).audience_claim == read
+    assert parse(**variables).audience_claim == "aud"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +128,7 @@ def test_the_audience_claim_is_aud_by_default(given: dict[str, str], read: str) 
 def test_malformed_required_type_rejected(value: str) -> None:
     """The error names the variable."""
     with pytest.raises(ConfigurationError, match="REQUIRED_TOKEN_TYPE must be a type such as at"):
-        Configuration.from_environment({**GOOD, "REQUIRED_TOKEN_TYPE": value})
+        parse(REQUIRED_TOKEN_TYPE=value)
 
 
 @pytest.mark.parametrize(
@@ -165,19 +137,16 @@ def test_malformed_required_type_rejected(value: str) -> None:
 def test_never_accepted_type_cannot_be_required(value: str) -> None:
     """Such a setting would reject every administrator or admit refresh tokens."""
     with pytest.raises(ConfigurationError, match="never accepted"):
-        Configuration.from_environment({**GOOD, "REQUIRED_TOKEN_TYPE": value})
+        parse(REQUIRED_TOKEN_TYPE=value)
 
 
 def test_bundled_versions_are_tested() -> None:
     """The function's pinned versions are those of the development environment."""
 
     def pins(file: str) -> set[str]:
-        return {
-            line.lower().removesuffix(" \\").partition(" ;")[0]
-            for line in (ROOT / file).read_text().splitlines()
-            if "==" in line
-        }
+        lines = (line for line in (ROOT / file).read_text().splitlines() if "==" in line)
+        return {line.lower().removesuffix(" \\").partition(" ;")[0] for line in lines}
 
-    brought = pins("functions/authorizer/requirements.txt")
-    assert {pin.partition("==")[0] for pin in brought} == {"cffi", "cryptography", "pycparser", "pyjwt"}
-    assert brought <= pins("requirements-dev.txt")
+    bundled = pins("functions/authorizer/requirements.txt")
+    assert {pin.partition("==")[0] for pin in bundled} == {"cffi", "cryptography", "pycparser", "pyjwt"}
+    assert bundled <= pins("requirements-dev.txt")

@@ -4,76 +4,49 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
-import threading
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from authorizer.errors import KeyUnavailableError, TokenRefusedError, UnauthorizedError
+from authorizer.errors import KeyUnavailableError, UnauthorizedError
 from authorizer.jwks import JwksKeys
 from authorizer.key_cache import KeyCache
 from authorizer.shared_secret import SharedSecret
 from authorizer.telemetry import Telemetry
 from tests.support import issuer
-from tests.unit.authorizer.conftest import METHOD_ARN, load_app
+from tests.support.http_server import HttpServer
+from tests.unit.authorizer.conftest import METHOD_ARN, cold_start, effect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    from tests.support.issuer import KeySetServer, SigningKey
-    from tests.unit.authorizer.conftest import Clock
+    from tests.support.issuer import KeySetServer
+    from tests.unit.authorizer.conftest import Clock, Keys
 
 LONGEST_LINE = 2048
 LARGE = 250_000
 """Just below the size limit of a JWKS."""
 HUGE = 1_000_000
 PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-TOKEN = f"Bearer {issuer.encode(json.dumps({'alg': 'RS256', 'kid': 'k'}).encode())}.e30.AA"
+TOKEN = f"{issuer.encode(json.dumps({'alg': 'RS256', 'kid': 'k'}).encode())}.e30.AA"
 
 
-def line(record: logging.LogRecord) -> str:
-    """Return the line in Lambda's JSON format, with every extra field and the exception."""
-    extras = {name: str(value) for name, value in vars(record).items() if name not in PLAIN}
-    shown = {"timestamp": "2026-01-01T00:00:00Z", "level": record.levelname, "message": record.getMessage(), **extras}
-    if record.exc_info:
-        shown["exception"] = logging.Formatter().formatException(record.exc_info)
-    return json.dumps(shown, ensure_ascii=False)
+@pytest.fixture
+def one_short_line(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], bool]:
+    """Return a check: the function logged one line in Lambda's JSON format; it and each metric have at most 2 KB."""
+    caplog.set_level("DEBUG")
 
+    def check() -> bool:
+        (record,) = caplog.records
+        line = {"timestamp": "2026-01-01T00:00:00Z", "level": record.levelname, "message": record.getMessage()}
+        line |= {name: str(value) for name, value in vars(record).items() if name not in PLAIN}
+        if record.exc_info:
+            line["exception"] = logging.Formatter().formatException(record.exc_info)
+        written = [json.dumps(line, ensure_ascii=False), *capsys.readouterr().out.splitlines()]
+        return max(len(text.encode()) for text in written) <= LONGEST_LINE
 
-def longest(records: list[logging.LogRecord]) -> int:
-    return max(len(line(record).encode()) for record in records)
-
-
-@contextmanager
-def raw_issuer(response: bytes) -> Iterator[str]:
-    """Run a server that sends these bytes to every client and closes the connection; yield its URL."""
-
-    def run() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(5)
-                try:
-                    connection.recv(65536)
-                    connection.sendall(response)
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):
-                        pass
-                except OSError:  # the client disconnected
-                    continue
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/jwks.json"
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    return check
 
 
 def ok(body: bytes) -> bytes:
@@ -131,52 +104,46 @@ RESPONSES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("case", RESPONSES)
 def test_log_line_for_hostile_jwks_response_is_bounded(
-    environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], case: str
+    case: str, environment: pytest.MonkeyPatch, one_short_line: Callable[[], bool]
 ) -> None:
     """Write one line of at most 2 KB for a token of 50 bytes, and raise a message of at most 2 KB."""
-    caplog.set_level("DEBUG")
     assert len(TOKEN) <= 60
-    with raw_issuer(RESPONSES[case]) as url:
-        environment.setenv("JWKS_URL", url)
-        app = load_app()
-        event = {"type": "TOKEN", "authorizationToken": TOKEN, "methodArn": METHOD_ARN}
+    with HttpServer(lambda request: request.wfile.write(RESPONSES[case])) as server:
+        environment.setenv("JWKS_URL", server.url)
         with pytest.raises((KeyUnavailableError, UnauthorizedError)) as raised:
-            app.handler(event, None)
+            cold_start()(f"Bearer {TOKEN}")
 
     assert len(str(raised.value).encode()) <= LONGEST_LINE
-    assert len(caplog.records) == 1
-    assert longest(caplog.records) <= LONGEST_LINE
-    assert max([0, *(len(written.encode()) for written in capsys.readouterr().out.splitlines())]) <= LONGEST_LINE
+    assert one_short_line()
 
 
 @pytest.mark.parametrize("case", ["not UTF-8", "no HTTP", "huge Location", "deep JSON"])
 def test_log_line_for_stale_jwks_is_bounded(
-    server: KeySetServer, clock: Clock, caplog: pytest.LogCaptureFixture, case: str
+    case: str, server: KeySetServer, clock: Clock, one_short_line: Callable[[], bool]
 ) -> None:
     """Bound the warning about a stale JWKS, too."""
     keys = JwksKeys(server.url, clock=clock)
     keys._cache.get()
     clock.now += 301
-    with raw_issuer(RESPONSES[case]) as url:
-        keys._url = url
+    with HttpServer(lambda request: request.wfile.write(RESPONSES[case])) as hostile:
+        keys._url = hostile.url
         keys._cache.get()
 
-    assert len(caplog.records) == 1
-    assert longest(caplog.records) <= LONGEST_LINE
+    assert one_short_line()
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"),
+    ("error", "text"),
     [
         (UnicodeDecodeError("utf-8", b"\xff" * HUGE, 0, 1, "made up"), "UnicodeDecodeError"),
         (ValueError("x" * HUGE), "x"),
     ],
 )
-def test_fetch_error_message_is_truncated(monkeypatch: pytest.MonkeyPatch, kind: Exception, text: str) -> None:
+def test_fetch_error_message_is_truncated(monkeypatch: pytest.MonkeyPatch, error: Exception, text: str) -> None:
     """Truncate the error's text, and keep the advice at the end of the message."""
 
     def fail(*_: object, **__: object) -> bytes:
-        raise kind
+        raise error
 
     monkeypatch.setattr("authorizer.http_get.get", fail)
 
@@ -187,28 +154,23 @@ def test_fetch_error_message_is_truncated(monkeypatch: pytest.MonkeyPatch, kind:
     assert len(str(raised.value)) <= 600
 
 
-def test_ssm_error_code_is_truncated() -> None:
+@pytest.mark.parametrize("status", [400, 503])
+def test_ssm_error_code_is_truncated(status: int) -> None:
     """Truncate the code of an SSM response, for transient and permanent errors."""
 
     class Ssm:
-        def __init__(self, status: int) -> None:
-            self.status = status
-
         def get_parameter(self, **_: object) -> None:
-            response: Any = {
-                "Error": {"Code": "X" * HUGE, "Message": "Y" * HUGE},
-                "ResponseMetadata": {"HTTPStatusCode": self.status},
-            }
+            error = {"Code": "X" * HUGE, "Message": "Y" * HUGE}
+            response: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}
             raise ClientError(response, "GetParameter")
 
-    for status in (400, 503):
-        with pytest.raises(KeyUnavailableError) as raised:
-            SharedSecret(issuer.PARAMETER, ssm=Ssm(status))._fetch()
-        assert len(str(raised.value)) <= 600
-        assert "Y" not in str(raised.value)
+    with pytest.raises(KeyUnavailableError) as raised:
+        SharedSecret(issuer.PARAMETER, ssm=Ssm())._fetch()
+    assert len(str(raised.value)) <= 600
+    assert "Y" not in str(raised.value)
 
 
-def test_key_unavailable_message_is_truncated(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_key_unavailable_message_is_truncated(clock: Clock, one_short_line: Callable[[], bool]) -> None:
     """Bound the message in the exception type, so that no caller can forget it."""
 
     def fetch() -> str:
@@ -219,82 +181,44 @@ def test_key_unavailable_message_is_truncated(clock: Clock, caplog: pytest.LogCa
         cache.get()
 
     Telemetry("stack", namespace="").verifier_unavailable(raised.value)
-    assert longest(caplog.records) <= LONGEST_LINE
+    assert one_short_line()
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("claims", "header"),
     [
-        {"sub": "x" * HUGE},
-        {"sub": "\U0001f511" * 255, "role": "user"},
-        {"sub": "x" * 255, "role": "x" * 9000},
-        {"iss": "x" * 9000},
-        {"aud": ["x" * 1000] * 9},
-        {"x" * 9000: 1, "role": "user"},
-        {"exp": "9" * 4000},
-        {"jti": ["x" * 9000]},
+        *(({"sub": "x" * HUGE}, {}), ({"sub": "\U0001f511" * 255, "role": "user"}, {})),
+        *(({"sub": "x" * 255, "role": "x" * 9000}, {}), ({"iss": "x" * 9000}, {}), ({"aud": ["x" * 1000] * 9}, {})),
+        *(({"x" * 9000: 1, "role": "user"}, {}), ({"exp": "9" * 4000}, {}), ({"jti": ["x" * 9000]}, {})),
+        *(({"role": "user"}, {name: "x" * 11_000}) for name in ("kid", "alg", "typ", "cty", "x5u")),
     ],
+    ids=lambda members: f"{members!s:.30}",
 )
-def test_log_line_for_long_claims_is_bounded(
+def test_log_line_for_long_token_is_bounded(
+    claims: dict[str, Any],
+    header: dict[str, str],
     key_set_mode: pytest.MonkeyPatch,
-    keys: dict[str, SigningKey],
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
-    changes: dict[str, Any],
+    keys: Keys,
+    one_short_line: Callable[[], bool],
 ) -> None:
-    """Bound the line about a signed token whose claims are as long as a header can be."""
-    caplog.set_level("DEBUG", "authorizer")
-    app = load_app()
-    event = {
-        "authorizationToken": f"Bearer {issuer.token(keys['RS256'], issuer.claims(**changes))}",
-        "methodArn": METHOD_ARN + "x" * 10_000,
-    }
-    with suppress(UnauthorizedError):
-        app.handler(event, None)
-
-    assert len(caplog.records) == 1
-    assert longest(caplog.records) <= LONGEST_LINE
-    assert all(len(written.encode()) <= LONGEST_LINE for written in capsys.readouterr().out.splitlines())
+    """Bound the line about a signed token whose claims or header are as long as a header can be."""
+    token = issuer.token(keys["RS256"], issuer.claims(**claims), **header)
+    assert effect(cold_start(METHOD_ARN + "x" * 10_000), token) != "Allow"
+    assert one_short_line()
 
 
 @pytest.mark.parametrize(
     "authorization",
     [
-        "x" * HUGE,
-        f"Bearer {'x' * HUGE}",
-        f"Bearer {'x' * 16_000}",
-        "Bearer a.b.c",
-        f"Basic {'é' * HUGE}",
+        *("x" * HUGE, f"Bearer {'x' * HUGE}", f"Bearer {'x' * 16_000}", "Bearer a.b.c", f"Basic {'é' * HUGE}"),
         "\ud800" * HUGE,
     ],
+    ids=lambda text: ascii(text[:12]),
 )
 def test_log_line_for_invalid_header_is_bounded(
-    key_set_mode: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, authorization: str
+    authorization: str, key_set_mode: pytest.MonkeyPatch, one_short_line: Callable[[], bool]
 ) -> None:
     """Bound the line about a header without a token."""
-    caplog.set_level("DEBUG", "authorizer")
-    app = load_app()
-
     with pytest.raises(UnauthorizedError):
-        app.handler({"authorizationToken": authorization, "methodArn": METHOD_ARN}, None)
-
-    assert len(caplog.records) == 1
-    assert longest(caplog.records) <= LONGEST_LINE
-
-
-@pytest.mark.parametrize("member", ["kid", "alg", "typ", "cty", "x5u"])
-def test_log_line_for_token_header_is_bounded(
-    key_set_mode: pytest.MonkeyPatch, keys: dict[str, SigningKey], caplog: pytest.LogCaptureFixture, member: str
-) -> None:
-    """Bound the line about a token whose header has a member of maximum length."""
-    caplog.set_level("DEBUG", "authorizer")
-    app = load_app()
-    event = {
-        "authorizationToken": f"Bearer {issuer.token(keys['RS256'], **{member: 'x' * 11_000})}",
-        "methodArn": METHOD_ARN,
-    }
-    try:
-        app.handler(event, None)
-    except (UnauthorizedError, TokenRefusedError):
-        assert len(caplog.records) == 1
-        assert longest(caplog.records) <= LONGEST_LINE
+        cold_start()(authorization)
+    assert one_short_line()

@@ -1,5 +1,6 @@
 """Tests of the response models and of timestamps in items."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -15,6 +16,7 @@ from service_keys.core.models import (
     milliseconds,
 )
 from service_keys.core.timestamps import format_timestamp
+from tests.support.key_fields import RESPONSE_FIELDS
 
 KEY = StoredKey(
     id="spotify.0123456789ab",
@@ -30,14 +32,9 @@ KEY = StoredKey(
 )
 
 
-def test_a_new_key_has_version_1_and_no_usage_or_verification() -> None:
-    """Check the defaults."""
-    assert (KEY.version, KEY.etag, KEY.last_used, KEY.verification) == (1, '"1"', None, None)
-
-
 def test_a_response_has_all_fields_in_camel_case() -> None:
     """Include fields without a value as null."""
-    assert KEY.to_response() == {
+    assert KEY.to_response() == dict.fromkeys(RESPONSE_FIELDS) | {
         "id": "spotify.0123456789ab",
         "name": "Spotify production",
         "service": "spotify",
@@ -49,31 +46,22 @@ def test_a_response_has_all_fields_in_camel_case() -> None:
         "updatedAt": "2026-01-02T00:00:00.000Z",
         "updatedBy": "bob",
         "keyUpdatedAt": "2026-01-03T00:00:00.000Z",
-        "lastUsed": None,
         "version": 1,
-        "verification": None,
     }
 
 
-def test_a_verification_has_a_response() -> None:
-    """Return status, time and detail."""
+def test_a_verification_is_an_object_of_the_response() -> None:
+    """Return status, time and detail; the status is one of three."""
     checked = Verification(status="rejected", checked_at="2026-01-04T00:00:00.000Z", detail="It is wrong.")
+    expected = {"status": "rejected", "checkedAt": "2026-01-04T00:00:00.000Z", "detail": "It is wrong."}
 
-    assert checked.to_response() == {
-        "status": "rejected",
-        "checkedAt": "2026-01-04T00:00:00.000Z",
-        "detail": "It is wrong.",
-    }
+    assert replace(KEY, verification=checked).to_response()["verification"] == expected
+    assert get_args(VerificationStatus) == ("valid", "rejected", "inconclusive")
 
 
 def test_a_malformed_item_is_not_active() -> None:
     """Return False for `active`."""
     assert MalformedItem("spotify.0123456789ab", None).active is False
-
-
-def test_a_verification_has_one_of_three_results() -> None:
-    """Check the literal type."""
-    assert get_args(VerificationStatus) == ("valid", "rejected", "inconclusive")
 
 
 @pytest.mark.parametrize("at_ms", [0, 1, 999, 951_782_400_000, 1_800_000_000_123, 253_402_300_799_999])

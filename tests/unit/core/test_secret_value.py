@@ -1,7 +1,8 @@
-"""Tests of `SecretValue`, the type of a plaintext."""
+"""Tests of `SecretValue`, the type of a plaintext; `test_properties` adds arbitrary ones."""
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 
@@ -12,47 +13,25 @@ PLAINTEXT = "made-up-secret-0123456789"
 
 @pytest.mark.parametrize("value", [PLAINTEXT, {"clientSecret": PLAINTEXT}])
 def test_formatting_hides_the_plaintext(value: str | dict[str, str]) -> None:
-    """Return "hidden" from repr, str and format."""
+    """Return "hidden" from repr, %-formatting and a container's repr."""
     secret_value = SecretValue(value)
 
-    for shown in (
-        repr(secret_value),
-        str(secret_value),
-        f"{secret_value}",
-        f"{secret_value!r}",
-        "%s" % secret_value,  # noqa: UP031
-        repr([secret_value]),
-    ):
-        assert PLAINTEXT not in shown
-        assert "hidden" in shown
+    for text in (f"{secret_value!r}", "%s" % secret_value, repr([secret_value])):  # noqa: UP031
+        assert PLAINTEXT not in text
+        assert "hidden" in text
 
 
-def test_a_secret_value_cannot_be_pickled_or_copied() -> None:
+@pytest.mark.parametrize("act", [pickle.dumps, copy.copy, lambda secret_value: secret_value.__getstate__()])
+def test_a_secret_value_cannot_be_pickled_or_copied(act: Callable[[SecretValue], object]) -> None:
     """Raise TypeError."""
-    secret_value = SecretValue(PLAINTEXT)
-
     with pytest.raises(TypeError, match="not to be pickled"):
-        pickle.dumps(secret_value)
-    with pytest.raises(TypeError, match="not to be pickled"):
-        copy.copy(secret_value)
-    with pytest.raises(TypeError, match="not to be pickled"):
-        secret_value.__getstate__()
+        act(SecretValue(PLAINTEXT))
 
 
-@pytest.mark.parametrize("value", [PLAINTEXT, {"b": '2 " \\ ü\n', "a": "1"}])
-def test_json_round_trip_returns_the_value(value: str | dict[str, str]) -> None:
-    """Store a string or an object of fields."""
-    assert SecretValue.from_json(SecretValue(value).to_json()).reveal() == value
-
-
-def test_fields_are_stored_sorted_by_name() -> None:
-    """Produce the same JSON regardless of their order."""
-    assert SecretValue({"b": "2", "a": "1"}).to_json() == b'{"a":"1","b":"2"}'
-
-
-def test_json_is_compact_utf_8() -> None:
-    """Escape no character that needs no escape."""
+def test_json_is_compact_utf_8_with_sorted_fields() -> None:
+    """Escape no character that needs no escape; produce the same JSON regardless of the fields' order."""
     assert SecretValue("ü€").to_json() == '"ü€"'.encode()
+    assert SecretValue({"b": "2", "a": "1"}).to_json() == b'{"a":"1","b":"2"}'
 
 
 @pytest.mark.parametrize("stored", [b"12", b"null", b'["a"]', b'{"a": 1}', b"{", b"\xff"])
@@ -65,8 +44,6 @@ def test_json_that_is_no_secret_value_is_rejected(stored: bytes) -> None:
 @pytest.mark.parametrize(
     ("value", "masked"),
     [
-        ("0123456789abcdef01234567", "••••4567"),
-        ("0123456789abcdef0123456", "••••"),
         ({"long": "x" * 20 + "1234", "short": "x" * 19 + "1234"}, {"long": "••••1234", "short": "••••"}),
         ("🔑" * 23 + "é", "••••🔑🔑🔑é"),
         ("🔑" * 23, "••••"),

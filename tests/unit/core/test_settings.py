@@ -8,30 +8,22 @@ from service_keys.core import settings
 from service_keys.errors import ConfigurationError
 
 
+@pytest.mark.parametrize("empty", ["", " ", "\n", None])
 @pytest.mark.parametrize(
-    ("read", "variable"),
-    [
-        (settings.table_name, "SERVICE_KEYS_TABLE"),
-        (settings.kms_key, "SERVICE_KEYS_KMS_KEY"),
-    ],
+    ("read", "variable"), [(settings.table_name, "SERVICE_KEYS_TABLE"), (settings.kms_key, "SERVICE_KEYS_KMS_KEY")]
 )
 def test_a_missing_variable_is_named_in_the_error(
-    monkeypatch: pytest.MonkeyPatch, read: Callable[[], str], variable: str
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[], str], variable: str, empty: str | None
 ) -> None:
     """Treat white space as missing, and trim a value."""
-    monkeypatch.setenv(variable, "given")
-    assert read() == "given"
-
     monkeypatch.setenv(variable, " given\n")
     assert read() == "given"
 
-    for empty in ("", " ", "\n", None):
-        if empty is None:
-            monkeypatch.delenv(variable)
-        else:
-            monkeypatch.setenv(variable, empty)
-        with pytest.raises(ConfigurationError, match=f"{variable} is not set. Set it to"):
-            read()
+    monkeypatch.delenv(variable)
+    if empty is not None:
+        monkeypatch.setenv(variable, empty)
+    with pytest.raises(ConfigurationError, match=f"{variable} is not set. Set it to"):
+        read()
 
 
 @pytest.mark.parametrize("origin", ["https://admin.example.com", ""])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
-import requests
 
 from local.stack import LocalStack, local_stack
 
@@ -150,11 +148,13 @@ def handler(event, context):
 """
 
 
-def _write_project(folder: Path) -> Path:
+@pytest.fixture(scope="session")
+def template_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
     files = {
         "template.yaml": TEMPLATE,
-        "functions/echo/app.py": dedent(ECHO),
-        "functions/gatekeeper/app.py": dedent(GATEKEEPER),
+        "functions/echo/app.py": ECHO,
+        "functions/gatekeeper/app.py": GATEKEEPER,
         "layers/shared/shared_between_functions.py": "",
     }
     for name, text in files.items():
@@ -164,19 +164,6 @@ def _write_project(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def template_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _write_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="session")
 def stack(template_path: Path) -> Iterator[LocalStack]:
     with local_stack(path=template_path) as running:
         yield running
-
-
-@pytest.fixture
-def client() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        # Ignore ~/.netrc and the proxy settings of the machine.
-        session.trust_env = False
-        yield session

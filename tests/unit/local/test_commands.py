@@ -15,48 +15,38 @@ import pytest
 import requests
 
 from local.port import bind
-from tests.support.processes import ROOT, local_run
+from tests.support.processes import ROOT, local_command, local_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
-def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "local", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with bind(0) as listener:
-        yield listener.getsockname()[1]
-
-
 def test_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
-    result = _command("token", "--sub", "ada", "--role", "listener", "--hours", "1", "--state", str(tmp_path))
+    """`make -s token` is used inside commands."""
+    result = local_command("token", "--sub", "ada", "--role", "listener", "--hours", "1", "--state", str(tmp_path))
 
     claims = jwt.decode(result.stdout.removesuffix("\n"), options={"verify_signature": False})
     assert (claims["sub"], claims["role"], claims["exp"] - claims["iat"]) == ("ada", "listener", 3600)
     assert result.stderr == ""
 
 
-def test_port_in_use_is_reported_before_startup(taken_port: int) -> None:
+def test_port_in_use_is_reported_before_startup() -> None:
     """The error names the port and the remedy."""
-    result = _command("run", "--port", str(taken_port))
+    with bind(0) as listener:
+        port = str(listener.getsockname()[1])
+        result = local_command("run", "--port", port)
 
-    assert result.returncode == 1
-    assert result.stderr.startswith(f"Port {taken_port} is taken by another program. Choose another: make run PORT=")
-    assert result.stdout == ""
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Port {port} is taken by another program. Choose another: make run PORT=")
 
 
-def test_every_command_has_help() -> None:
-    """`--help` prints the usage."""
-    for arguments in ([], ["run"], ["token"]):
-        result = _command(*arguments, "--help")
-        assert result.returncode == 0
-        assert "usage: python -m local" in result.stdout
+@pytest.mark.parametrize("command", [[], ["run"], ["token"]])
+def test_every_command_has_help(command: list[str]) -> None:
+    """`--help` prints the usage and the purpose."""
+    result = local_command(*command, "--help")
+
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"usage: {' '.join(['python -m local', *command])} ")
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
@@ -69,8 +59,7 @@ def test_run_stops_on_signal(number: signal.Signals, tmp_path: Path) -> None:
             process.send_signal(number)
             _, errors = process.communicate(timeout=20)
 
-    assert process.returncode == 0
-    assert errors == ""
+    assert (process.returncode, errors) == (0, "")
     environment = tmp_path / "env"
     assert stat.S_IMODE(environment.stat().st_mode) == 0o600
     assert "export SERVICE_KEYS_TABLE=" in environment.read_text(encoding="utf-8")

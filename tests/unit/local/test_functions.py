@@ -18,48 +18,32 @@ def _function(folder: Path, source: str, name: str = "Example") -> Function:
     code = folder / name
     code.mkdir()
     (code / "app.py").write_text(source, encoding="utf-8")
-    return Function(
-        logical_id=name,
-        arn=f"arn:aws:lambda:eu-west-1:123456789012:function:{name}",
-        code=code,
-        layers=(),
-        handler="app.handler",
-        environment={"COLOUR": name},
-        timeout=5,
-        memory=256,
-    )
-
-
-def test_each_function_is_loaded_with_its_own_variables(tmp_path: Path) -> None:
-    source = "import os\nCOLOUR = os.environ['COLOUR']\ndef handler(event, context): return COLOUR"
-    functions = [_function(tmp_path, source, "Red"), _function(tmp_path, source, "Blue")]
-
-    with load_functions(functions, {}) as by_name:
-        assert [by_name[name].invoke({}) for name in ("Red", "Blue")] == ["Red", "Blue"]
+    arn = f"arn:aws:lambda:eu-west-1:123456789012:function:{name}"
+    return Function(name, arn, code, (), "app.handler", {"COLOUR": name}, timeout=5, memory=256)
 
 
 def test_function_environment_is_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function has its own and the given variables, and none of the developer's."""
+    """Each function has its own and the given variables, and none of the developer's."""
     monkeypatch.setenv("AWS_PROFILE", "work")
     source = "import os\nSEEN = dict(os.environ)\ndef handler(event, context): return SEEN"
 
-    with load_functions([_function(tmp_path, source)], {"AWS_REGION": "eu-west-1"}) as functions:
-        assert functions["Example"].invoke({}) == {
-            "AWS_REGION": "eu-west-1",
-            "AWS_LAMBDA_FUNCTION_NAME": "Example",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-            "AWS_SDK_UA_APP_ID": "Example",
-            "COLOUR": "Example",
-        }
+    with load_functions([_function(tmp_path, source, name) for name in ("Red", "Blue")], {"AWS_REGION": "x"}) as loaded:
+        for name in ("Red", "Blue"):
+            assert loaded[name].invoke({}) == {
+                "AWS_REGION": "x",
+                "AWS_LAMBDA_FUNCTION_NAME": name,
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+                "AWS_SDK_UA_APP_ID": name,
+                "COLOUR": name,
+            }
 
     assert os.environ["AWS_PROFILE"] == "work"
 
 
 def test_handler_imports_sibling_module_at_call_time(tmp_path: Path) -> None:
     """The function's folder is on `sys.path` while its handler runs."""
-    function = _function(
-        tmp_path, "def handler(event, context):\n    import beside_example\n    return beside_example.X"
-    )
+    source = "def handler(event, context):\n    import beside_example\n    return beside_example.X"
+    function = _function(tmp_path, source)
     (function.code / "beside_example.py").write_text("X = 1", encoding="utf-8")
 
     with load_functions([function], {}) as functions:
@@ -98,21 +82,16 @@ def test_events_and_results_are_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "complaint"),
+    ("source", "handler", "complaint"),
     [
-        ("import there_is_no_such_module", "Example: .*app.py cannot be imported: ModuleNotFoundError"),
-        ("", "Example: .*app.py has no handler"),
+        ("import there_is_no_such_module", "app.handler", r"app\.py cannot be imported: ModuleNotFoundError"),
+        ("", "app.handler", r"app\.py has no handler"),
+        ("", "main.handler", r"there is no .*main\.py"),
     ],
 )
-def test_load_error_names_the_function(tmp_path: Path, source: str, complaint: str) -> None:
-    """A failed import or a missing handler is an error."""
-    with pytest.raises(FunctionLoadError, match=complaint), load_functions([_function(tmp_path, source)], {}):
-        pass
+def test_load_error_names_the_function(tmp_path: Path, source: str, handler: str, complaint: str) -> None:
+    """A failed import, a missing handler or a missing module is an error."""
+    function = replace(_function(tmp_path, source), handler=handler)
 
-
-def test_load_error_names_the_missing_module(tmp_path: Path) -> None:
-    """A missing module is an error."""
-    function = replace(_function(tmp_path, ""), handler="main.handler")
-
-    with pytest.raises(FunctionLoadError, match=r"Example: there is no .*main\.py"), load_functions([function], {}):
+    with pytest.raises(FunctionLoadError, match=f"Example: .*{complaint}"), load_functions([function], {}):
         pass

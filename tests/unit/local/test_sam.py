@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from local.port import bind
 from local.relay import tcp_relay
 from local.sam import SamError, architecture, check_docker, reachable, rewrite_loopback_urls
-from tests.support.processes import ROOT
+from tests.support.processes import local_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,16 +23,11 @@ if TYPE_CHECKING:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 
 
-@pytest.mark.parametrize(
-    ("machine", "name"), [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("aarch64", "arm64"), ("arm64", "arm64")]
-)
-def test_architecture_uses_lambda_names(machine: str, name: str) -> None:
-    """Machine names map to Lambda's architectures."""
-    assert architecture(machine) == name
+def test_architecture_uses_lambda_names() -> None:
+    """Machine names map to Lambda's architectures; the error names the machine and an alternative."""
+    names = {machine: architecture(machine) for machine in ("x86_64", "AMD64", "aarch64", "arm64")}
 
-
-def test_unsupported_architecture_rejected() -> None:
-    """The error names the machine and an alternative."""
+    assert names == {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
     with pytest.raises(SamError, match=r"this machine is riscv64\. Use make run"):
         architecture("riscv64")
 
@@ -40,45 +35,38 @@ def test_unsupported_architecture_rejected() -> None:
 @pytest.mark.parametrize("arguments", [["sam-invoke", "Authorizer"], ["sam-api"]])
 def test_sam_commands_report_missing_docker(tmp_path: Path, arguments: list[str]) -> None:
     """Without Docker a command exits with 1 and names the remedy."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "local", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    ran = local_command(*arguments, environment={**os.environ, "PATH": str(tmp_path)})
 
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert (
-        ran.stderr == "sam local runs functions in Docker, and there is no docker here. Install it, or use make run\n"
-    )
+    remedy = "sam local runs functions in Docker, and there is no docker here. Install it, or use make run\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", remedy)
 
 
-def docker(folder: Path, script: str) -> None:
-    path = folder / "docker"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+Docker = Callable[[str], None]
 
 
 @pytest.fixture
-def only_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    """Return a function that replaces docker, and all other programs, by a script."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    return tmp_path
+
+    def replace(script: str) -> None:
+        (tmp_path / "docker").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "docker").chmod(0o755)
+
+    return replace
 
 
-def test_stopped_docker_engine_is_reported(only_docker: Path) -> None:
+def test_stopped_docker_engine_is_reported(docker: Docker) -> None:
     """The error has Docker's message and the remedy."""
-    docker(only_docker, "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    docker("echo 'Cannot connect to the Docker daemon' >&2; exit 1")
 
     with pytest.raises(SamError, match=r"cannot be reached \(Cannot connect to the Docker daemon\)\. Start it"):
         check_docker()
 
 
-def test_unavailable_image_is_reported(only_docker: Path) -> None:
+def test_unavailable_image_is_reported(docker: Docker) -> None:
     """The error names the image."""
-    docker(only_docker, '[ "$1" = version ] || exit 125')
+    docker('[ "$1" = version ] || exit 125')
 
     with pytest.raises(SamError, match=r"could not run public\.ecr\.aws/lambda/python:3\.13-"), reachable([]):
         pytest.fail("nothing is reachable")

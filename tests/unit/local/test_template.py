@@ -4,30 +4,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.template import Template, TemplateError
+from local.template import EXAMPLE_PARAMETERS, Authorizer, Template, TemplateError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.template import Function
-
-GIVEN = {
-    "JwtIssuer": "http://127.0.0.1:8000/",
-    "JwtAudience": "service-keys",
-    "JwksUrl": "http://127.0.0.1:8000/jwks.json",
-    "AdminClaimRule": "role=admin",
-    "AllowedOrigin": "http://localhost:3000",
-}
 REFERENCES = {"Things": "things-local", "Secret": "key-id", "Secret.Arn": "arn:aws:kms:key"}
 
 
-def _echo(path: Path, **parameters: object) -> Function:
-    return Template.load({**GIVEN, **parameters}, REFERENCES, path=path).functions()["Echo"]
+@pytest.fixture
+def template(template_path: Path) -> Template:
+    return Template.load(EXAMPLE_PARAMETERS, REFERENCES, path=template_path)
 
 
-def test_function_variables_are_resolved(template_path: Path) -> None:
-    """Intrinsic functions and parameters resolve as in CloudFormation."""
-    function = _echo(template_path, AwsEndpointUrl="http://127.0.0.1:5000")
+def test_function_definition(template: Template, template_path: Path) -> None:
+    """Intrinsic functions and parameters resolve as in CloudFormation; folders are beside the template."""
+    function = template.with_parameters({"AwsEndpointUrl": "http://127.0.0.1:5000"}).functions()["Echo"]
 
     assert function.environment == {
         "TABLE": "things-local",
@@ -37,31 +29,23 @@ def test_function_variables_are_resolved(template_path: Path) -> None:
         "SHADE": "warm",
         "JOINED": "b:${Literal} things-local eu-west-1",
     }
-
-
-def test_conditions_select_resources_and_values(template_path: Path) -> None:
-    """A false condition removes a resource."""
-    blue = Template.load({**GIVEN, "Colour": "blue"}, REFERENCES, path=template_path)
-    red = Template.load(GIVEN, REFERENCES, path=template_path)
-
-    assert blue.functions()["Echo"].environment["NOTHING"] == "something"
-    assert blue.functions()["Echo"].environment["SHADE"] == "cold"
-    assert "Painter" in blue.functions()
-    assert "Painter" not in red.functions()
-
-
-def test_function_folders_are_relative_to_the_template(template_path: Path) -> None:
-    """Code and layers are paths beside the template."""
-    function = _echo(template_path)
-
     assert function.code == template_path.parent / "functions" / "echo"
     assert function.layers == (template_path.parent / "layers" / "shared",)
     assert (function.handler, function.timeout, function.memory) == ("app.handler", 7, 128)
 
 
-def test_table_has_createtable_parameters(template_path: Path) -> None:
+def test_conditions_select_resources_and_values(template: Template, template_path: Path) -> None:
+    """A false condition removes a resource."""
+    blue = Template.load({**EXAMPLE_PARAMETERS, "Colour": "blue"}, REFERENCES, path=template_path).functions()
+
+    assert (blue["Echo"].environment["NOTHING"], blue["Echo"].environment["SHADE"]) == ("something", "cold")
+    assert "Painter" in blue
+    assert "Painter" not in template.functions()
+
+
+def test_table_has_createtable_parameters(template: Template) -> None:
     """Properties that CreateTable lacks are removed or translated."""
-    table = Template.load(GIVEN, REFERENCES, path=template_path).table()
+    table = template.table()
 
     assert table.create == {
         "TableName": "things-local",
@@ -73,13 +57,11 @@ def test_table_has_createtable_parameters(template_path: Path) -> None:
     assert table.time_to_live == {"AttributeName": "gone", "Enabled": True}
 
 
-def test_routes_name_their_function_and_their_authorizer(template_path: Path) -> None:
-    routes = {
-        (route.method, route.path): (route.function, route.authorizer and route.authorizer.function)
-        for route in Template.load(GIVEN, REFERENCES, path=template_path).routes()
-    }
+def test_routes_name_their_function_and_their_authorizer(template: Template) -> None:
+    """API Gateway itself handles a preflight."""
+    routes = {(route.method, route.path): (route.function, route.authorizer) for route in template.routes()}
 
-    assert routes["POST", "/things"] == ("Echo", "Gatekeeper")
+    assert routes["POST", "/things"] == ("Echo", Authorizer("Gatekeeper", "Authorization", None))
     assert routes["GET", "/open"] == ("Echo", None)
     assert routes["OPTIONS", "/things/{id}"] == (None, None)
 
@@ -99,12 +81,12 @@ def test_routes_name_their_function_and_their_authorizer(template_path: Path) ->
 def test_invalid_parameter_rejected(template_path: Path, parameters: dict[str, object], complaint: str) -> None:
     """The error names the parameter or rule and its constraint."""
     with pytest.raises(TemplateError, match=complaint):
-        Template.load({**GIVEN, **parameters}, path=template_path)
+        Template.load({**EXAMPLE_PARAMETERS, **parameters}, path=template_path)
 
 
 def test_rule_applies_only_under_its_condition(template_path: Path) -> None:
     """A rule with a false condition asserts nothing."""
-    template = Template.load({**GIVEN, "Colour": "blue", "Size": 9}, path=template_path)
+    template = Template.load({**EXAMPLE_PARAMETERS, "Colour": "blue", "Size": 9}, path=template_path)
 
     assert template.parameters["Size"] == "9"
     with pytest.raises(TemplateError, match="RedThingsAreSmall"):
@@ -113,10 +95,8 @@ def test_rule_applies_only_under_its_condition(template_path: Path) -> None:
 
 def test_missing_reference_is_reported(template_path: Path) -> None:
     """The error names the resource."""
-    template = Template.load(GIVEN, path=template_path)
-
     with pytest.raises(TemplateError, match="Nothing was given for Things"):
-        template.functions()
+        Template.load(EXAMPLE_PARAMETERS, path=template_path).functions()
 
 
 @pytest.mark.parametrize(
@@ -124,10 +104,7 @@ def test_missing_reference_is_reported(template_path: Path) -> None:
     [
         ("Resources: [", "is not a SAM template"),
         ("Resources: {F: {Type: AWS::Serverless::Function, Properties: {}}}", "is not a SAM template"),
-        (
-            "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: f, Handler: a.b}}}",
-            "Runtime",
-        ),
+        ("Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: f, Handler: a.b}}}", "Runtime"),
     ],
 )
 def test_invalid_template_rejected(tmp_path: Path, text: str, complaint: str) -> None:
@@ -140,6 +117,7 @@ def test_invalid_template_rejected(tmp_path: Path, text: str, complaint: str) ->
 
 
 def test_a_changed_template_is_read_again(tmp_path: Path) -> None:
+    """Translations are cached by the file's time of modification."""
     path = tmp_path / "template.yaml"
     text = "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: %s}}}"
     path.write_text(text % "PROVISIONED", encoding="utf-8")
@@ -154,18 +132,9 @@ def test_a_changed_template_is_read_again(tmp_path: Path) -> None:
 def test_the_developers_own_aws_configuration_is_not_read(
     template_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """SAM's translator gets no session of the developer."""
     monkeypatch.setenv("AWS_PROFILE", "there-is-no-such-profile")
     copy = tmp_path / "template.yaml"
     copy.write_text(template_path.read_text(encoding="utf-8"), encoding="utf-8")
 
-    assert Template.load(GIVEN, path=copy).stage() == "live"
-
-
-def test_project_template_loads() -> None:
-    """The only authorizer is the project's, and every function has a code folder."""
-    template = Template.load(
-        GIVEN, {"ApiKeysTable": "service-keys", "EncryptionKey": "key-id", "EncryptionKey.Arn": "arn:aws:kms:key"}
-    )
-
-    assert {route.authorizer.function for route in template.routes() if route.authorizer} == {"Authorizer"}
-    assert all(function.code.is_dir() for function in template.functions().values())
+    assert Template.load(EXAMPLE_PARAMETERS, path=copy).stage() == "live"

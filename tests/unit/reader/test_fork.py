@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[3]
-PATHS = os.pathsep.join((str(ROOT / "layers" / "service_keys"), str(ROOT)))
 
 PRELUDE = """
 import multiprocessing, os, sys, threading, warnings
@@ -31,10 +30,13 @@ from service_keys import ServiceKeys, get_api_key
 from service_keys.reader import client as reader_client, default_client
 from service_keys.testing import fake_api_keys
 
+reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
+
 def given():
-    return {
-        f"{name}_client": botocore.session.get_session().create_client(name) for name in ("dynamodb", "kms")
-    }
+    return {f"{name}_client": botocore.session.get_session().create_client(name) for name in ("dynamodb", "kms")}
+
+def read():
+    return keys.get("one").value
 
 def in_child(act):
     pid = os.fork()
@@ -63,67 +65,42 @@ def run(stub: AwsStub, code: str) -> list[str]:
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL": stub.url,
         "SERVICE_KEYS_TABLE": "table",
-        "PYTHONPATH": PATHS,
+        "PYTHONPATH": f"{ROOT / 'layers' / 'service_keys'}{os.pathsep}{ROOT}",
     }
-    ran = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=150,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout.splitlines()
+    command = [sys.executable, "-c", PRELUDE + code]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=150)
+    assert (process.returncode, process.stderr) == (0, "")
+    return process.stdout.splitlines()
 
 
-CREATED = ['ServiceKeys("table")', 'ServiceKeys("table", **given())']
+both_clients = pytest.mark.parametrize("created", ['ServiceKeys("table")', 'ServiceKeys("table", **given())'])
 
 
-@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
-def test_a_forked_child_reads_with_its_parents_instance(stub: AwsStub, created: str) -> None:
-    """Serve the parent's cached key without a call; read another key on a new connection."""
+@both_clients
+def test_a_child_reads_on_connections_of_its_own(stub: AwsStub, created: str) -> None:
+    """Serve the parent's cached key without a call; refresh on a new connection, and keep those of the parent."""
     lines = run(
         stub,
         f"""
 keys = {created}
 keys.get("one")
-in_child(lambda: keys.get("one").value)
+in_child(read)
 in_child(lambda: keys.get("one", name="prod").value)
-reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
-in_child(lambda: keys.get("one", refresh=True).value)
-print(keys.get("one", refresh=True).value)
-""",
-    )
-
-    assert lines == [SECRET] * 4
-    assert stub.operations() == ["Query", "Decrypt", "UpdateItem", "Query", "UpdateItem", "Query", "UpdateItem"]
-
-
-@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
-def test_no_connection_is_shared_with_a_child(stub: AwsStub, created: str) -> None:
-    """Keep the parent's connections and open others in the child: each port belongs to one process."""
-    run(
-        stub,
-        f"""
-keys = {created}
-reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
-keys.get("one")
 for number in range(3):
     in_child(lambda: keys.get("one", refresh=True).value)
-    keys.get("one", refresh=True)
+    print(keys.get("one", refresh=True).value, flush=True)
 """,
     )
 
+    assert lines == [SECRET] * 8
+    assert stub.operations() == ["Query", "Decrypt", "UpdateItem"] + ["Query", "UpdateItem"] * 6
     ports = [request.port for request in stub.requests if request.operation == "Query"]
-    parent, children = ports[::2], ports[1::2]
-    assert len(ports) == 7
-    assert set(parent) == {ports[0]}
-    assert len(set(children)) == 3
-    assert not set(parent) & set(children)
+    parent, children = set(ports[::2]), set(ports[1::2])
+    assert (len(parent), len(children)) == (1, 3)
+    assert not parent & children
 
 
-@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
+@both_clients
 def test_a_fork_while_another_thread_holds_the_locks(stub: AwsStub, created: str) -> None:
     """Replace the locks in the child, where the thread that holds them does not exist."""
     lines = run(
@@ -139,7 +116,6 @@ def hold():
 thread = threading.Thread(target=hold)
 thread.start()
 locked.wait()
-reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
 in_child(lambda: keys.get("one", refresh=True).value + get_api_key("one").value)
 done.set()
 thread.join()
@@ -149,7 +125,7 @@ thread.join()
     assert lines == [SECRET + SECRET]
 
 
-@pytest.mark.parametrize("created", CREATED, ids=["own clients", "given clients"])
+@both_clients
 def test_a_fork_while_another_thread_waits_for_aws(stub: AwsStub, created: str) -> None:
     """Refresh in the child independently; the parent's thread completes its own refresh."""
     stub.holding = "Query"
@@ -184,7 +160,6 @@ def test_pool_workers_read_with_their_parents_instance(stub: AwsStub) -> None:
         """
 keys = ServiceKeys("table")
 keys.get("one")
-reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
 done = threading.Event()
 def read_on():
     while not done.is_set():
@@ -205,17 +180,19 @@ for thread in threads:
     assert lines == [repr([SECRET] * 6)]
 
 
-def test_a_grandchild_reads_too(stub: AwsStub) -> None:
-    """Fork again from a child that has not read yet."""
-    lines = run(
-        stub,
-        """
-keys = ServiceKeys("table", **given())
-in_child(lambda: in_child(lambda: keys.get("one").value) or keys.get("one").value)
-""",
-    )
-
-    assert lines == [SECRET, SECRET]
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ('get_api_key("one"); in_child(lambda: get_api_key("one").value)', [SECRET]),
+        ('keys = ServiceKeys("table", **given())\nin_child(lambda: in_child(read) or read())', [SECRET] * 2),
+        ('with fake_api_keys({"one": "made-up"}): in_child(lambda: get_api_key("one").value)', ["made-up"]),
+    ],
+    ids=["default instance", "grandchild before its parent", "fake keys of a test"],
+)
+def test_a_child_or_grandchild_returns_the_key(stub: AwsStub, code: str, lines: list[str]) -> None:
+    """Read with the default instance, or in a grandchild first; read a fake key without a call to AWS."""
+    assert run(stub, code) == lines
+    assert bool(stub.requests) == (SECRET in lines)
 
 
 def test_a_child_serves_its_parents_cached_key_stale(stub: AwsStub) -> None:
@@ -230,9 +207,9 @@ keys = ServiceKeys("table", clock=lambda: now)
 keys.get("one")
 now += 61
 os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
-in_child(lambda: keys.get("one").value)
+in_child(read)
 os.environ["AWS_ENDPOINT_URL"] = "no URL"
-in_child(lambda: keys.get("one").value)
+in_child(read)
 """,
     )
 
@@ -240,26 +217,12 @@ in_child(lambda: keys.get("one").value)
     assert lines[1].startswith("ConfigurationError(")
 
 
-def test_a_child_keeps_the_fake_keys_of_a_test(stub: AwsStub) -> None:
-    """Return the fake key in a forked worker without a call to AWS."""
-    lines = run(stub, 'with fake_api_keys({"one": "made-up"}): in_child(lambda: get_api_key("one").value)')
-
-    assert lines == ["made-up"]
-    assert stub.requests == []
-
-
-def test_the_default_instance_reads_in_a_child(stub: AwsStub) -> None:
-    """Call `get_api_key` before and after the fork."""
-    assert run(stub, 'get_api_key("one"); in_child(lambda: get_api_key("one").value)') == [SECRET]
-
-
 def test_an_instance_is_collected_after_its_last_reference(clients: tuple[Any, Any]) -> None:
     """Hold instances weakly in the registry that resets them after a fork."""
     keys = ServiceKeys("table", dynamodb_client=clients[0], kms_client=clients[1])
-    held = weakref.ref(keys)
+    reference = weakref.ref(keys)
     assert keys in _instances
 
     del keys
     gc.collect()
-
-    assert held() is None
+    assert reference() is None

@@ -4,51 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from service_keys.core.list_query import ListQuery
-from service_keys.core.models import ChangeContext, StoredKey, Verification
+from service_keys.core.models import ChangeContext, Verification
 from service_keys.errors import DuplicateKeyNameError, KeyStoreUnavailableError
+from service_keys.store.consumer_repository import ConsumerRepository
 from service_keys.store.repository import KeyRepository
+from tests.unit.core.test_models import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KEY_ID = "spotify.0123456789ab"
 TEXTS = ("name", "maskedKey", "createdAt", "createdBy", "updatedAt", "updatedBy", "keyUpdatedAt")
-ITEM = {"id": {"S": KEY_ID}, "active": {"BOOL": True}, "version": {"N": "1"}} | {name: {"S": "x"} for name in TEXTS}
-KEY = StoredKey(
-    id=KEY_ID,
-    name="x",
-    description=None,
-    active=True,
-    masked_key="••••",
-    created_at="x",
-    created_by="x",
-    updated_at="x",
-    updated_by="x",
-    key_updated_at="x",
-)
+ITEM = {"id": {"S": KEY.id}, "active": {"BOOL": True}, "version": {"N": "1"}} | {name: {"S": "x"} for name in TEXTS}
 CHANGE = ChangeContext(at_ms=0, principal="ada", request_id="r")
 RESULT = Verification("valid", "2026-01-01T00:00:00.000Z", "It works.")
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    made: Any = botocore.session.get_session().create_client(
-        "dynamodb", region_name="eu-west-1", aws_access_key_id="made-up", aws_secret_access_key="made-up"
-    )
-    yield made
-    made.close()
-
-
 @pytest.fixture
-def stub(client: Any) -> Iterator[Stubber]:
-    with Stubber(client) as stub:
+def stub(clients: tuple[Any, Any]) -> Iterator[Stubber]:
+    with Stubber(clients[0]) as stub:
         yield stub
+        stub.assert_no_pending_responses()
 
 
 @pytest.fixture
@@ -57,8 +37,8 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def repository(client: Any, pauses: list[float]) -> KeyRepository:
-    return KeyRepository(client, "table", sleep=pauses.append)
+def repository(clients: tuple[Any, Any], pauses: list[float]) -> KeyRepository:
+    return KeyRepository(clients[0], "table", sleep=pauses.append)
 
 
 def cancel(stub: Stubber, *codes: str) -> None:
@@ -86,9 +66,8 @@ def test_a_lasting_conflict_fails_after_25_attempts_with_backoff(
         cancel(stub, "None", "TransactionConflict")
 
     with pytest.raises(KeyStoreUnavailableError, match="Nothing was changed"):
-        repository.update(KEY_ID, CHANGE, {"active": False})
+        repository.update(KEY.id, CHANGE, {"active": False})
 
-    stub.assert_no_pending_responses()
     assert longest == pytest.approx([0.05, 0.1, 0.15, *[0.2] * 22])
     assert pauses == list(range(1, 26))
 
@@ -103,7 +82,7 @@ def test_the_key_is_read_again_after_a_concurrent_change(
     stub.add_response("get_item", {"Item": ITEM | {"version": {"N": "7"}}})
     stub.add_response("transact_write_items", {})
 
-    assert repository.update(KEY_ID, CHANGE, {"active": False}).version == 8
+    assert repository.update(KEY.id, CHANGE, {"active": False}).version == 8
     assert len(pauses) == 1
 
 
@@ -114,9 +93,8 @@ def test_set_verification_retries_after_a_transaction_conflict(
     stub.add_client_error("update_item", "TransactionConflictException")
     stub.add_response("update_item", {})
 
-    repository.set_verification(KEY_ID, RESULT, expected_key_updated_at="x")
+    repository.set_verification(KEY.id, RESULT, expected_key_updated_at="x")
 
-    stub.assert_no_pending_responses()
     assert len(pauses) == 1
 
 
@@ -129,7 +107,7 @@ def test_a_throttled_transaction_reports_that_nothing_changed(
     cancel(stub, "None", code)
 
     with pytest.raises(KeyStoreUnavailableError, match=r"DynamoDB is busy\. Nothing was changed"):
-        repository.delete(KEY_ID, CHANGE)
+        repository.delete(KEY.id, CHANGE)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +124,7 @@ def test_an_unknown_cancellation_reason_is_raised_unchanged(
         stub.add_client_error("transact_write_items", "TransactionCanceledException")
 
     with pytest.raises(ClientError, match="TransactionCanceledException"):
-        repository.delete(KEY_ID, CHANGE)
+        repository.delete(KEY.id, CHANGE)
 
 
 def test_a_taken_name_is_reported_without_a_retry(stub: Stubber, repository: KeyRepository) -> None:
@@ -155,52 +133,44 @@ def test_a_taken_name_is_reported_without_a_retry(stub: Stubber, repository: Key
     cancel(stub, "None", "ConditionalCheckFailed", "ConditionalCheckFailed")
 
     with pytest.raises(DuplicateKeyNameError):
-        repository.update(KEY_ID, CHANGE, {"name": "New"})
+        repository.update(KEY.id, CHANGE, {"name": "New"})
 
 
-def test_consumers_get_the_keys_of_all_query_pages(stub: Stubber, repository: KeyRepository) -> None:
-    """Follow LastEvaluatedKey."""
-    item = ITEM | {"ciphertext": {"B": b"ciphertext"}}
-    older = item | {"id": {"S": "spotify.0123456789aa"}}
-    place = {"service": {"S": "spotify"}, "id": {"S": KEY_ID}}
-    stub.add_response("query", {"Items": [item], "LastEvaluatedKey": place})
-    stub.add_response("query", {"Items": [older]})
-
-    assert [key.id for key in repository.list_for_service("spotify")] == [KEY_ID, "spotify.0123456789aa"]
+def consumer(repository: KeyRepository) -> ConsumerRepository:
+    """Return the repository of a consumer with the same client."""
+    return ConsumerRepository(repository._client, "table")
 
 
-CALLS: dict[str, list[Callable[[KeyRepository], object]]] = {
-    "get_item": [
-        lambda repository: repository.get(KEY_ID),
-        lambda repository: repository.get_ciphertext(KEY_ID),
-        lambda repository: repository.delete(KEY_ID, CHANGE),
+BUSY = r"^DynamoDB is busy or failing \(ThrottlingException\)\. "
+CHECK_FIRST = "Look whether the change took effect"
+
+
+@pytest.mark.parametrize(
+    ("operation", "advice", "act"),
+    [
+        ("get_item", "Try again", lambda repository: repository.get(KEY.id)),
+        ("get_item", "Try again", lambda repository: repository.get_ciphertext(KEY.id)),
+        ("get_item", "Try again", lambda repository: repository.delete(KEY.id, CHANGE)),
+        ("query", "Try again", lambda repository: repository.list_page(ListQuery())),
+        ("query", "Try again", lambda repository: consumer(repository).list_for_service("spotify")),
+        (
+            "update_item",
+            "Try again",
+            lambda repository: consumer(repository).stamp_usage(KEY.id, used_at="x", if_older_than="x"),
+        ),
+        (
+            "update_item",
+            CHECK_FIRST,
+            lambda repository: repository.set_verification(KEY.id, RESULT, expected_key_updated_at="x"),
+        ),
+        ("transact_write_items", CHECK_FIRST, lambda repository: repository.create(KEY, b"ciphertext", CHANGE)),
     ],
-    "query": [
-        lambda repository: repository.list_page(ListQuery()),
-        lambda repository: repository.list_for_service("spotify"),
-    ],
-    "transact_write_items": [lambda repository: repository.create(KEY, b"ciphertext", CHANGE)],
-    "update_item": [lambda repository: repository.set_verification(KEY_ID, RESULT, expected_key_updated_at="x")],
-}
-
-
-@pytest.mark.parametrize(("operation", "act"), [(name, act) for name, acts in CALLS.items() for act in acts])
+)
 def test_throttling_names_dynamodb_and_the_outcome_of_the_write(
-    stub: Stubber, repository: KeyRepository, operation: str, act: Callable[[KeyRepository], object]
+    stub: Stubber, repository: KeyRepository, operation: str, advice: str, act: Callable[[KeyRepository], object]
 ) -> None:
     """Advise a retry after a read, and a lookup first after a write whose outcome is unknown."""
-    advice = "Try again" if operation in {"get_item", "query"} else "Look whether the change took effect"
     stub.add_client_error(operation, "ThrottlingException")
 
-    with pytest.raises(
-        KeyStoreUnavailableError, match=rf"^DynamoDB is busy or failing \(ThrottlingException\)\. {advice}"
-    ):
+    with pytest.raises(KeyStoreUnavailableError, match=BUSY + advice):
         act(repository)
-
-
-def test_a_failed_usage_stamp_raises_key_store_unavailable(stub: Stubber, repository: KeyRepository) -> None:
-    """Name DynamoDB in the message."""
-    stub.add_client_error("update_item", "ThrottlingException")
-
-    with pytest.raises(KeyStoreUnavailableError, match="DynamoDB is busy"):
-        repository.stamp_usage(KEY_ID, used_at="x", if_older_than="x")

@@ -64,8 +64,8 @@ def api_handler(handle: Callable[[Request], Response]) -> Callable[[Mapping[str,
             **cors,
             **response.headers,
         }
-        answer = _to_json(body | {"requestId": request_id})
-        return {"statusCode": response.status, "headers": headers, "body": answer, "isBase64Encoded": False}
+        text = _to_json(body | {"requestId": request_id})
+        return {"statusCode": response.status, "headers": headers, "body": text, "isBase64Encoded": False}
 
     return handler
 

@@ -86,7 +86,7 @@ def _describe_error(error: Exception) -> str:
     """Describe an error by its type only: its message can contain parts of the request or response."""
     match error:
         case TimeoutError():
-            return "did not answer in time. Try again later."
+            return "did not respond in time. Try again later."
         case ssl.SSLError():
             return "could not be reached: no secure connection (TLS). Try again later."
         case socket.gaierror():
@@ -96,4 +96,4 @@ def _describe_error(error: Exception) -> str:
         case OSError():
             return "could not be reached: the connection failed. Try again later."
         case _:
-            return "answered with too much, or with no HTTP. Try again later."
+            return "sent too large a response, or no HTTP. Try again later."

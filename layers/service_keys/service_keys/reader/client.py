@@ -43,7 +43,7 @@ from service_keys.reader.cache import (
     backoff_seconds,
     is_recent,
 )
-from service_keys.store import aws_clients, encryption
+from service_keys.store import aws_clients, aws_errors, encryption
 from service_keys.store.consumer_repository import ConsumerRepository
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class ServiceKeys:
         started_at = state.last_attempt_at = self._clock()
         try:
             table, _ = self._aws()
-            with aws_clients.any_failure("DynamoDB"):
+            with aws_errors.any_failure("DynamoDB"):
                 keys = table.list_for_service(service)
         except KeyAccessDeniedError:
             state.snapshot = None
@@ -311,7 +311,7 @@ class ServiceKeys:
         for cache_key in state.cached_keys:
             self._drop(cache_key)
         state.cached_keys = set()
-        state.plaintexts = {key_id: held for key_id, held in state.plaintexts.items() if key_id in keep}
+        state.plaintexts = {key_id: cached for key_id, cached in state.plaintexts.items() if key_id in keep}
 
     def _plaintext(
         self,
@@ -323,13 +323,17 @@ class ServiceKeys:
         """Return the first key's plaintext; while KMS has a transient error, the first cached one of the candidates."""
         key = candidates[0]
         now = self._clock()
-        held = state.plaintexts.get(key.id)
-        if held and held.ciphertext == key.ciphertext and is_recent(PLAINTEXT_TTL_SECONDS, held.decrypted_at, now):
-            state.plaintexts[key.id] = held = held._replace(confirmed_at=snapshot.read_at)
-            return key, held, False
+        cached = state.plaintexts.get(key.id)
+        if (
+            cached
+            and cached.ciphertext == key.ciphertext
+            and is_recent(PLAINTEXT_TTL_SECONDS, cached.decrypted_at, now)
+        ):
+            state.plaintexts[key.id] = cached = cached._replace(confirmed_at=snapshot.read_at)
+            return key, cached, False
         try:
             _, kms = self._aws()
-            with aws_clients.any_failure("KMS"):
+            with aws_errors.any_failure("KMS"):
                 secret_value = encryption.decrypt(kms, key.ciphertext, key_id=key.id)
         except (KeyAccessDeniedError, KeyCorruptedError):
             self._drop_plaintexts(state, state.plaintexts.keys() - {key.id})
@@ -338,10 +342,10 @@ class ServiceKeys:
             state.failures += 1
             now = self._clock()
             for candidate in candidates:
-                held = state.plaintexts.get(candidate.id)
-                if held and is_recent(STALE_IF_ERROR_SECONDS, held.confirmed_at, now):
-                    deferred.append(functools.partial(_log_stale, candidate.id, now - held.confirmed_at, error))
-                    return candidate, held, True
+                cached = state.plaintexts.get(candidate.id)
+                if cached and is_recent(STALE_IF_ERROR_SECONDS, cached.confirmed_at, now):
+                    deferred.append(functools.partial(_log_stale, candidate.id, now - cached.confirmed_at, error))
+                    return candidate, cached, True
             raise KeyStoreUnavailableError(_no_usable_snapshot_message(error)) from error
         state.failures = 0
         state.plaintexts[key.id] = decrypted = Plaintext(key.ciphertext, secret_value, now, snapshot.read_at)
@@ -410,7 +414,7 @@ def _log_stale(subject: str, age: float, error: KeyStoreUnavailableError) -> Non
 def _log_failure(service: str, error: ServiceKeysError) -> None:
     match error:
         case KeyStoreUnavailableError():
-            _logger.error("Service Keys: out of reach: no key of %s to serve. %s", service, error)
+            _logger.error("Service Keys: unavailable: no key of %s to serve. %s", service, error)
         case KeyAccessDeniedError():
             _logger.error("Service Keys: access denied: no key of %s to serve. %s", service, error)
 

@@ -1,4 +1,4 @@
-"""AWS clients, and the translation of their errors.
+"""Construction of the AWS clients.
 
 Uses botocore without boto3, whose import would only slow down cold starts. The boto3 clients of a caller are botocore
 clients and work too.
@@ -6,22 +6,14 @@ clients and work too.
 
 from __future__ import annotations
 
-import json
 import os
-import traceback
-from contextlib import contextmanager
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import botocore.exceptions
-import botocore.parsers
 import botocore.session
 from botocore.config import Config
 
-from service_keys.errors import ConfigurationError, KeyAccessDeniedError, KeyStoreUnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from service_keys.errors import ConfigurationError
+from service_keys.store.aws_errors import CHECK_SETTINGS, translate_setup_errors
 
 
 class Timeouts(NamedTuple):
@@ -36,109 +28,6 @@ ADMIN_TIMEOUTS: Final = Timeouts(connect=1, read=2)
 CONSUMER_TIMEOUTS: Final = Timeouts(connect=0.5, read=1)
 """For consumers, whose Lambda timeout is 3 s by default."""
 MAX_ATTEMPTS: Final = 2
-
-# Error codes by cause. Sources: DynamoDB's "Error handling", KMS's "Decrypt", STS's
-# "AssumeRole", IAM's "Common errors" (docs.aws.amazon.com), and the codes that botocore retries.
-_TRANSIENT_ERROR_CODES = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "DependencyTimeoutException",
-        "IDPCommunicationError",
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
-        "KMSInternalException",
-        "KeyUnavailableException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "ReplicatedWriteConflictException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "ResourceInUseException",
-        "ServiceUnavailable",
-        "ServiceUnavailableException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
-_NOT_AUTHENTICATED = frozenset(
-    # AWS could not authenticate the request. Transient, because the runtime replaces expired credentials, and a request
-    # that was signed before a freeze is signed again.
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "IncompleteSignatureException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidIdentityToken",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "RequestExpired",
-        "RequestInTheFuture",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-        "UnauthorizedException",
-        "UnrecognizedClientException",
-    }
-)
-_ACCESS_ERROR_CODES = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "DisabledException",
-        "ForbiddenException",
-        "InvalidGrantTokenException",
-        "InvalidKeyUsageException",
-        "KMSInvalidStateException",
-        "NotAuthorized",
-        "NotFoundException",
-        "ResourceNotFoundException",
-        "TableNotFoundException",
-        "UnauthorizedOperation",
-    }
-)
-_CONNECTION_ERRORS = (
-    botocore.exceptions.ConnectionError,
-    botocore.exceptions.HTTPClientError,
-    botocore.exceptions.IncompleteReadError,
-    botocore.exceptions.ChecksumError,
-    botocore.parsers.ResponseParserError,
-)
-_NO_CREDENTIALS = (
-    botocore.exceptions.CredentialRetrievalError,
-    botocore.exceptions.MetadataRetrievalError,
-    botocore.exceptions.NoCredentialsError,
-    botocore.exceptions.SSOError,
-    botocore.exceptions.TokenRetrievalError,
-)
-_STILL_EXPIRED = "Credentials were refreshed, but the refreshed credentials are still expired."
-"""Message of a plain RuntimeError of botocore; the type also covers RecursionError, so only the text identifies it."""
-_READS_CREDENTIALS = frozenset({"botocore.credentials", "botocore.tokens", "botocore.auth", "botocore.crt.auth"})
-_READS_RESPONSES = frozenset({"botocore.parsers"})
-_SELF_EXPLANATORY = (
-    botocore.exceptions.ConfigNotFound,
-    botocore.exceptions.ConfigParseError,
-    botocore.exceptions.InvalidConfigError,
-    botocore.exceptions.NoRegionError,
-    botocore.exceptions.PartialCredentialsError,
-    botocore.exceptions.ProfileNotFound,
-)
-"""Errors whose text names the wrong setting and contains no secret value of a setting."""
-_CHECK_SETTINGS = (
-    "Check the region, the credentials, the profile and the endpoint in the environment (AWS_...) "
-    "and in the AWS configuration files."
-)
 
 
 def clients(*services: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> tuple[Any, ...]:
@@ -157,18 +46,9 @@ def clients(*services: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> tuple[Any, .
         read_timeout=timeouts.read,
         retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
     )
-    try:
+    with translate_setup_errors():
         session = _session()
         return tuple(session.create_client(service, config=config) for service in services)
-    except (ConfigurationError, RecursionError, MemoryError):
-        raise
-    except Exception as error:
-        # Only the environment, configuration files and the source of the credentials can cause errors here.
-        _strip_document(error)
-        if isinstance(error, (*_CONNECTION_ERRORS, *_NO_CREDENTIALS)) or _code(error):
-            raise KeyStoreUnavailableError(_no_credentials(_code(error) or type(error).__name__)) from error
-        reason = str(error).rstrip(".") if isinstance(error, _SELF_EXPLANATORY) else type(error).__name__
-        raise ConfigurationError(f"The AWS clients cannot be created: {reason}. {_CHECK_SETTINGS}") from error
 
 
 def _session() -> botocore.session.Session:
@@ -181,150 +61,10 @@ def _session() -> botocore.session.Session:
         raise ConfigurationError("No AWS region is set. Set AWS_REGION or AWS_DEFAULT_REGION.")
     # A client without credentials never tries to load them again.
     if session.get_credentials() is None:
-        raise ConfigurationError(f"No AWS credentials were found. {_CHECK_SETTINGS}")
+        raise ConfigurationError(f"No AWS credentials were found. {CHECK_SETTINGS}")
     return session
 
 
 def client(service: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> Any:
     """Create one botocore client; see `clients`."""
     return clients(service, timeouts=timeouts)[0]
-
-
-@contextmanager
-def translate_aws_errors(service: str, *, writing: bool = False) -> Iterator[None]:
-    """Translate errors of AWS calls into errors of this package; re-raise errors without a counterpart.
-
-    The block must contain only the call: errors of other code would be taken for errors of AWS.
-
-    Args:
-        service: The AWS service for the messages: ``DynamoDB`` or ``KMS``.
-        writing: True if a failed call may have taken effect.
-
-    Raises:
-        KeyStoreUnavailableError: Throttled, failed, unreachable, or not authenticated; waiting helps.
-        KeyAccessDeniedError: Denied by IAM or by the state of the table or the KMS key; waiting does not help.
-    """
-    advice = "Look whether the change took effect, then try again." if writing else "Try again shortly."
-    try:
-        yield
-    except Exception as error:
-        # botocore's HTTP session wraps these errors, although AWS did not cause them.
-        hidden = error.kwargs.get("error") if isinstance(error, botocore.exceptions.HTTPClientError) else error
-        if isinstance(hidden, (RecursionError, MemoryError)):
-            raise hidden  # noqa: B904 - the cause, not a consequence
-        translated = (
-            _of_response(error, service, advice)
-            if isinstance(error, botocore.exceptions.ClientError)
-            else _of_failure(error, service, advice)
-        )
-        if translated is None:
-            raise
-        _strip_document(error)
-        raise translated from error
-
-
-def _of_response(
-    error: botocore.exceptions.ClientError, service: str, advice: str
-) -> KeyStoreUnavailableError | KeyAccessDeniedError | None:
-    """Return the error of this package for an error response, or None."""
-    code, status, operation = _code(error), _status(error), error.operation_name
-    for_credentials = _passed_through(error, _READS_CREDENTIALS)
-    if code in _NOT_AUTHENTICATED:
-        return KeyStoreUnavailableError(
-            f"{service} did not accept the AWS credentials or the signature of {operation} ({code}). {advice} "
-            "If it stays, check this function's credentials and its clock."
-        )
-    if (
-        code in _TRANSIENT_ERROR_CODES
-        or status == HTTPStatus.TOO_MANY_REQUESTS
-        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    ):
-        return KeyStoreUnavailableError(f"{service} is busy or failing ({code}). {advice}")
-    if code in _ACCESS_ERROR_CODES and for_credentials:
-        return KeyAccessDeniedError(
-            f"The source of this function's AWS credentials refused {operation} ({code}). "
-            "Check the role, and who may assume it."
-        )
-    if code in _ACCESS_ERROR_CODES:
-        return KeyAccessDeniedError(
-            f"{service} refused {operation} ({code}). Check this function's IAM policy, "
-            "the name of the table, and that the KMS key is enabled."
-        )
-    return KeyStoreUnavailableError(_no_credentials(f"{operation}: {code}")) if for_credentials else None
-
-
-def _of_failure(error: Exception, service: str, advice: str) -> KeyStoreUnavailableError | None:
-    """Return the error of this package for a call without a readable response, or None."""
-    name = type(error).__name__
-    if (
-        isinstance(error, _NO_CREDENTIALS)
-        or (type(error) is RuntimeError and str(error) == _STILL_EXPIRED)
-        or _passed_through(error, _READS_CREDENTIALS)
-    ):
-        return KeyStoreUnavailableError(f"{service} could not be reached. {_no_credentials(name)}")
-    # OSError covers errors of sockets and files that botocore does not wrap.
-    if isinstance(error, (*_CONNECTION_ERRORS, OSError)):
-        return KeyStoreUnavailableError(f"{service} could not be reached ({name}). {advice}")
-    if _passed_through(error, _READS_RESPONSES):
-        return KeyStoreUnavailableError(f"{service} sent a response that cannot be read ({name}). {advice}")
-    return None
-
-
-@contextmanager
-def any_failure(service: str) -> Iterator[None]:
-    """Translate all other AWS and botocore errors into `KeyStoreUnavailableError`.
-
-    For consumers, which receive only errors of this package. Admin functions log such errors instead.
-
-    Raises:
-        KeyStoreUnavailableError: AWS or botocore raised an error that `translate_aws_errors` does not know.
-    """
-    try:
-        yield
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-        raise KeyStoreUnavailableError(
-            f"{service} failed for a reason that is not known here ({_code(error) or type(error).__name__}). "
-            "Try again shortly. If it stays, report this message."
-        ) from error
-
-
-def member(answer: Mapping[str, Any], name: str, service: str) -> Any:
-    """Return a mandatory member of an AWS response.
-
-    Raises:
-        KeyStoreUnavailableError: The member is missing, as in a proxy's page or a truncated response.
-    """
-    if name not in answer:
-        raise KeyStoreUnavailableError(f"{service} answered without {name}. Try again shortly.")
-    return answer[name]
-
-
-def _code(error: Exception) -> str:
-    """Return an error's code; empty if it has none, as in a proxy's response."""
-    found = error.response.get("Error") if isinstance(error, botocore.exceptions.ClientError) else None
-    code = found.get("Code") if isinstance(found, dict) else None
-    return str(code) if code else ""
-
-
-def _status(error: botocore.exceptions.ClientError) -> int:
-    metadata = error.response.get("ResponseMetadata")
-    status = metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
-    return status if isinstance(status, int) else 0
-
-
-def _passed_through(error: BaseException, modules: frozenset[str]) -> bool:
-    """Return True if the error's traceback passes through one of these modules."""
-    return any(frame.f_globals.get("__name__") in modules for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-def _strip_document(error: Exception) -> None:
-    """Remove the output of a credential process from a JSON error, because it may contain credentials."""
-    if isinstance(error, json.JSONDecodeError):
-        error.doc = ""
-
-
-def _no_credentials(reason: str) -> str:
-    return (
-        f"No valid AWS credentials could be obtained ({reason}). Try again shortly. If the problem persists, check "
-        "their source: the role, the profile, the token file or the credential process."
-    )

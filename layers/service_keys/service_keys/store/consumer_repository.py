@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from service_keys.store.aws_clients import member, translate_aws_errors
+from service_keys.store.aws_errors import member, translate_aws_errors
 from service_keys.store.items import (
     READER_ATTRIBUTES,
     STAMP_LENGTH,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from service_keys.core.ids import service_of
 from service_keys.core.secret_value import SecretValue
 from service_keys.errors import KeyCorruptedError
-from service_keys.store.aws_clients import member, translate_aws_errors
+from service_keys.store.aws_errors import member, translate_aws_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +58,10 @@ def encrypt(kms: KMSClient, kms_key: str, secret_value: SecretValue, *, key_id: 
         KeyAccessDeniedError: KMS denied access, or the KMS key is disabled or pending deletion.
     """
     with translate_aws_errors("KMS"), _without_debug_logs():
-        answer = kms.encrypt(
+        response = kms.encrypt(
             KeyId=kms_key, Plaintext=secret_value.to_json(), EncryptionContext=encryption_context(key_id)
         )
-    ciphertext: bytes = member(answer, "CiphertextBlob", "KMS")
+    ciphertext: bytes = member(response, "CiphertextBlob", "KMS")
     return ciphertext
 
 
@@ -76,15 +76,15 @@ def decrypt(kms: KMSClient, ciphertext: bytes, *, key_id: str) -> SecretValue:
     try:
         with translate_aws_errors("KMS"), _without_debug_logs():
             context = encryption_context(key_id)
-            answer = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)
+            response = kms.decrypt(CiphertextBlob=ciphertext, EncryptionContext=context)
     except (kms.exceptions.InvalidCiphertextException, kms.exceptions.IncorrectKeyException) as error:
         raise KeyCorruptedError(
             f"The ciphertext of {key_id} is damaged or another key's. Store the key again."
         ) from error
-    secret_value = _parse_plaintext(member(answer, "Plaintext", "KMS"))
+    secret_value = _parse_plaintext(member(response, "Plaintext", "KMS"))
     if secret_value is None:
         # Keep the plaintext out of tracebacks that include locals.
-        del answer
+        del response
         raise KeyCorruptedError(f"What {key_id} decrypts to is not a key. Store the key again.")
     return secret_value
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from service_keys.core.ids import service_of
 from service_keys.core.models import HISTORY_FIELDS, HistoryEntry
 from service_keys.core.timestamps import format_timestamp
-from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.aws_errors import translate_aws_errors
 from service_keys.store.items import (
     HISTORY_PARTITION,
     expires_at,

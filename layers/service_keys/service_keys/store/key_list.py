@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from service_keys.core.timestamps import format_timestamp
-from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.aws_errors import translate_aws_errors
 from service_keys.store.items import (
     ALL_BY_CREATED_INDEX,
     DELETED_ENTITY,

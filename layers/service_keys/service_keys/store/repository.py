@@ -26,7 +26,7 @@ from service_keys.errors import (
     KeyNotFoundError,
     VersionConflictError,
 )
-from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.aws_errors import translate_aws_errors
 from service_keys.store.history import read_history
 from service_keys.store.items import (
     RESPONSE_ATTRIBUTES,

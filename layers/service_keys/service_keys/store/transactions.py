@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from service_keys.core.names import normalize_name
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import KeyStoreUnavailableError
-from service_keys.store.aws_clients import translate_aws_errors
+from service_keys.store.aws_errors import translate_aws_errors
 from service_keys.store.items import NAME_PARTITION, name_reservation, primary_key, to_attribute_value
 
 if TYPE_CHECKING:

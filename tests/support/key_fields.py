@@ -1,0 +1,26 @@
+"""The fields of a key, as administrators see them: the only list in the tests, written by hand to check the product."""
+
+from typing import Final
+
+RESPONSE_FIELDS: Final = (
+    "id",
+    "name",
+    "service",
+    "description",
+    "active",
+    "maskedKey",
+    "createdAt",
+    "createdBy",
+    "updatedAt",
+    "updatedBy",
+    "keyUpdatedAt",
+    "lastUsed",
+    "version",
+    "verification",
+)
+CREATE_FIELDS: Final = "name, service, description, active, key"
+"""The fields of a create request, as error messages list them."""
+UPDATE_FIELDS: Final = "name, description, active, key"
+"""The fields of an update request, as error messages list them."""
+METADATA: Final = {"name": "Renamed", "description": "Described", "active": True}
+"""A value for each field that administrators can change, except for the secret value."""
