@@ -24,3 +24,10 @@ UPDATE_FIELDS: Final = "name, description, active, key"
 """The fields of an update request, as error messages list them."""
 METADATA: Final = {"name": "Renamed", "description": "Described", "active": True}
 """A value for each field that administrators can change, except for the secret value."""
+SIMILAR: Final = {
+    "active": ["isActive", "is_active", "enabled", "Active", "activ"],
+    "key": ["apiKey", "api_key", "KEY", "keys", "secret", "value", "credentials"],
+    "name": ["names", "keyName", "title"],
+    "description": ["descripton", "Description", "note"],
+}
+"""Unknown field names, by the field that they resemble."""

@@ -14,19 +14,12 @@ from service_keys.core.ids import new_id
 from service_keys.core.models import StoredKey
 from service_keys.core.names import normalize_name, slug
 from service_keys.errors import FieldError, InvalidRequestError
-from tests.support.key_fields import CREATE_FIELDS, UPDATE_FIELDS
+from tests.support.key_fields import CREATE_FIELDS, SIMILAR, UPDATE_FIELDS
 from tests.unit.admin.conftest import SECRET, new, refused
 
 VALID_IN_CREATE = f"Valid fields: {CREATE_FIELDS}"
 VALID_IN_UPDATE = f"Valid fields: {UPDATE_FIELDS}"
 SERVICE = "use lower-case letters and digits, with single hyphens between them, such as spotify"
-SIMILAR = {
-    "active": ["isActive", "is_active", "enabled", "Active", "activ"],
-    "key": ["apiKey", "api_key", "KEY", "keys", "secret", "value", "credentials"],
-    "name": ["names", "keyName", "title"],
-    "description": ["descripton", "Description", "note"],
-}
-"""Unknown field names by the field that they resemble."""
 UNRELATED = ["tags", "owner", "environment", "expiresAt", "rateLimit", "projectId", "x"]
 READ_ONLY = ["id", "maskedKey", "createdAt", "updatedBy", "version", "verification", "lastUsed", "effectiveBy"]
 
