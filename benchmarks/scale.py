@@ -14,7 +14,7 @@ from service_keys.core.ids import RANDOM_BITS, new_id
 from service_keys.core.list_query import ListQuery
 from service_keys.core.models import ChangeContext, StoredKey
 from service_keys.store.consumer_repository import ConsumerRepository
-from service_keys.store.repository import KeyRepository
+from service_keys.store.recovery import KeyRecovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def _measure(at: Stores, size: int) -> Iterator[tuple[str, float]]:
     """Yield the name of each operation and the units that it consumes."""
     dynamodb = client("dynamodb", at.dynamodb)
     units = _count_units(dynamodb, local=at.dynamodb != at.moto)
-    table = KeyRepository(dynamodb, at.table_name)
+    table = KeyRecovery(dynamodb, at.table_name, history_days=400)
     consumer = ConsumerRepository(dynamodb, at.table_name)
     middle = _key(size // 2)
     operations: dict[str, Callable[[], object]] = {
@@ -86,14 +86,14 @@ def _measure(at: Stores, size: int) -> Iterator[tuple[str, float]]:
         FILTERED: lambda: table.list_page(ListQuery(limit=20, active=False)),
         "get": lambda: table.get(middle.id),
         "read, the consumer's Query": lambda: consumer.list_for_service(middle.service),
-        "create": lambda: table.create(_key(10_000_000 + size, "measured"), CIPHERTEXT, CHANGE),
+        "create": lambda: table.create(_key(10_000_000 + size, "measured"), CIPHERTEXT, CHANGE, fields=()),
     }
     for name, operation in operations.items():
         units.clear()
         operation()
         yield name, sum(units)
     for key in consumer.list_for_service("measured"):
-        table.delete(key.id, CHANGE)
+        table.delete(key.id, CHANGE, recoverable_days=0)
 
 
 def _count_units(dynamodb: Any, *, local: bool) -> list[float]:
@@ -124,13 +124,13 @@ def _key(number: int, service: str = "") -> StoredKey:
         key="made-up-secret-0123456789cdef",  # type: ignore[arg-type]
     )
     key_id = new_id(service, at_ms=CHANGE.at_ms + number, random_bits=number % 2**RANDOM_BITS)
-    return request.to_stored_key(key_id, principal=CHANGE.principal)
+    return request.to_stored_key(key_id, CHANGE)
 
 
 def _create_keys(at: Stores, numbers: range) -> None:
-    table = KeyRepository(client("dynamodb", at.dynamodb), at.table_name)
+    table = KeyRecovery(client("dynamodb", at.dynamodb), at.table_name, history_days=400)
     with ThreadPoolExecutor(4) as pool:
-        created = pool.map(lambda number: table.create(_key(number), CIPHERTEXT, CHANGE), numbers)
+        created = pool.map(lambda number: table.create(_key(number), CIPHERTEXT, CHANGE, fields=()), numbers)
         for number, _ in zip(numbers, created, strict=True):
             if number % 1000 == 0:
                 show_progress(f"scale: creating keys, {number:,} of {numbers.stop:,}")

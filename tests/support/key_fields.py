@@ -11,16 +11,19 @@ RESPONSE_FIELDS: Final = (
     "maskedKey",
     "createdAt",
     "createdBy",
+    "createdByName",
     "updatedAt",
     "updatedBy",
+    "updatedByName",
     "keyUpdatedAt",
     "lastUsed",
     "version",
     "verification",
+    "previousKey",
 )
 CREATE_FIELDS: Final = "name, service, description, active, key"
 """The fields of a create request, as error messages list them."""
-UPDATE_FIELDS: Final = "name, description, active, key"
+UPDATE_FIELDS: Final = "name, description, active, key, keepPrevious"
 """The fields of an update request, as error messages list them."""
 METADATA: Final = {"name": "Renamed", "description": "Described", "active": True}
 """A value for each field that administrators can change, except for the secret value."""

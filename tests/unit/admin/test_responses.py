@@ -79,7 +79,8 @@ def test_a_deletion_is_confirmed(effective_by: str) -> None:
     key = DeletedKey(KEY.id, "Key", "2026-01-01T00:00:00.000Z")
 
     body = {"message": "API key deleted successfully", "data": key.to_response(), "effectiveBy": effective_by}
-    assert deleted_response(key) == Response(200, body)
+    assert deleted_response(key, None) == Response(200, body)
+    assert deleted_response(key, 7) == Response(200, body, {"ETag": '"7"'})
 
 
 def test_current_timestamp_is_the_current_time() -> None:

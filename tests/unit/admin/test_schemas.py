@@ -11,7 +11,7 @@ from pydantic_core._pydantic_core import list_all_errors
 
 from service_keys.admin.schemas import CreateApiKey, UpdateApiKey, message_for, parse_create, parse_update
 from service_keys.core.ids import new_id
-from service_keys.core.models import StoredKey
+from service_keys.core.models import ChangeContext, StoredKey
 from service_keys.core.names import normalize_name, slug
 from service_keys.errors import FieldError, InvalidRequestError
 from tests.support.key_fields import CREATE_FIELDS, SIMILAR, UPDATE_FIELDS
@@ -55,8 +55,9 @@ def test_to_stored_key_uses_the_time_of_the_id_and_the_principal() -> None:
     """Set all timestamps to the time of the id."""
     request = parse_create(new(description="For the player", active=False))
     moment = "2026-01-02T12:00:00.345Z"
+    context = ChangeContext(at_ms=1, principal="ada", request_id="r", principal_name="Ada L.")
 
-    assert request.to_stored_key(new_id("s1", at_ms=1767355200345, random_bits=5), principal="ada") == StoredKey(
+    assert request.to_stored_key(new_id("s1", at_ms=1767355200345, random_bits=5), context) == StoredKey(
         id="s1.2r81d9dcg005",
         name="One",
         description="For the player",
@@ -67,6 +68,8 @@ def test_to_stored_key_uses_the_time_of_the_id_and_the_principal() -> None:
         updated_at=moment,
         updated_by="ada",
         key_updated_at=moment,
+        created_by_name="Ada L.",
+        updated_by_name="Ada L.",
     )
 
 

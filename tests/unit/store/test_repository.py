@@ -1,4 +1,4 @@
-"""Tests of `KeyRepository`: stored attributes, limits, and the requests sent to DynamoDB.
+"""Tests of the table of keys: stored attributes, limits, and the requests sent to DynamoDB.
 
 moto runs in this process, which is fast and involves no other component. `tests/functional` tests the rest through the
 handlers.
@@ -28,8 +28,9 @@ from service_keys.core.models import (
 )
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import DuplicateKeyNameError, KeyCorruptedError, VersionConflictError
+from service_keys.store.changes import CreateResult, EncryptedSecret
 from service_keys.store.consumer_repository import ConsumerRepository
-from service_keys.store.repository import CreateResult, EncryptedSecret, KeyRepository
+from service_keys.store.recovery import KeyRecovery
 from tests.unit.core.test_models import KEY
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def dynamodb(clients: tuple[Any, Any]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def repository(dynamodb: Any) -> KeyRepository:
-    return KeyRepository(dynamodb, "table", sleep=lambda _: None, clock=lambda: AT / 1000 + 3600)
+def repository(dynamodb: Any) -> KeyRecovery:
+    return KeyRecovery(dynamodb, "table", history_days=400, sleep=lambda _: None, clock=lambda: AT / 1000 + 3600)
 
 
 @pytest.fixture
@@ -80,9 +81,9 @@ def a_key(number: int = 0, *, service: str = "one", **fields: Any) -> StoredKey:
     return replace(KEY, **{"id": key_id, "name": f"Key {number}", **times, **fields})
 
 
-def stored(repository: KeyRepository, *keys: StoredKey) -> None:
+def stored(repository: KeyRecovery, *keys: StoredKey) -> None:
     for key in keys:
-        assert not repository.create(key, CIPHERTEXT, ADA).replayed
+        assert not repository.create(key, CIPHERTEXT, ADA, fields=()).replayed
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def consumer(dynamodb: Any) -> ConsumerRepository:
 
 
 @pytest.fixture
-def key(repository: KeyRepository) -> StoredKey:
+def key(repository: KeyRecovery) -> StoredKey:
     """A stored key."""
     stored(repository, a_key())
     return a_key()
@@ -111,7 +112,7 @@ def change_item(dynamodb: Any, key: StoredKey, attributes: dict[str, Any]) -> No
 # --- create ---------------------------------------------------------------------------------------------------------
 
 
-def test_create_stores_the_key_and_its_name_reservation(dynamodb: Any, repository: KeyRepository) -> None:
+def test_create_stores_the_key_and_its_name_reservation(dynamodb: Any, repository: KeyRecovery) -> None:
     """Write exactly two items: the key and the reservation of its normalized name."""
     key = a_key(name="  Prod  Ü ")
     stored(repository, key)
@@ -141,7 +142,7 @@ def test_create_stores_the_key_and_its_name_reservation(dynamodb: Any, repositor
 @pytest.mark.parametrize(
     "fields", [{}, {"description": None}, {"active": False}, {"masked_key": {"a": "••••", "b": "••••wxyz"}}]
 )
-def test_a_created_key_is_read_unchanged(repository: KeyRepository, fields: dict[str, Any]) -> None:
+def test_a_created_key_is_read_unchanged(repository: KeyRecovery, fields: dict[str, Any]) -> None:
     """Return the key and its ciphertext as they were written."""
     key = a_key(**fields)
     stored(repository, key)
@@ -150,21 +151,21 @@ def test_a_created_key_is_read_unchanged(repository: KeyRepository, fields: dict
     assert repository.get_ciphertext(key.id) == StoredCiphertext("one", CIPHERTEXT, key.key_updated_at)
 
 
-def test_a_repeated_create_within_a_day_returns_the_first_key(dynamodb: Any, repository: KeyRepository) -> None:
+def test_a_repeated_create_within_a_day_returns_the_first_key(dynamodb: Any, repository: KeyRecovery) -> None:
     """Replay the first key while the idempotency record lives (24 h); create a new key after that."""
     key = a_key()
-    assert not repository.create(key, CIPHERTEXT, ADA, idempotency="digest").replayed
+    assert not repository.create(key, CIPHERTEXT, ADA, fields=(), idempotency="digest").replayed
     record = {"service": {"S": "#idempotency"}, "id": {"S": "digest"}, "key": {"S": key.id}}
     assert items(dynamodb)["#idempotency", "digest"] == record | {"expiresAt": {"N": str(AT // 1000 + DAY)}}
     before = items(dynamodb)
 
     later = replace(ADA, at_ms=AT + DAY * 1000)
-    replayed = repository.create(a_key(1, name="Key 0"), CIPHERTEXT, later, idempotency="digest")
+    replayed = repository.create(a_key(1, name="Key 0"), CIPHERTEXT, later, fields=(), idempotency="digest")
     assert replayed == CreateResult(key.id, replayed=True)
     assert items(dynamodb) == before
 
     after = replace(ADA, at_ms=AT + (DAY + 1) * 1000)
-    assert not repository.create(a_key(2), CIPHERTEXT, after, idempotency="digest").replayed
+    assert not repository.create(a_key(2), CIPHERTEXT, after, fields=(), idempotency="digest").replayed
     assert items(dynamodb)["#idempotency", "digest"]["key"]["S"] == a_key(2).id
 
 
@@ -183,7 +184,7 @@ def test_a_repeated_create_within_a_day_returns_the_first_key(dynamodb: Any, rep
     ],
 )
 def test_each_secret_value_has_a_unique_key_updated_at(
-    dynamodb: Any, repository: KeyRepository, key: StoredKey, before: str, after: int
+    dynamodb: Any, repository: KeyRecovery, key: StoredKey, before: str, after: int
 ) -> None:
     """Set a later time in the same millisecond too, and after a clock was set back; replace an unusable time by now."""
     change_item(dynamodb, key, {"keyUpdatedAt": {"S": before}})
@@ -194,7 +195,7 @@ def test_each_secret_value_has_a_unique_key_updated_at(
     assert repository.get_ciphertext(key.id).key_updated_at == format_timestamp(after)
 
 
-def test_a_verification_in_the_millisecond_of_a_change_is_rejected(repository: KeyRepository, key: StoredKey) -> None:
+def test_a_verification_in_the_millisecond_of_a_change_is_rejected(repository: KeyRecovery, key: StoredKey) -> None:
     """Store no result for a replaced secret value, even if both have the same millisecond."""
     checked = repository.get_ciphertext(key.id).key_updated_at
     repository.update(key.id, replace(BOB, at_ms=AT), {}, secret=NEW_SECRET)
@@ -205,7 +206,7 @@ def test_a_verification_in_the_millisecond_of_a_change_is_rejected(repository: K
     assert repository.get(key.id).verification is None
 
 
-def test_several_attributes_are_removed_in_one_update(repository: KeyRepository, key: StoredKey) -> None:
+def test_several_attributes_are_removed_in_one_update(repository: KeyRecovery, key: StoredKey) -> None:
     """Remove the description and the verification together."""
     repository.set_verification(key.id, RESULT, expected_key_updated_at=key.key_updated_at)
 
@@ -218,7 +219,7 @@ def test_several_attributes_are_removed_in_one_update(repository: KeyRepository,
 # --- verification and usage stamp -----------------------------------------------------------------------------------
 
 
-def test_a_verification_is_stored_unless_a_later_one_exists(repository: KeyRepository, key: StoredKey) -> None:
+def test_a_verification_is_stored_unless_a_later_one_exists(repository: KeyRecovery, key: StoredKey) -> None:
     """Overwrite a result of the same millisecond, but not a later one."""
     same_moment = replace(RESULT, status="rejected", detail="It does not.")
     earlier = replace(RESULT, checked_at=format_timestamp(AT + 99))
@@ -227,7 +228,7 @@ def test_a_verification_is_stored_unless_a_later_one_exists(repository: KeyRepos
         assert repository.get(key.id) == replace(key, verification=kept)
 
 
-def test_last_used_never_decreases(repository: KeyRepository, consumer: ConsumerRepository, key: StoredKey) -> None:
+def test_last_used_never_decreases(repository: KeyRecovery, consumer: ConsumerRepository, key: StoredKey) -> None:
     """Write `lastUsed` only if the stored value is older than `if_older_than`."""
     for used_at, since, left in [(1000, 500, 1000), (2000, 1000, 2000), (3000, 1999, 2000), (1500, 900, 2000)]:
         at, older_than = format_timestamp(AT + used_at), format_timestamp(AT + since)
@@ -238,7 +239,7 @@ def test_last_used_never_decreases(repository: KeyRepository, consumer: Consumer
 # --- lists and malformed items --------------------------------------------------------------------------------------
 
 
-def pages(repository: KeyRepository, query: ListQuery) -> list[list[str]]:
+def pages(repository: KeyRecovery, query: ListQuery) -> list[list[str]]:
     found = []
     while True:
         page = repository.list_page(query)
@@ -251,7 +252,7 @@ def pages(repository: KeyRepository, query: ListQuery) -> list[list[str]]:
 
 @pytest.mark.parametrize("active", [[0, 1, 109], [0, 108, 109], [0, 109]])
 def test_a_filtered_page_is_filled_from_several_query_pages(
-    dynamodb: Any, repository: KeyRepository, active: list[int]
+    dynamodb: Any, repository: KeyRecovery, active: list[int]
 ) -> None:
     """Query further until a page has `limit` matches or no items remain."""
     keys = [a_key(number, active=number in active) for number in range(110)]
@@ -267,7 +268,7 @@ def test_a_filtered_page_is_filled_from_several_query_pages(
         assert found == [page for page in (newest_first[:2], newest_first[2:]) if page]
 
 
-def test_the_query_limit_follows_the_page_size(repository: KeyRepository, requests: Requests) -> None:
+def test_the_query_limit_follows_the_page_size(repository: KeyRecovery, requests: Requests) -> None:
     """Read one item more than the page, or at least 100 items with a filter."""
     for query in (ListQuery(limit=7), ListQuery(limit=7, active=True), ListQuery(limit=100, active=True)):
         repository.list_page(query)
@@ -280,7 +281,7 @@ def test_the_query_limit_follows_the_page_size(repository: KeyRepository, reques
     ("change", "reason"), [({"maskedKey": None}, "'maskedKey'"), ({"version": {"N": "1.5"}}, "invalid literal")]
 )
 def test_a_malformed_key_is_omitted_from_lists_and_logged(
-    dynamodb: Any, repository: KeyRepository, caplog: pytest.LogCaptureFixture, change: dict[str, Any], reason: str
+    dynamodb: Any, repository: KeyRecovery, caplog: pytest.LogCaptureFixture, change: dict[str, Any], reason: str
 ) -> None:
     """Log its id; reading or updating it raises KeyCorruptedError."""
     oldest, malformed, newest = (a_key(number) for number in range(3))
@@ -310,7 +311,7 @@ def test_a_malformed_key_is_omitted_from_lists_and_logged(
 )
 def test_consumers_get_a_malformed_item_for_a_damaged_key(
     dynamodb: Any,
-    repository: KeyRepository,
+    repository: KeyRecovery,
     consumer: ConsumerRepository,
     key: StoredKey,
     change: dict[str, Any],
@@ -324,7 +325,7 @@ def test_consumers_get_a_malformed_item_for_a_damaged_key(
 
 
 def test_consumers_get_the_keys_of_one_service_newest_first(
-    repository: KeyRepository, consumer: ConsumerRepository
+    repository: KeyRecovery, consumer: ConsumerRepository
 ) -> None:
     """Include disabled keys and `lastUsed`."""
     stored(repository, a_key(0, active=False), a_key(1), a_key(2, service="two"))
@@ -347,7 +348,7 @@ def attributes(request: dict[str, Any]) -> set[str]:
 
 
 def test_reads_are_strongly_consistent_and_projected(
-    repository: KeyRepository, consumer: ConsumerRepository, key: StoredKey, requests: Requests
+    repository: KeyRecovery, consumer: ConsumerRepository, key: StoredKey, requests: Requests
 ) -> None:
     """Request only the attributes that each read needs."""
     requests.clear()
@@ -364,7 +365,7 @@ def test_reads_are_strongly_consistent_and_projected(
     assert [request.get("Select") for _, request in requests] == [None, None, *["SPECIFIC_ATTRIBUTES"] * 2]
 
 
-def test_a_cursor_becomes_the_exclusive_start_key(repository: KeyRepository, requests: Requests) -> None:
+def test_a_cursor_becomes_the_exclusive_start_key(repository: KeyRecovery, requests: Requests) -> None:
     """Include the index attributes for a list over all services."""
     primary = {"service": {"S": "one"}, "id": {"S": a_key().id}}
     indexed = primary | {"entity": {"S": "key"}, "createdAt": {"S": format_timestamp(AT)}}
@@ -376,13 +377,13 @@ def test_a_cursor_becomes_the_exclusive_start_key(repository: KeyRepository, req
 
 
 def test_a_rejected_create_is_one_call_returning_the_old_item(
-    repository: KeyRepository, key: StoredKey, requests: Requests
+    repository: KeyRecovery, key: StoredKey, requests: Requests
 ) -> None:
     """Request the conflicting idempotency record in the same call."""
     requests.clear()
 
     with pytest.raises(DuplicateKeyNameError):
-        repository.create(a_key(1, name=key.name), CIPHERTEXT, ADA, idempotency="digest")
+        repository.create(a_key(1, name=key.name), CIPHERTEXT, ADA, fields=(), idempotency="digest")
 
     ((operation, request),) = requests
     assert operation == "TransactWriteItems"

@@ -12,7 +12,7 @@ from service_keys.core.list_query import ListQuery
 from service_keys.core.models import ChangeContext, Verification
 from service_keys.errors import DuplicateKeyNameError, KeyStoreUnavailableError
 from service_keys.store.consumer_repository import ConsumerRepository
-from service_keys.store.repository import KeyRepository
+from service_keys.store.recovery import KeyRecovery
 from tests.unit.core.test_models import KEY
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def repository(clients: tuple[Any, Any], pauses: list[float]) -> KeyRepository:
-    return KeyRepository(clients[0], "table", sleep=pauses.append)
+def repository(clients: tuple[Any, Any], pauses: list[float]) -> KeyRecovery:
+    return KeyRecovery(clients[0], "table", history_days=400, sleep=pauses.append)
 
 
 def cancel(stub: Stubber, *codes: str) -> None:
@@ -50,7 +50,7 @@ def cancel(stub: Stubber, *codes: str) -> None:
 
 
 def test_a_lasting_conflict_fails_after_25_attempts_with_backoff(
-    stub: Stubber, repository: KeyRepository, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+    stub: Stubber, repository: KeyRecovery, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Grow the maximum delay from 0.05 s to 0.2 s, then raise KeyStoreUnavailableError."""
     longest: list[float] = []
@@ -74,7 +74,7 @@ def test_a_lasting_conflict_fails_after_25_attempts_with_backoff(
 
 @pytest.mark.parametrize("reason", ["TransactionConflict", "ConditionalCheckFailed"])
 def test_the_key_is_read_again_after_a_concurrent_change(
-    stub: Stubber, repository: KeyRepository, pauses: list[float], reason: str
+    stub: Stubber, repository: KeyRecovery, pauses: list[float], reason: str
 ) -> None:
     """Retry with the new version after one delay."""
     stub.add_response("get_item", {"Item": ITEM})
@@ -87,7 +87,7 @@ def test_the_key_is_read_again_after_a_concurrent_change(
 
 
 def test_set_verification_retries_after_a_transaction_conflict(
-    stub: Stubber, repository: KeyRepository, pauses: list[float]
+    stub: Stubber, repository: KeyRecovery, pauses: list[float]
 ) -> None:
     """Retry the conditional write after one delay."""
     stub.add_client_error("update_item", "TransactionConflictException")
@@ -100,21 +100,21 @@ def test_set_verification_retries_after_a_transaction_conflict(
 
 @pytest.mark.parametrize("code", ["ThrottlingError", "ProvisionedThroughputExceeded"])
 def test_a_throttled_transaction_reports_that_nothing_changed(
-    stub: Stubber, repository: KeyRepository, code: str
+    stub: Stubber, repository: KeyRecovery, code: str
 ) -> None:
     """Raise KeyStoreUnavailableError."""
     stub.add_response("get_item", {"Item": ITEM})
     cancel(stub, "None", code)
 
     with pytest.raises(KeyStoreUnavailableError, match=r"DynamoDB is busy\. Nothing was changed"):
-        repository.delete(KEY.id, CHANGE)
+        repository.delete(KEY.id, CHANGE, recoverable_days=7)
 
 
 @pytest.mark.parametrize(
     "codes", [(), ("ValidationError",), ("ConditionalCheckFailed", "ItemCollectionSizeLimitExceeded")]
 )
 def test_an_unknown_cancellation_reason_is_raised_unchanged(
-    stub: Stubber, repository: KeyRepository, codes: tuple[str, ...]
+    stub: Stubber, repository: KeyRecovery, codes: tuple[str, ...]
 ) -> None:
     """Let the ClientError through for missing or unexpected reasons."""
     stub.add_response("get_item", {"Item": ITEM})
@@ -124,10 +124,10 @@ def test_an_unknown_cancellation_reason_is_raised_unchanged(
         stub.add_client_error("transact_write_items", "TransactionCanceledException")
 
     with pytest.raises(ClientError, match="TransactionCanceledException"):
-        repository.delete(KEY.id, CHANGE)
+        repository.delete(KEY.id, CHANGE, recoverable_days=7)
 
 
-def test_a_taken_name_is_reported_without_a_retry(stub: Stubber, repository: KeyRepository) -> None:
+def test_a_taken_name_is_reported_without_a_retry(stub: Stubber, repository: KeyRecovery) -> None:
     """Raise DuplicateKeyNameError even if the old name reservation is missing."""
     stub.add_response("get_item", {"Item": ITEM})
     cancel(stub, "None", "ConditionalCheckFailed", "ConditionalCheckFailed")
@@ -136,7 +136,7 @@ def test_a_taken_name_is_reported_without_a_retry(stub: Stubber, repository: Key
         repository.update(KEY.id, CHANGE, {"name": "New"})
 
 
-def consumer(repository: KeyRepository) -> ConsumerRepository:
+def consumer(repository: KeyRecovery) -> ConsumerRepository:
     """Return the repository of a consumer with the same client."""
     return ConsumerRepository(repository._client, "table")
 
@@ -150,7 +150,7 @@ CHECK_FIRST = "Look whether the change took effect"
     [
         ("get_item", "Try again", lambda repository: repository.get(KEY.id)),
         ("get_item", "Try again", lambda repository: repository.get_ciphertext(KEY.id)),
-        ("get_item", "Try again", lambda repository: repository.delete(KEY.id, CHANGE)),
+        ("get_item", "Try again", lambda repository: repository.delete(KEY.id, CHANGE, recoverable_days=7)),
         ("query", "Try again", lambda repository: repository.list_page(ListQuery())),
         ("query", "Try again", lambda repository: consumer(repository).list_for_service("spotify")),
         (
@@ -163,11 +163,15 @@ CHECK_FIRST = "Look whether the change took effect"
             CHECK_FIRST,
             lambda repository: repository.set_verification(KEY.id, RESULT, expected_key_updated_at="x"),
         ),
-        ("transact_write_items", CHECK_FIRST, lambda repository: repository.create(KEY, b"ciphertext", CHANGE)),
+        (
+            "transact_write_items",
+            CHECK_FIRST,
+            lambda repository: repository.create(KEY, b"ciphertext", CHANGE, fields=()),
+        ),
     ],
 )
 def test_throttling_names_dynamodb_and_the_outcome_of_the_write(
-    stub: Stubber, repository: KeyRepository, operation: str, advice: str, act: Callable[[KeyRepository], object]
+    stub: Stubber, repository: KeyRecovery, operation: str, advice: str, act: Callable[[KeyRecovery], object]
 ) -> None:
     """Advise a retry after a read, and a lookup first after a write whose outcome is unknown."""
     stub.add_client_error(operation, "ThrottlingException")

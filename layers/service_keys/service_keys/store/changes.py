@@ -28,7 +28,7 @@ from service_keys.store.items import (
     to_key,
 )
 from service_keys.store.repository import KeyRepository
-from service_keys.store.transactions import UpdateExpression, WriteConflictError, only_last_failed
+from service_keys.store.transactions import ConditionFailedError, UpdateExpression, only_last_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -211,7 +211,7 @@ class KeyChanges(KeyRepository):
 
         Raises:
             DuplicateKeyNameError: Another key has the new name.
-            WriteConflictError: The key has another version, or the condition failed.
+            ConditionFailedError: The key has another version, or the condition failed.
         """
         changed = to_key(update.applied_to(item), context.at_ms)
         writes: list[Item] = [
@@ -235,7 +235,7 @@ class KeyChanges(KeyRepository):
             return
         if failed[0] is None:
             duplicate_name()
-        raise WriteConflictError
+        raise ConditionFailedError
 
     def _history_write(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from service_keys.core.models import DeletedKey
@@ -24,9 +25,11 @@ from service_keys.store.items import (
     to_key,
 )
 from service_keys.store.repository import not_found
-from service_keys.store.transactions import UpdateExpression, WriteConflictError
+from service_keys.store.transactions import ConditionFailedError, UpdateExpression
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from service_keys.core.models import ChangeContext, StoredKey
     from service_keys.store.items import Item
 
@@ -72,16 +75,22 @@ class KeyRecovery(KeyChanges):
                     "This key has no previous secret value: it was not replaced yet, or with keepPrevious false. "
                     "Update the key with the right value."
                 )
-            failed_versions.add(key.version)
             update = UpdateExpression(context)
             replace_false_values(update, current, key)
             update.copy("previousCiphertext", "ciphertext")
             # The default repairs a key whose item has lost its ciphertext.
             update.copy("ciphertext", "previousCiphertext", default="#previousCiphertext")
             describe_replacement(update, key, previous.masked_key, context)
-            return self._write_update(
-                "rollback", context, current, key, update, ("key",), condition="attribute_exists(#previousCiphertext)"
-            )
+            with _noting(key.version, failed_versions):
+                return self._write_update(
+                    "rollback",
+                    context,
+                    current,
+                    key,
+                    update,
+                    ("key",),
+                    condition="attribute_exists(#previousCiphertext)",
+                )
 
         return self._writer.retry_on_conflict(attempt)
 
@@ -125,7 +134,6 @@ class KeyRecovery(KeyChanges):
             values = _values_if_readable(item, context.at_ms)
             # If a version failed before, the item has no ciphertext that could be restored.
             keep = bool(values and recoverable_days and not permanent and version not in failed_versions)
-            failed_versions.add(version)
             until_ms = context.at_ms + recoverable_days * _MS_PER_DAY
             if keep:
                 writes = [{"Update": self._deletion(key_id, item, context, until_ms)}]
@@ -136,7 +144,8 @@ class KeyRecovery(KeyChanges):
                 writes.append(self._history_write("delete", context, key_id, version + 1, (), before, None))
             if name is not None and not is_deleted:
                 writes.append({"Delete": self._writer.release_name(key_id, name)})
-            self._write_or_conflict(writes)
+            with _noting(version, failed_versions):
+                self._write_or_conflict(writes)
             until = format_timestamp(until_ms) if keep else None
             return DeletedKey(key_id, name, format_timestamp(context.at_ms), until), version + 1 if keep else None
 
@@ -177,7 +186,6 @@ class KeyRecovery(KeyChanges):
             check_version(key.version, if_match)
             if key.version in failed_versions:
                 _not_recoverable()
-            failed_versions.add(key.version)
             update = UpdateExpression(context)
             replace_false_values(update, item, key)
             update.put("entity", KEY_ENTITY)
@@ -202,7 +210,8 @@ class KeyRecovery(KeyChanges):
                 return restored
             if failed[0] is None:
                 duplicate_name('Restore the key under another name: send it as {"name": "…"}, or rename that key.')
-            raise WriteConflictError
+            failed_versions.add(key.version)
+            raise ConditionFailedError
 
         return self._writer.retry_on_conflict(attempt)
 
@@ -216,6 +225,16 @@ class KeyRecovery(KeyChanges):
         update.put("recoverableUntil", format_timestamp(until_ms))
         update.put("expiresAt", int(expires_at(until_ms)["N"]))
         return self._update_write(key_id, item, update, "attribute_exists(#ciphertext)")
+
+
+@contextmanager
+def _noting(version: int, failed_versions: set[int]) -> Iterator[None]:
+    """Note a version whose write failed its condition: if read again, an attribute of the condition is missing."""
+    try:
+        yield
+    except ConditionFailedError:
+        failed_versions.add(version)
+        raise
 
 
 def _values_if_readable(item: Item, at_ms: int) -> dict[str, Any] | None:

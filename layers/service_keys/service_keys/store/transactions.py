@@ -32,6 +32,10 @@ class WriteConflictError(Exception):
     """Concurrent write to the same item; retry."""
 
 
+class ConditionFailedError(WriteConflictError):
+    """The condition of a write to the key's item failed; read the item again."""
+
+
 class TransactionWriter:
     """Builds and sends transactions of conditional writes, and retries them after a conflict.
 
