@@ -103,7 +103,7 @@ class Admin:
         routes = [route for route in self.stack.template.routes() if path_parameters(route.path, path) is not None]
         function = next(route.function for route in routes if route.method == method)
         assert function
-        authorizer = {"principalId": self.sub, "sub": self.sub}
+        authorizer = {"principalId": self.sub, "sub": self.sub, "name": f"{self.sub}@example.com"}
         event = rest_event(method, path, routes[0].path, body, headers, query, authorizer)
         response = self.stack.functions[function].invoke(event)
         return ApiResponse(response["statusCode"], CaseInsensitiveDict(response["headers"]), response["body"])
