@@ -133,7 +133,7 @@ class KeyRecovery(KeyChanges):
             name = item.get("name", {}).get("S")
             values = _values_if_readable(item, context.at_ms)
             # If a version failed before, the item has no ciphertext that could be restored.
-            keep = bool(values and recoverable_days and not permanent and version not in failed_versions)
+            keep = bool(version and values and recoverable_days and not permanent and version not in failed_versions)
             until_ms = context.at_ms + recoverable_days * _MS_PER_DAY
             if keep:
                 writes = [{"Update": self._deletion(key_id, item, context, until_ms)}]
