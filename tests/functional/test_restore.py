@@ -230,10 +230,17 @@ def test_half_a_table_is_completed(
         ("delete restore lose", "active"),
         ("delete restore delete", "deleted"),
         ("lose", "active"),
+        ("update copy", "active"),
     ],
 )
 def test_a_restore_respects_later_deletions(
-    admin: Admin, store: Store, restored: Store, restore: Restore, changes: str, after: str
+    admin: Admin,
+    store: Store,
+    restored: Store,
+    restore: Restore,
+    capsys: pytest.CaptureFixture[str],
+    changes: str,
+    after: str,
 ) -> None:
     """Restore no key that administrators deleted after the backup, unless the operator names it."""
     key = admin.create("Key", service="one")
@@ -246,6 +253,10 @@ def test_a_restore_respects_later_deletions(
                 purge(admin, key["id"])
             case "restore":
                 admin.restore(key["id"])
+            case "update":
+                admin.update(key["id"], {"description": "Later"})
+            case "copy":
+                store.put(restored.item(key["id"]))
             case "lose":
                 lose(store, *store.partition("one").values(), *store.partition("#name").values())
     history = store.partition("#history")
@@ -261,8 +272,10 @@ def test_a_restore_respects_later_deletions(
     restore("--write", "--key", key["id"], at=1)
     assert state() == "active"
     assert version_of(store, key["id"]) > len(history), "the next change overwrites no entry"
+    capsys.readouterr()
     restore("--write", at=1)
-    assert state() == "active", "a key that the operator brought back stays"
+    assert state() == "active"
+    assert capsys.readouterr().out == "0 written, 0 deleted, 0 skipped.\n", "a key that was brought back stays"
 
 
 @pytest.mark.parametrize(("until", "options"), [(NOW, ()), (NOW, ("--key",)), (LATER, ()), (LATER, ("--key",))])
