@@ -171,7 +171,8 @@ def _wanted(was: Items, is_now: Items, skipped: dict[Place, str], at: int) -> It
 
 
 def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int, entry_version: int) -> dict[str, Any]:
-    """Return the item to write in place of ``there``; ``there`` itself if only `lastUsed` differs.
+    """Return the item to write in place of ``there``; ``there`` itself if only its `lastUsed` differs or its
+    version is higher, as after an earlier restore.
 
     A lost key may have had later versions than the backup, and its history may be lost too. Its new version is at least
     the seconds since 1970, which is above all of them if the key changed less than once a second.
@@ -186,12 +187,13 @@ def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int, en
         return item
     if there is None or "version" not in there:
         return item | {"version": max(item["version"] + 1, entry_version + 1, at)}
-    kept = {name: value for name, value in item.items() if name != "lastUsed"}
+    former = max(item["version"], entry_version)
+    kept = {name: value for name, value in item.items() if name != "lastUsed"} | {"version": there["version"]}
     if "lastUsed" in there:
         kept["lastUsed"] = there["lastUsed"]
-    if kept == there and entry_version <= there["version"]:
+    if kept == there and former <= there["version"]:
         return there
-    return kept | {"version": max(item["version"], there["version"], entry_version) + 1}
+    return kept | {"version": max(former, there["version"]) + 1}
 
 
 def _newest_entries(items: Items) -> dict[str, tuple[int, str]]:
