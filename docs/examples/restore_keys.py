@@ -171,8 +171,7 @@ def _wanted(was: Items, is_now: Items, skipped: dict[Place, str], at: int) -> It
 
 
 def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int, entry_version: int) -> dict[str, Any]:
-    """Return the item to write in place of ``there``; ``there`` itself if only its `lastUsed` differs or its
-    version is higher, as after an earlier restore.
+    """Return the item to write in place of ``there``; ``there`` itself if only its `lastUsed` and version differ.
 
     A lost key may have had later versions than the backup, and its history may be lost too. Its new version is at least
     the seconds since 1970, which is above all of them if the key changed less than once a second.
