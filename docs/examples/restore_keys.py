@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -110,7 +111,7 @@ def _skipped(was: Items, is_now: Items, at: int, *, by_id: bool) -> dict[Place, 
         by_id: True if an operator named the key. Then a later deletion is no reason.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(at))
-    newest = _newest_entries(is_now)
+    newest = _newest_entries({**was, **is_now})
     skipped: dict[Place, str] = {}
     for place, item in was.items():
         if not _is_key(place):
@@ -130,14 +131,14 @@ def _was_deleted_later(item: dict[str, Any], there: dict[str, Any], version: int
     Args:
         item: The key's item in the backup.
         there: The key's item in the stack's table.
-        version: The version of the newest entry of the key's history in the stack's table.
+        version: The version of the newest entry of the key's history.
         change: The kind of change in that entry.
     """
-    before, now = item.get("version", 0), there.get("version", 0)
+    before, now = _version(item), _version(there)
     if "deletedAt" in there:
-        return bool(now > before)
+        return now > before
     # An existing key in a later version than its deletion was restored by this script, which adds no entry.
-    return change == "delete" and bool(version > max(before, now))
+    return change == "delete" and version > max(before, now)
 
 
 def _names_taken(was: Items, is_now: Items, skipped: dict[Place, str]) -> Iterator[Place]:
@@ -182,17 +183,17 @@ def _restored(item: dict[str, Any], there: dict[str, Any] | None, *, at: int, en
         at: The current time, in seconds since the Unix epoch.
         entry_version: The version of the newest entry of the key's history; 0 without a history.
     """
-    if "version" not in item:
+    if not _version(item):
         return item
-    if there is None or "version" not in there:
-        return item | {"version": max(item["version"] + 1, entry_version + 1, at)}
-    former = max(item["version"], entry_version)
+    former = max(_version(item), entry_version)
+    if there is None or not _version(there):
+        return item | {"version": max(former + 1, at)}
     kept = {name: value for name, value in item.items() if name != "lastUsed"} | {"version": there["version"]}
     if "lastUsed" in there:
         kept["lastUsed"] = there["lastUsed"]
-    if kept == there and former <= there["version"]:
+    if kept == there and former <= _version(there):
         return there
-    return kept | {"version": max(former, there["version"]) + 1}
+    return kept | {"version": max(former, _version(there)) + 1}
 
 
 def _newest_entries(items: Items) -> dict[str, tuple[int, str]]:
@@ -208,9 +209,15 @@ def _is_key(place: Place) -> bool:
     return not place[0].startswith("#")
 
 
-def _items(table: Any) -> dict[tuple[str, str], dict[str, Any]]:
+def _version(item: dict[str, Any]) -> int:
+    """Return the version of a key's item; 0 if it has none, or another type than a number."""
+    version = item.get("version")
+    return int(version) if isinstance(version, (int, Decimal)) else 0
+
+
+def _items(table: Any) -> Items:
     """Return all items by primary key. Items contain ciphertexts, never plaintext."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: Items = {}
     request: dict[str, Any] = {"ConsistentRead": True}
     while True:
         answer = table.scan(**request)
@@ -222,10 +229,10 @@ def _items(table: Any) -> dict[tuple[str, str], dict[str, Any]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Copy keys from a table that was restored from a backup.")
-    parser.add_argument("restored", metavar="RESTORED", help="the table that point-in-time recovery made")
+    parser.add_argument("restored", metavar="RESTORED", help="the table that point-in-time recovery created")
     parser.add_argument("table", metavar="TABLE", help="the stack's table, output TableName")
-    parser.add_argument("--key", metavar="ID", help="only this key, and the claim on its name")
-    parser.add_argument("--write", action="store_true", help="do it; without, only say what would change")
+    parser.add_argument("--key", metavar="ID", help="only this key, its name and its history")
+    parser.add_argument("--write", action="store_true", help="write the changes; without it, only print them")
     return parser
 
 

@@ -410,12 +410,15 @@ def test_a_restored_key_keeps_its_usage_stamp(admin: Admin, store: Store, restor
         assert admin.get(key["id"]).data == expected
 
 
-def test_a_restored_key_replaces_a_stub_item(admin: Admin, store: Store, restored: Store, restore: Restore) -> None:
-    """Restore a deleted key although a consumer wrote a stamp to its id after the deletion."""
+@pytest.mark.parametrize("attribute", ["lastUsed", "version"])
+def test_a_restored_key_replaces_a_stub_item(
+    admin: Admin, store: Store, restored: Store, restore: Restore, attribute: str
+) -> None:
+    """Restore a deleted key although a compromised role wrote an attribute to its id after the deletion."""
     key = admin.create("Key", service="one")
     back_up(store, restored)
     admin.delete(key["id"])
-    store.put({"service": {"S": "one"}, "id": {"S": key["id"]}, "lastUsed": {"S": "zzz"}})
+    store.put({"service": {"S": "one"}, "id": {"S": key["id"]}, attribute: {"S": "zzz"}})
 
     restore("--write", "--key", key["id"])
 
