@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY_ID = "spotify.0123456789ab"
+NO_OBJECTS: list[object] = [None, [], "x", 1, True]
 READ_ONLY = "the server sets this field, and it cannot be changed; leave it out. Valid fields: name"
 DID_YOU_MEAN_NAME = "there is no such field; did you mean name? Valid fields: name"
 IN_UPDATE = "only an update takes this field; leave it out, and update the key. Valid fields: name"
@@ -80,7 +81,7 @@ def test_a_restore_has_an_optional_name() -> None:
 @pytest.mark.parametrize(
     ("body", "details"),
     [
-        *((body, {"(body)": "send a JSON object"}) for body in (None, [], "x", 1, True)),
+        *((value, {"(body)": "send a JSON object"}) for value in NO_OBJECTS),
         ({"name": None}, {"name": "give a string"}),
         ({"name": 7}, {"name": "give a string"}),
         ({"name": " x "}, {"name": "give at least 2 characters"}),
