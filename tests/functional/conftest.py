@@ -128,6 +128,15 @@ class Admin:
     def delete(self, key_id: str, **headers: str) -> ApiResponse:
         return self.send("DELETE", f"{COLLECTION}/{key_id}", **headers)
 
+    def rollback(self, key_id: str, **headers: str) -> ApiResponse:
+        return self.send("POST", f"{COLLECTION}/{key_id}/rollback", **headers)
+
+    def restore(self, key_id: str, body: object = None, **headers: str) -> ApiResponse:
+        return self.send("POST", f"{COLLECTION}/{key_id}/restore", body, **headers)
+
+    def history(self, key_id: str, **query: str) -> ApiResponse:
+        return self.call("GET", f"{COLLECTION}/{key_id}/history", query=query)
+
     def verify(self, key_id: str) -> ApiResponse:
         return self.send("POST", f"{COLLECTION}/{key_id}/verify")
 
