@@ -142,7 +142,8 @@ class KeyRecovery(KeyChanges):
             if version:
                 before = values or ({"name": name} if name else {})
                 writes.append(self._history_write("delete", context, key_id, version + 1, (), before, None))
-            if name is not None and not is_deleted:
+            if name is not None:
+                # Also for a deleted key: a restored table may have its reservation.
                 writes.append({"Delete": self._writer.release_name(key_id, name)})
             with _noting(version, failed_versions):
                 self._write_or_conflict(writes)
