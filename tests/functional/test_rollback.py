@@ -149,17 +149,11 @@ def test_keep_previous_false_removes_the_previous_value(admin: Admin, store: Sto
     assert not [item for item in store.items() for value in item.values() if value.get("B") in removed]
     assert after["previousKey"] is None
     assert admin.rollback(key["id"], If_Match='"3"').code == "NO_PREVIOUS_KEY"
+    assert admin.update(key["id"], changes).data["previousKey"] is None, "also without one to remove"
     assert secrets_of(store, key["id"]) == [changes.get("key", NEW_SECRET)]
-    assert admin.update(key["id"], {"key": SECRET}).data["previousKey"]["maskedKey"] == after["maskedKey"]
-
-
-def test_keep_previous_is_valid_without_a_previous_value(admin: Admin) -> None:
-    """Accept false alone, and either value with a replacement."""
-    key = admin.create()
-
-    assert admin.update(key["id"], {"keepPrevious": False}).data["version"] == 2
-    assert admin.update(key["id"], {"keepPrevious": False, "key": NEW_SECRET}).data["previousKey"] is None
-    assert admin.update(key["id"], {"keepPrevious": True, "key": SECRET}).data["previousKey"] is not None
+    kept = admin.update(key["id"], {"key": SECRET, "keepPrevious": True}).data["previousKey"]
+    assert kept["maskedKey"] == after["maskedKey"]
+    assert admin.update(key["id"], {"name": "Other", "description": "New", "active": False}).data["previousKey"] == kept
 
 
 INVALID = [{"keepPrevious": True}, *({"keepPrevious": value, "key": NEW_SECRET} for value in (None, "false", 0))]
@@ -175,14 +169,6 @@ def test_an_invalid_keep_previous_is_rejected(admin: Admin, store: Store, change
 
     assert [detail["field"] for detail in response.body["error"]["details"]] == ["keepPrevious"]
     assert (response.status, store.items()) == (400, before)
-
-
-@pytest.mark.parametrize("changes", [{"active": False}, {"name": "Other"}, {"description": "New"}])
-def test_other_changes_keep_the_previous_value(admin: Admin, changes: dict[str, Any]) -> None:
-    """Describe the previous value as before."""
-    key = replaced(admin)
-
-    assert admin.update(key["id"], changes).data["previousKey"] == key["previousKey"]
 
 
 # --- damaged items, and KMS -------------------------------------------------------------------------------------------
