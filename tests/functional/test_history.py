@@ -9,94 +9,61 @@ import pytest
 from service_keys.core import cursor as cursors
 from service_keys.core.history_query import HistoryQuery
 from service_keys.errors import KeyNotFoundError
-from tests.functional.conftest import SECRET, Admin, ApiResponse, Store, admin_fixture, change_at
+from tests.functional.conftest import Admin, ApiResponse, Store, admin_fixture, change_at
 from tests.functional.test_rollback import replaced
 from tests.functional.test_update import NEW_SECRET
 
 admin = admin_fixture(Admin)
 DAY_MS = 86_400_000
 UNKNOWN = "x.000000000000"
+ON, OFF = {"active": True}, {"active": False}
 
 
 def versions(pages: Any) -> list[int]:
     return [entry["version"] for page in pages for entry in page]
 
 
-def test_each_change_has_its_entry(admin: Admin, store: Store) -> None:
+def test_each_change_has_its_entry(admin: Admin) -> None:
     """Record the kind, the named fields, the administrator, the request, and the changed values as masks."""
-    made: list[ApiResponse] = []
     bob = type(admin)(admin.stack, "bob")
-    key = admin.create("Key", service="x", description="Old", key=SECRET)
-    steps: list[tuple[str, list[str], Any, Any, Callable[[], ApiResponse]]] = [
+    key = admin.create("Key", service="x", description="Old")
+    changes = [
+        bob.update(key["id"], {"name": "New", "description": None}),
+        bob.update(key["id"], {"active": False, "key": NEW_SECRET, "keepPrevious": True}),
+        bob.update(key["id"], {"description": None}),
+        bob.rollback(key["id"], If_Match='"4"'),
+        bob.delete(key["id"]),
+        bob.restore(key["id"], {"name": "Back"}),
+        bob.delete_permanently(key["id"]),
+    ]
+    first, second = {"maskedKey": "••••6789"}, {"maskedKey": "••••9876"}
+    last = {"description": None, "active": False} | first
+    expected = [
+        ("create", ["description", "key", "name", "service"], None, {"name": "Key", "description": "Old"} | first | ON),
         (
             "update",
             ["description", "name"],
             {"name": "Key", "description": "Old"},
             {"name": "New", "description": None},
-            lambda: bob.update(key["id"], {"name": "New", "description": None}),
         ),
-        (
-            "update",
-            ["active", "keepPrevious", "key"],
-            {"active": True, "maskedKey": "••••6789"},
-            {"active": False, "maskedKey": "••••9876"},
-            lambda: bob.update(key["id"], {"active": False, "key": NEW_SECRET, "keepPrevious": True}),
-        ),
-        ("update", ["description"], {}, {}, lambda: bob.update(key["id"], {"description": None})),
-        (
-            "rollback",
-            ["key"],
-            {"maskedKey": "••••9876"},
-            {"maskedKey": "••••6789"},
-            lambda: bob.rollback(key["id"], If_Match='"4"'),
-        ),
-        (
-            "delete",
-            [],
-            {"name": "New", "description": None, "active": False, "maskedKey": "••••6789"},
-            None,
-            lambda: bob.delete(key["id"]),
-        ),
-        ("restore", ["name"], {"name": "New"}, {"name": "Back"}, lambda: bob.restore(key["id"], {"name": "Back"})),
-        (
-            "delete",
-            [],
-            {"name": "Back", "description": None, "active": False, "maskedKey": "••••6789"},
-            None,
-            lambda: bob.delete_permanently(key["id"]),
-        ),
+        ("update", ["active", "keepPrevious", "key"], ON | first, OFF | second),
+        ("update", ["description"], {}, {}),
+        ("rollback", ["key"], second, first),
+        ("delete", [], {"name": "New"} | last, None),
+        ("restore", ["name"], {"name": "New"}, {"name": "Back"}),
+        ("delete", [], {"name": "Back"} | last, None),
     ]
-    made = [step[4]() for step in steps]
 
     response = admin.history(key["id"])
 
-    *entries, first = response.data
-    assert first == {
-        "version": 1,
-        "change": "create",
-        "fields": ["description", "key", "name", "service"],
-        "at": key["createdAt"],
-        "by": "ada",
-        "byName": None,
-        "requestId": first["requestId"],
-        "before": None,
-        "after": {"name": "Key", "description": "Old", "active": True, "maskedKey": "••••6789"},
-    }
-    for entry, step, change in zip(reversed(entries), steps, made, strict=True):
-        at = change.data.get("deletedAt") or change.data["updatedAt"]
-        kind, fields, before, after, _ = step
-        assert entry == {
-            "version": entry["version"],
-            "change": kind,
-            "fields": fields,
-            "at": at,
-            "by": "bob",
-            "byName": None,
-            "requestId": change.body["requestId"],
-            "before": before,
-            "after": after,
-        }
-    assert versions([response.data]) == list(range(8, 0, -1))
+    entries = response.data[::-1]
+    found = [tuple(entry[name] for name in ("change", "fields", "before", "after")) for entry in entries]
+    assert found == expected
+    times = [change.data.get("deletedAt") or change.data["updatedAt"] for change in changes]
+    assert [entry["at"] for entry in entries] == [key["createdAt"], *times]
+    assert [entry["by"] for entry in entries] == ["ada", *["bob"] * 7]
+    assert [entry["requestId"] for entry in entries[1:]] == [change.body["requestId"] for change in changes]
+    assert versions([entries]) == list(range(1, 9))
     assert response.body["pagination"] == {"limit": 20, "nextCursor": None}
 
 
