@@ -25,7 +25,7 @@ from tests.functional.test_failures import cancelled
 from tests.functional.test_races import at_once, statuses
 from tests.functional.test_rollback import replaced
 from tests.functional.test_update import NEW_SECRET
-from tests.support.fault_proxy import FaultProxy
+from tests.support.fault_proxy import Fault, FaultProxy
 
 admin = admin_fixture(Admin)
 
@@ -105,6 +105,23 @@ def test_a_change_sees_the_one_that_came_in_between(
     assert_consistent(admin, store)
     if function == "DeleteApiKey" and not error:
         assert admin.restore(key_id).status == 200, "the deleted key can be restored"
+
+
+@pytest.mark.parametrize("change", ["rollback", "delete", "permanent", "restore"])
+def test_an_undo_with_a_lost_response_is_applied_once(
+    admin: Admin, store: Store, fault_proxy: FaultProxy, change: str
+) -> None:
+    """Return the result of the first attempt to the retry of botocore."""
+    key_id = replaced(admin)["id"]
+    if change == "restore":
+        admin.delete(key_id)
+    versions = len(store.partition("#history"))
+
+    with fault_proxy.failing(Fault("DynamoDB.TransactWriteItems", reset=True, after=True, times=1)):
+        assert OTHERS[change](admin, key_id).status == 200
+
+    assert len(store.partition("#history")) == versions + 1
+    assert_consistent(admin, store)
 
 
 # --- twelve administrators --------------------------------------------------------------------------------------------
