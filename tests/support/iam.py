@@ -202,7 +202,7 @@ def _leading_keys(request: Mapping[str, Any], key: Mapping[str, Any]) -> tuple[s
     condition = request.get("KeyConditionExpression")
     if condition is None:
         return ()
-    match = re.fullmatch(r"#(?:service|entity) = (:\w+)", condition)
+    match = re.fullmatch(r"#(?:service|entity) = (:\w+)(?: AND #id BETWEEN :\w+ AND :\w+)?", condition)
     if match is None:
         raise UnsupportedPolicyError(f"The partition of {condition!r} is unknown. Teach tests/support/iam.py.")
     return (request["ExpressionAttributeValues"][match[1]]["S"],)
