@@ -21,5 +21,5 @@ def _clients() -> dict[str, Any]:
 
 
 def empty_cache() -> None:
-    """Make the next read uncached, with the existing clients."""
+    """Empty the cache, so that the next read is a cold read; keep the clients."""
     default_client._default = ServiceKeys(**_clients())  # noqa: SLF001 - the instance of get_api_key()

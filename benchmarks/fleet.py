@@ -205,11 +205,13 @@ def measure(*, quick: bool) -> Part:
         ],
         # The last row of the loop above: the prediction for a million containers.
         bounds=[Bound("stamps in a minute, of a million", found["most stamps in a minute"], 3)],
-        readme=(
-            "a month of 10,000 containers reading a key",
-            f"${_ours(10_000):,.0f}",
-            f"Secrets Manager ${theirs[0]:,.0f} (its cache: 5 minutes), ${theirs[1]:,.0f} (1 minute, as here)",
-        ),
+        readme=[
+            (
+                "a month of 10,000 containers reading a key",
+                f"${_ours(10_000):,.0f}",
+                f"Secrets Manager ${theirs[0]:,.0f} (its cache: 5 minutes), ${theirs[1]:,.0f} (1 minute, as here)",
+            )
+        ],
         notes=NOTES,
     )
 

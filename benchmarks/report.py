@@ -60,7 +60,7 @@ class Part:
         method: The description of the measurement.
         tables: The figures, in Markdown.
         bounds: Upper limits of figures.
-        readme: The row of the README's table: subject, our figure, the peers' figures.
+        readme: Rows of the README's table: subject, our figure, the peers' figures.
         notes: Remarks on the figures, in Markdown.
     """
 
@@ -68,7 +68,7 @@ class Part:
     method: str
     tables: list[str]
     bounds: list[Bound]
-    readme: tuple[str, ...]
+    readme: list[tuple[str, str, str]]
     notes: str = ""
 
     def markdown(self) -> str:

@@ -63,11 +63,13 @@ def measure(*, quick: bool) -> Part:
             for name, figures in counted.items()
             if name != FILTERED
         ],
-        readme=(
-            f"a page of 20, with {sizes[-1]:,} keys in the table",
-            f"{consumed[FIRST_PAGE][-1]:g} {'read unit' if local else unit}",
-            f"with {sizes[0]} keys {consumed[FIRST_PAGE][0]:g}",
-        ),
+        readme=[
+            (
+                f"a page of 20, with {sizes[-1]:,} keys in the table",
+                f"{consumed[FIRST_PAGE][-1]:g} {'read unit' if local else unit}",
+                f"with {sizes[0]} keys {consumed[FIRST_PAGE][0]:g}",
+            )
+        ],
         notes=NOTES,
     )
 

@@ -1,4 +1,4 @@
-"""Reject requests from web pages to servers for programs on this machine.
+"""Request filter of the local servers: reject requests from web pages, and those with a `Host` of another machine.
 
 Any page in a browser on this machine can send requests to the loopback interface. Such requests have another `Host`
 (DNS rebinding), or headers that name the sending page (`Origin`, `Sec-Fetch-Site`).

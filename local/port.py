@@ -1,4 +1,7 @@
-"""Bind the port before slow imports, so that a port in use is reported immediately."""
+"""The loopback address and the port of the local API: bind the port, or explain the reason why it is not available.
+
+Commands bind the port before slow imports, so that a port in use is reported immediately.
+"""
 
 from __future__ import annotations
 

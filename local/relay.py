@@ -1,8 +1,7 @@
-"""Relay connections from containers to the loopback interface of this machine.
+"""TCP relay that lets containers connect to the local servers, which listen on the loopback interface only.
 
 Containers reach this machine at the address that Docker calls `host-gateway`. With Docker Desktop it leads to the
-loopback interface. On Linux it is the address of Docker's network bridge; a relay listens there on the same ports, so
-that the servers listen on the loopback interface only.
+loopback interface. On Linux it is the address of Docker's network bridge; there the relay listens on the same ports.
 """
 
 from __future__ import annotations

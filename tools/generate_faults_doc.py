@@ -24,12 +24,33 @@ secret.
 
 "Answer lost" means that the call took effect, but the connection broke before its response arrived.
 
+"Audit" gives the outcome in the [audit line](operations.md#the-audit-trail) of the change. A cell without it means that
+the function writes no audit line. `done`: the change is stored. `unknown`: an AWS call failed in the audited part of
+the function, and the function does not know if the change is stored.
+
+The audited part begins after the calls to KMS and ends with the write. In update and delete it includes GetItem, so a
+failed GetItem is `unknown`, too, although nothing changed. Encrypt (create, update) and Decrypt (verify) come before,
+so a KMS fault changes nothing and leaves no audit line. A denied call in the audited part leaves none either, because
+nothing changed. The third GetItem of verify comes after the audited part, when the change is stored.
+
 """
 
 _WARM: Final = """
-A consumer with a cached key serves it for 15 minutes during the faults of the first column, and stops at once when
-access is denied: `test_a_key_is_served_stale_for_15_minutes` and `test_access_denied_drops_the_cached_keys` in
-[test_reader.py](../tests/functional/test_reader.py)."""
+A consumer with a cached key serves it stale for 15 minutes during the faults of the first column. It calls Decrypt only
+for a new secret value and once an hour, so a fault of KMS alone has an effect later: ["KMS is
+down"](operations.md#kms-is-down).
+
+When access is denied, the consumer drops the cached keys at the next refused call: the next Query comes within a
+minute, the next Decrypt of an unchanged key within about an hour. See `test_a_key_is_served_stale_for_15_minutes` and
+`test_access_denied_drops_the_cached_keys` in [test_reader.py](../tests/functional/test_reader.py)."""
+
+_AUTHORIZER: Final = """
+## The authorizer
+
+With `JwksUrl`, its only remote call fetches the JWKS. With `JwtSecretParameter`, its only remote call is `GetParameter`
+of SSM, which decrypts the secret with KMS; without a cached secret, each failure of it is a 503, too
+([decision 18](decisions/18-a-shared-secret.md)). With `JwksUrl` and an empty cache:
+"""
 
 
 def document() -> str:
@@ -57,7 +78,7 @@ def _again() -> Iterator[str]:
 
 def _reader() -> Iterator[str]:
     yield "\n## A consumer\n"
-    yield "With an empty cache. `KeyStoreUnavailableError` and `KeyAccessDeniedError` are raised.\n"
+    yield "A cold read, with an empty cache. `KeyStoreUnavailableError` and `KeyAccessDeniedError` are raised.\n"
     yield "| call | throttled, 5xx, connection breaks, no answer, every answer lost | access denied |"
     yield "| --- | --- | --- |"
     for operation, (outage, denied) in READER.items():
@@ -66,7 +87,7 @@ def _reader() -> Iterator[str]:
 
 
 def _authorizer() -> Iterator[str]:
-    yield "\n## The authorizer\n\nIts only remote call fetches the JWKS. With an empty cache:\n"
+    yield _AUTHORIZER
     yield "| response of the issuer | |\n| --- | --- |"
     for fault in JWKS_FAULTS:
         yield f"| {fault} | 503 `SERVICE_UNAVAILABLE` with `Retry-After`; no function is called |"

@@ -7,33 +7,42 @@ import pytest
 from tests.functional.conftest import COLLECTION, Admin, Store
 
 
+def partitions(store: Store) -> list[str]:
+    """Return the partition of each item, without the history."""
+    return sorted({item["service"]["S"] for item in store.items()} - {"#history"})
+
+
 def test_deleting_a_key_releases_its_name(admin: Admin, store: Store) -> None:
     """Return 404 for the key at once, and let a new key have its name."""
-    key = admin.create("First")
+    key = admin.create("First", service="one")
 
     response = admin.delete(key["id"])
 
     assert response.status == 200
-    deleted = {"id": key["id"], "name": "First", "service": key["service"], "recoverableUntil": None}
-    assert response.data == deleted | {"deletedAt": response.data["deletedAt"]}
+    assert response.headers["ETag"] == '"2"'
+    assert response.data.keys() == {"id", "name", "service", "deletedAt", "recoverableUntil"}
+    assert (response.data["id"], response.data["name"], response.data["service"]) == (key["id"], "First", "one")
+    ends, deleted_at = (datetime.fromisoformat(response.data[name]) for name in ("recoverableUntil", "deletedAt"))
+    assert ends - deleted_at == timedelta(days=7)
     assert response.body["message"] == "API key deleted successfully"
     at, by = (datetime.fromisoformat(text) for text in (response.data["deletedAt"], response.body["effectiveBy"]))
     assert timedelta(seconds=59) < by - at < timedelta(seconds=90)
-    assert store.items() == []
+    assert partitions(store) == ["one"]
     assert admin.get(key["id"]).code == "API_KEY_NOT_FOUND"
     assert admin.delete(key["id"]).code == "API_KEY_NOT_FOUND"
     assert admin.listing().data == []
     assert admin.create("First")["id"] != key["id"]
 
 
-def test_deleting_a_renamed_key_leaves_no_item(admin: Admin, store: Store) -> None:
+def test_a_permanent_delete_leaves_only_the_history(admin: Admin, store: Store) -> None:
     """Delete the key together with the reservation of its new name."""
     key = admin.create("First")
     admin.update(key["id"], {"name": "Second"})
 
-    admin.delete(key["id"])
+    response = admin.call("DELETE", f"{COLLECTION}/{key['id']}", query={"permanent": "true"})
 
-    assert store.items() == []
+    assert (response.data["recoverableUntil"], response.headers.get("ETag")) == (None, None)
+    assert partitions(store) == []
 
 
 @pytest.mark.parametrize(("if_match", "status"), [('"2"', 200), ("*", 200), ('"1"', 412), ('W/"2"', 412), ("2", 400)])
@@ -60,7 +69,7 @@ def test_a_key_without_name_reservation_can_be_deleted(admin: Admin, store: Stor
     store.dynamodb.delete_item(TableName=store.table, Key={"service": {"S": "#name"}, "id": {"S": "first"}})
 
     assert admin.delete(key["id"]).status == 200
-    assert store.items() == []
+    assert partitions(store) == [key["service"]]
 
 
 def test_a_key_with_a_foreign_name_reservation_can_be_changed(admin: Admin, store: Store) -> None:
@@ -72,7 +81,8 @@ def test_a_key_with_a_foreign_name_reservation_can_be_changed(admin: Admin, stor
     assert admin.delete(one["id"]).status == 200
     assert admin.update(two["id"], {"name": "Three"}).data["name"] == "Three"
     assert admin.update(two["id"], {"name": "One"}).code == "DUPLICATE_API_KEY_NAME"
-    assert {item["id"]["S"] for item in store.items()} == {"one", "two", "three", two["id"]}
+    left = {item["id"]["S"] for item in store.items() if item["service"]["S"] != "#history"}
+    assert left == {"one", "two", "three", one["id"], two["id"]}
 
 
 def test_the_body_of_a_delete_is_ignored(admin: Admin) -> None:

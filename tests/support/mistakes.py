@@ -26,7 +26,7 @@ MERGE_PATCH: Final = {"Content-Type": "application/merge-patch+json"}
 LATIN_1: Final = {"Content-Type": "application/json; charset=iso-8859-1"}
 VALID_IN_CREATE: Final = f"Valid fields: {CREATE_FIELDS}"
 VALID_IN_UPDATE: Final = f"Valid fields: {UPDATE_FIELDS}"
-PARAMETERS: Final = "Valid parameters: active, service, verification, limit, cursor"
+PARAMETERS: Final = "Valid parameters: active, service, verification, deleted, limit, cursor"
 NO_KEY: Final = "There is no API key with this id. List the keys to find the right one."
 CONFLICT: Final = (
     "If-Match does not match: the key is in version 4 now. Get the key again, check your change against it, and send "

@@ -51,7 +51,7 @@ def test_a_key_with_fields_is_a_read_only_mapping() -> None:
         key["clientId"] = "other"  # type: ignore[index]
     with pytest.raises(KeyError, match="It has clientId, clientSecret"):
         key["secret"]
-    with pytest.raises(TypeError, match=r"has parts \(clientId, clientSecret\)\. Read one of them: key\['clientId'\]"):
+    with pytest.raises(TypeError, match=r"has fields \(clientId, clientSecret\)\. Read one of them: key\['clientId'\]"):
         _ = key.value
 
 
@@ -60,7 +60,7 @@ def test_a_key_without_fields_has_no_value() -> None:
     key = api_key({})
 
     assert (len(key), list(key), bool(key)) == (0, [], True)
-    with pytest.raises(TypeError, match=r"has parts \(\)\. Read one of them: key\[''\]"):
+    with pytest.raises(TypeError, match=r"has fields \(\)\. Read one of them: key\[''\]"):
         _ = key.value
 
 

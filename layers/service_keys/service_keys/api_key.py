@@ -46,13 +46,13 @@ class ApiKey:
         """
         if self._text is None:
             fields, first = ", ".join(self._fields), next(iter(self._fields), "")
-            raise TypeError(f"The key of {self.service} has parts ({fields}). Read one of them: key[{first!r}].")
+            raise TypeError(f"The key of {self.service} has fields ({fields}). Read one of them: key[{first!r}].")
         return self._text
 
     def __getitem__(self, field: str) -> str:
         if field not in self._fields:
             known = ", ".join(self._fields) or "none: it is one string, key.value"
-            raise KeyError(f"The key of {self.service} has no part {field!r}. It has {known}.")
+            raise KeyError(f"The key of {self.service} has no field {field!r}. It has {known}.")
         return self._fields[field]
 
     def keys(self) -> Iterator[str]:

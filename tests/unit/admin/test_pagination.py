@@ -68,7 +68,8 @@ def test_an_invalid_value_is_rejected(name: str, value: str) -> None:
 
 def test_all_errors_are_reported_at_once() -> None:
     """Return one message for each parameter; report `(query)` for a name that may be a secret."""
-    unknown = "there is no such parameter; leave it out. Valid parameters: active, service, verification, limit, cursor"
+    valid = "active, service, verification, deleted, limit, cursor"
+    unknown = f"there is no such parameter; leave it out. Valid parameters: {valid}"
 
     assert refused({"limit": ["1", "2"], "active": ["?"], "nope": ["1"], "<script>": ["2"]}) == {
         "limit": "give it once",

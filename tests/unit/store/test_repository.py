@@ -19,6 +19,7 @@ from local.template import Template
 from service_keys.core.ids import new_id
 from service_keys.core.list_query import ListQuery
 from service_keys.core.models import (
+    DELETION_FIELDS,
     ChangeContext,
     EncryptedKey,
     MalformedItem,
@@ -112,8 +113,8 @@ def change_item(dynamodb: Any, key: StoredKey, attributes: dict[str, Any]) -> No
 # --- create ---------------------------------------------------------------------------------------------------------
 
 
-def test_create_stores_the_key_and_its_name_reservation(dynamodb: Any, repository: KeyRecovery) -> None:
-    """Write exactly two items: the key and the reservation of its normalized name."""
+def test_create_stores_the_key_its_name_reservation_and_history(dynamodb: Any, repository: KeyRecovery) -> None:
+    """Write exactly three items: the key, the reservation of its normalized name, and the first entry."""
     key = a_key(name="  Prod  Ü ")
     stored(repository, key)
 
@@ -136,6 +137,24 @@ def test_create_stores_the_key_and_its_name_reservation(dynamodb: Any, repositor
             "version": {"N": "1"},
         },
         ("#name", "prod ü"): {"service": {"S": "#name"}, "id": {"S": "prod ü"}, "key": {"S": key.id}},
+        ("#history", f"{key.id}#0000000001"): {
+            "service": {"S": "#history"},
+            "id": {"S": f"{key.id}#0000000001"},
+            "change": {"S": "create"},
+            "fields": {"L": []},
+            "at": at,
+            "by": {"S": "ada"},
+            "requestId": {"S": "r-1"},
+            "after": {
+                "M": {
+                    "name": {"S": "  Prod  Ü "},
+                    "description": {"S": "What it is for"},
+                    "active": {"BOOL": True},
+                    "maskedKey": {"S": "••••abcd"},
+                }
+            },
+            "expiresAt": {"N": str(AT // 1000 + 1 + 400 * DAY)},
+        },
     }
 
 
@@ -358,7 +377,10 @@ def test_reads_are_strongly_consistent_and_projected(
     repository.list_page(ListQuery(service="one"))
     consumer.list_for_service("one")
 
-    response, read = set(key.to_response()), {"id", "name", "active", "ciphertext", "version", "lastUsed"}
+    response, read = (
+        {*key.to_response(), *DELETION_FIELDS},
+        {"id", "name", "active", "ciphertext", "version", "lastUsed", "deletedAt"},
+    )
     projections = [response, {"ciphertext", "keyUpdatedAt"}, response, read]
     assert [attributes(request) for _, request in requests] == projections
     assert all(request["ConsistentRead"] is True for _, request in requests)
@@ -388,5 +410,5 @@ def test_a_rejected_create_is_one_call_returning_the_old_item(
     ((operation, request),) = requests
     assert operation == "TransactWriteItems"
     puts = [write["Put"] for write in request["TransactItems"]]
-    assert [put.get("ReturnValuesOnConditionCheckFailure") for put in puts] == [None, None, "ALL_OLD"]
+    assert [put.get("ReturnValuesOnConditionCheckFailure") for put in puts] == [None, None, None, "ALL_OLD"]
     assert {put["TableName"] for put in puts} == {"table"}

@@ -1,4 +1,4 @@
-"""Decorator for route handlers: convert the event to a `Request`, and a `Response` or error to HTTP.
+"""The decorator of every route handler, `api_handler`: HTTP status, headers, body and log line of each result or error.
 
 The only module that maps errors to HTTP statuses. A decorated handler gets a `Request`, returns a `Response`, and
 raises the errors of `service_keys.errors`.

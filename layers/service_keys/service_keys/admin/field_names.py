@@ -1,4 +1,4 @@
-"""Unknown field names in error messages: names safe to echo, and suggestions of similar valid names.
+"""Rules for field names in error messages: which unknown names are safe to echo, and which valid name to suggest.
 
 The name of a body field, a key's field or a query parameter can be a secret that an administrator pasted in the wrong
 place.

@@ -58,7 +58,7 @@ def _problems(value: Any, *, update: bool) -> Iterator[FieldError]:
     stay = "; leave `key` out to keep the stored one" if update else ""
     if isinstance(value, str):
         if _is_masked(value):
-            yield FieldError("key", _masked(update=update))
+            yield FieldError("key", _masked_value_error(update=update))
             return
         if len(value) < MIN_LENGTH:
             yield FieldError("key", f"give at least {MIN_LENGTH} characters")
@@ -96,7 +96,7 @@ def _field_problem(field: str, *, update: bool) -> str | None:
     if not field:
         return "give a value"
     if _is_masked(field):
-        return _masked(update=update)
+        return _masked_value_error(update=update)
     if _has_white_space_around(field):
         return "remove the white space before and after it"
     refused = refused_in_secret(field)
@@ -129,7 +129,8 @@ def _is_masked(field: str) -> bool:
     return _SHORTENED.fullmatch(field) is not None and any(c in "-_" or c.isdigit() for c in field)
 
 
-def _masked(*, update: bool) -> str:
+def _masked_value_error(*, update: bool) -> str:
+    """Return the error message for a masked value in a request."""
     if update:
         return "this is a masked value, not the key; send the whole key, or leave `key` out to keep the stored one"
     return "this is a masked value, not the key; copy the whole key from the service that issued it"

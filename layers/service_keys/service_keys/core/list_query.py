@@ -46,4 +46,5 @@ class ListQuery:
         return key_id if self.service in {None, service} else None
 
     def _scope(self) -> str:
-        return f"{self.active}\n{self.service or ''}\n{self.verification or ''}\n{self.deleted}"
+        deleted = "\ndeleted" if self.deleted else ""
+        return f"{self.active}\n{self.service or ''}\n{self.verification or ''}{deleted}"

@@ -3,7 +3,7 @@
 | entry        | lifetime                                                                       |
 | ------------ | ------------------------------------------------------------------------------ |
 | snapshot     | `SNAPSHOT_TTL_SECONDS`; while AWS fails, `STALE_IF_ERROR_SECONDS` from its start |
-| plaintext    | `PLAINTEXT_TTL_SECONDS`, while the snapshot holds its ciphertext               |
+| plaintext    | `PLAINTEXT_TTL_SECONDS`, while the snapshot holds its ciphertext; while KMS fails, see `Plaintext` |
 | cached error | `NEGATIVE_TTL_SECONDS`                                                         |
 
 Times are seconds since the Unix epoch, from the wall clock: a frozen execution environment must notice elapsed time.
@@ -55,7 +55,15 @@ class Snapshot(NamedTuple):
 
 
 class Plaintext(NamedTuple):
-    """A decrypted value, when it was decrypted, and when a snapshot last contained its ciphertext."""
+    """A decrypted secret value.
+
+    Attributes:
+        ciphertext: The ciphertext that was decrypted. A snapshot with another one requires a new decryption.
+        secret_value: The result.
+        decrypted_at: Time of the call to KMS. The entry is fresh for `PLAINTEXT_TTL_SECONDS` from it.
+        confirmed_at: `Snapshot.read_at` of the last snapshot with this ciphertext that was used while the entry was
+            fresh. While KMS has a transient error, the entry is served stale for `STALE_IF_ERROR_SECONDS` from it.
+    """
 
     ciphertext: bytes
     secret_value: SecretValue

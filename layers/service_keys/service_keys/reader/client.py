@@ -134,7 +134,8 @@ class ServiceKeys:
 
     def _read(self, service: str, name: str | None, *, refresh: bool) -> ApiKey:
         state = self._enter(service)
-        # Log and update lastUsed after releasing the lock: both are slow, and a log handler may itself call get().
+        # Log lines and the usage stamp. They run after the lock is released, before this call returns or raises: both
+        # are slow, and a log handler may itself call get().
         deferred: list[Callable[[], None]] = []
         try:
             with state.lock:

@@ -1,4 +1,6 @@
-"""Best-effort usage stamp: `lastUsed` is accurate to two minutes, and a failed write never fails a read.
+"""The usage stamp of a read: decide if `lastUsed` is due, and write it.
+
+`lastUsed` is accurate to two minutes, and a failed write never fails a read.
 
 The first use of a key after each refresh writes the stamp, unless the snapshot holds one younger than about a minute. A
 snapshot is fresh for a minute, so `lastUsed` lags by at most two minutes. Later refreshes of other containers read the

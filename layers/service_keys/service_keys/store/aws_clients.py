@@ -26,7 +26,8 @@ class Timeouts(NamedTuple):
 ADMIN_TIMEOUTS: Final = Timeouts(connect=1, read=2)
 """For the admin API. Two attempts including backoff take at most 7 s."""
 CONSUMER_TIMEOUTS: Final = Timeouts(connect=0.5, read=1)
-"""For consumers, whose Lambda timeout is 3 s by default."""
+"""For consumers and VerifyApiKey. Two attempts including backoff take at most 4 s, and a cold read makes up to three
+calls: a consumer needs more than Lambda's default timeout of 3 s (docs/consumers.md, "Attach")."""
 MAX_ATTEMPTS: Final = 2
 
 

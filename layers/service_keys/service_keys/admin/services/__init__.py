@@ -1,4 +1,4 @@
-"""The known services. To add one, create a module in this package and add an entry to `SERVICES`.
+"""The known services. To add one, follow "Add a service" in CONTRIBUTING.md, which lists every place to change.
 
 Keys of unknown services can have any format, and cannot be verified.
 """
