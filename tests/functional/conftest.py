@@ -184,6 +184,10 @@ class Store:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
         return [item for page in pages for item in page["Items"]]
 
+    def current_items(self) -> list[dict[str, Any]]:
+        """Return the items without the history and the deleted keys."""
+        return [item for item in self.items() if item["service"]["S"] != "#history" and "deletedAt" not in item]
+
     def item(self, key_id: str) -> dict[str, Any]:
         (item,) = (item for item in self.items() if item["id"]["S"] == key_id)
         return item

@@ -20,7 +20,7 @@ from local.fake_services import FakeServices
 from service_keys.admin import observability
 from service_keys.admin.observability import logger
 from service_keys.errors import ServiceKeysError
-from service_keys.store.repository import KeyRepository
+from service_keys.store.changes import KeyChanges
 from tests.functional.conftest import COLLECTION, SECRET, SPOTIFY_KEY, Admin, ApiResponse, ConsumerOf, admin_fixture
 from tests.support.canary import LEAKS, LeakDetectingHandler, contains_canary, inspect_log
 from tests.support.fault_proxy import Fault, FaultProxy
@@ -164,7 +164,7 @@ def test_an_exception_text_is_neither_returned_nor_printed(
     def crash(*_: object, **given: Any) -> None:
         raise kind(f"cannot take {OPENAI_KEY}") if kind is not ServiceKeysError else RuntimeError(OPENAI_KEY, given)
 
-    monkeypatch.setattr(KeyRepository, "create", crash)
+    monkeypatch.setattr(KeyChanges, "create", crash)
     response = admin.send("POST", COLLECTION, {"name": "New", "key": OPENAI_KEY})
 
     assert response.status == 500
@@ -255,4 +255,4 @@ with load_functions(of_template, sandboxed_environment({})) as functions:
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert ran.stdout == "7 []\n", "Lambda's own traces hold no bodies; a library's could"
+    assert ran.stdout == "10 []\n", "Lambda's own traces hold no bodies; a library's could"

@@ -90,3 +90,13 @@ def test_the_body_of_a_delete_is_ignored(admin: Admin) -> None:
     key = admin.create()
 
     assert admin.send("DELETE", f"{COLLECTION}/{key['id']}", {"any": "thing"}).status == 200
+
+
+@pytest.mark.parametrize("version", [{"N": "1.5"}, {"N": "-1"}, {"S": "2"}, {"NULL": True}])
+def test_a_key_with_a_malformed_version_can_be_deleted(admin: Admin, store: Store, version: dict[str, object]) -> None:
+    """Delete the key for good, with its name reservation."""
+    key = admin.create("First")
+    store.put(store.item(key["id"]) | {"version": version})
+
+    assert admin.delete(key["id"]).data["recoverableUntil"] is None
+    assert partitions(store) == []

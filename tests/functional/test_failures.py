@@ -27,7 +27,7 @@ def test_an_unusable_kms_key_is_an_internal_error(
         response = admin.send("POST", COLLECTION, CREATE)
 
     assert response.status == 500
-    assert store.items() == []
+    assert store.current_items() == []
     assert "the KMS key" in logged()[-1]["message"]
 
 
@@ -44,7 +44,7 @@ def test_a_change_with_a_lost_response_is_applied_once(
 
     assert (response.status, response.data["version"]) == (200, 2)
     assert admin.get(key["id"]).data == response.data
-    assert len(store.items()) == 2
+    assert len(store.current_items()) == 2
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "RequestTimeout"])
@@ -95,7 +95,7 @@ def test_a_cancelled_create_is_unavailable(admin: Admin, store: Store, fault_pro
         response = admin.send("POST", COLLECTION, CREATE)
 
     assert (response.status, response.code) == (503, "SERVICE_UNAVAILABLE")
-    assert store.items() == []
+    assert store.current_items() == []
 
 
 def test_an_invalid_transaction_is_an_internal_error(admin: Admin, fault_proxy: FaultProxy, logged: Logged) -> None:

@@ -31,7 +31,7 @@ def test_one_of_twelve_creates_of_one_name_succeeds(admin: Admin, store: Store) 
     responses = at_once(lambda n: admin.send("POST", COLLECTION, {"name": names[n % 4], "service": "x", "key": SECRET}))
 
     assert statuses(responses) == {201: 1, 409: 11}
-    assert len(store.items()) == 2
+    assert len(store.current_items()) == 2
 
 
 def test_twelve_retries_create_one_key(admin: Admin, store: Store) -> None:
@@ -42,7 +42,7 @@ def test_twelve_retries_create_one_key(admin: Admin, store: Store) -> None:
 
     assert statuses(responses) == {201: 12}
     assert len({response.data["id"] for response in responses}) == 1
-    assert len(store.items()) == 3
+    assert len(store.current_items()) == 3
 
 
 def test_one_of_twelve_updates_of_one_version_succeeds(admin: Admin) -> None:
@@ -75,8 +75,8 @@ def test_twelve_renames_of_one_key_leave_one_reservation(admin: Admin, store: St
     assert statuses(responses) == {200: 12}
     last = admin.get(key["id"]).data
     assert last["version"] == 13
-    assert len(store.items()) == 2
-    assert store.items()[0]["id"]["S"] in {last["name"].lower(), last["id"]}
+    assert len(store.current_items()) == 2
+    assert store.current_items()[0]["id"]["S"] in {last["name"].lower(), last["id"]}
 
 
 def test_one_of_twelve_renames_to_one_name_succeeds(admin: Admin) -> None:
@@ -96,7 +96,7 @@ def test_one_of_twelve_deletes_succeeds(admin: Admin, store: Store) -> None:
     responses = at_once(lambda _: admin.delete(key["id"]))
 
     assert statuses(responses) == {200: 1, 404: 11}
-    assert store.items() == []
+    assert store.current_items() == []
 
 
 def test_a_delete_among_updates_leaves_no_item(admin: Admin, store: Store) -> None:
@@ -112,4 +112,4 @@ def test_a_delete_among_updates_leaves_no_item(admin: Admin, store: Store) -> No
 
     assert responses[5].status == 200
     assert set(statuses(responses)) <= {200, 404}
-    assert store.items() == []
+    assert store.current_items() == []

@@ -268,7 +268,7 @@ def test_a_key_deleted_during_its_verification_stays_deleted(
     fake_services.before_answer = lambda: admin.delete(key_id)  # type: ignore[assignment]
 
     assert admin.verify(key_id).code == "API_KEY_NOT_FOUND"
-    assert store.items() == []
+    assert store.current_items() == []
 
 
 def test_the_later_of_two_verifications_wins(stack: Any, store: Store, fake_services: FakeServices) -> None:

@@ -36,6 +36,8 @@ ENVIRONMENT = CREDENTIALS | {
     "SERVICE_KEYS_TABLE": "made-up",
     "SERVICE_KEYS_KMS_KEY": "made-up",
     "ALLOWED_ORIGIN": "https://admin.example.com",
+    "DELETED_KEY_RETENTION_DAYS": "7",
+    "HISTORY_RETENTION_DAYS": "400",
     "POWERTOOLS_SERVICE_NAME": "made-up",
     "JWT_ISSUER": "https://issuer.example.com/",
     "JWT_AUDIENCE": "made-up",
@@ -73,6 +75,9 @@ AUTHORIZER_WITHOUT = {"botocore", "pydantic", "aws_lambda_powertools", "service_
         ("create_api_key", 1.25, set()),
         ("update_api_key", 1.25, set()),
         ("verify_api_key", 1.0, {"pydantic"}),
+        ("rollback_api_key", 1.0, {"pydantic"}),
+        ("restore_api_key", 1.25, set()),
+        ("get_api_key_history", 1.0, {"pydantic"}),
         ("authorizer", 0.43, AUTHORIZER_WITHOUT),
     ],
 )

@@ -128,12 +128,12 @@ class KeyRecovery(KeyChanges):
             is_deleted = "deletedAt" in item
             if is_deleted and not (permanent and is_recoverable(item, context.at_ms)):
                 not_found()
-            version = int(item["version"].get("N", 0)) if "version" in item else 0
+            version = _version_of(item)
             check_version(version, if_match)
             name = item.get("name", {}).get("S")
             values = _values_if_readable(item, context.at_ms)
             # If a version failed before, the item has no ciphertext that could be restored.
-            keep = bool(values and recoverable_days and not permanent and version not in failed_versions)
+            keep = bool(version and values and recoverable_days and not permanent and version not in failed_versions)
             until_ms = context.at_ms + recoverable_days * _MS_PER_DAY
             if keep:
                 writes = [{"Update": self._deletion(key_id, item, context, until_ms)}]
@@ -235,6 +235,12 @@ def _noting(version: int, failed_versions: set[int]) -> Iterator[None]:
     except ConditionFailedError:
         failed_versions.add(version)
         raise
+
+
+def _version_of(item: Item) -> int:
+    """Return the version of a key; 0 for a stub item or a malformed key without one."""
+    text = item.get("version", {}).get("N", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _values_if_readable(item: Item, at_ms: int) -> dict[str, Any] | None:
