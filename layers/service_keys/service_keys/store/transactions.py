@@ -121,7 +121,7 @@ class TransactionWriter:
 
 
 class UpdateExpression:
-    """Builds the UpdateExpression of an administrator's change.
+    """Builds the UpdateExpression of an administrator's change. The last call for an attribute wins.
 
     Args:
         context: The request, for ``updatedAt``, ``updatedBy`` and ``updatedByName``; None to leave them unchanged.
@@ -138,6 +138,7 @@ class UpdateExpression:
 
     def put(self, attribute: str, value: Any) -> None:
         """Set an attribute; None removes it."""
+        self._forget(attribute)
         if value is None:
             self._removes.add(attribute)
         else:
@@ -151,7 +152,14 @@ class UpdateExpression:
             target: The attribute to set.
             default: The attribute or ``:`` value to copy if the source does not exist. Without it, the update fails.
         """
+        self._forget(target)
         self._copies[target] = (source, default)
+
+    def _forget(self, attribute: str) -> None:
+        """Drop earlier calls for an attribute: DynamoDB refuses an expression that changes it twice."""
+        self._sets.pop(attribute, None)
+        self._copies.pop(attribute, None)
+        self._removes.discard(attribute)
 
     def _copy_expression(self, target: str) -> str:
         source, default = self._copies[target]
