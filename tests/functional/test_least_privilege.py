@@ -88,7 +88,7 @@ def administer(admin: Admin, store: Store) -> None:
     assert admin.call("DELETE", f"{COLLECTION}/{admin.create('Short-lived')['id']}", query={"permanent": "true"}).data
 
 
-FALSE_VALUES = {name: {"S": "no moment"} for name in ("lastUsed", "keyUpdatedAt")} | {"verification": {"M": {}}}
+FALSE_VALUES: dict[str, Any] = {"lastUsed": {"S": "x"}, "keyUpdatedAt": {"S": "x"}, "verification": {"M": {}}}
 """Attributes as a compromised consumer or VerifyApiKey can write them; the next change replaces them."""
 
 
@@ -310,10 +310,10 @@ def test_the_index_of_lists_contains_no_ciphertext(
     admin: Admin, store: Store, fault_proxy: FaultProxy, clients_of: ClientsOf
 ) -> None:
     """Project only the attributes of a response, for keys and for deleted keys."""
-    for name in ("One", "Another"):
-        created = admin.create(name, service="one")
-        admin.update(created["id"], {"key": f"{SECRET}2"})
-    admin.delete(created["id"])
+    ids = [admin.create(name, service="one")["id"] for name in ("One", "Another")]
+    for key_id in ids:
+        assert admin.update(key_id, {"key": f"{SECRET}2"}).status == 200
+    assert admin.delete(ids[0]).status == 200
     dynamodb, _ = clients_of("ListApiKeys")
 
     for entity in ("key", "deleted"):

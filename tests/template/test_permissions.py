@@ -180,8 +180,8 @@ def test_custom_kms_key_decrypts_only_the_parameter(template: Template) -> None:
 
 def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
     """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers, other ciphertexts for neither."""
-    secret = dict.fromkeys(CONSUMERS.values(), READER_ATTRIBUTES)
-    secret["VerifyApiKey"] = ("id", "ciphertext", "keyUpdatedAt")
+    secret: dict[str, tuple[str, ...]] = {"VerifyApiKey": ("id", "ciphertext", "keyUpdatedAt")}
+    secret |= dict.fromkeys(CONSUMERS.values(), READER_ATTRIBUTES)
     others = {"GetApiKeyHistory": HISTORY_ATTRIBUTES}
     with_ciphertext = set()
     for name, statement in every_statement(template):
