@@ -57,14 +57,15 @@ class Issuer:
         """Sign a token.
 
         Args:
-            sub: The subject.
+            sub: The subject; also the name in `email`, which the API stores as the administrator's readable name.
             role: The role; `admin` for an administrator.
             hours: The lifetime; negative for an expired token.
-            claims: Additional claims, or overrides of `iss`, `aud`, `iat` and `exp`. None omits a claim.
+            claims: Additional claims, or overrides of `iss`, `aud`, `email`, `iat` and `exp`. None omits a claim.
         """
         now = int(time.time())
         times = {"iat": now, "exp": now + int(hours * 3600)}
-        payload = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "role": role, **times, **claims}
+        identity = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "email": sub and f"{sub}@example.com", "role": role}
+        payload = {**identity, **times, **claims}
         payload = {name: value for name, value in payload.items() if value is not None}
         return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": self.kid})
 

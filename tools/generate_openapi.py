@@ -71,6 +71,8 @@ _HEADERS: Final = {
     "WWW-Authenticate": ("The scheme to authenticate with.", {"const": "Bearer"}),
     "Cache-Control": ("Clients and proxies must not store the response.", {"const": "no-store"}),
 }
+_REQUIRED: Final = "required-"
+"""Prefix of a parameter that is required in some operations only."""
 _PARAMETERS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "id": (
         "path",
@@ -104,6 +106,11 @@ _PARAMETERS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
         "header",
         "Change the key only in this version: its `ETag`, with the quotation marks. A weak tag never matches.",
         {"type": "string", "examples": ['"1"']},
+    ),
+    "required-If-Match": (
+        "header",
+        "The version to change: the key's `ETag`, with its quotation marks; status 428 without one or with `*`.",
+        {"type": "string", "examples": ['"2"']},
     ),
     "Idempotency-Key": (
         "header",
@@ -180,7 +187,7 @@ _OPERATIONS: Final = {
         "Exchanges the secret value and the previous one, and clears `verification`. `If-Match` with a version is "
         "required, because a repeated exchange would undo itself.",
         "EffectiveApiKeyResponse",
-        parameters=("If-Match",),
+        parameters=("required-If-Match",),
         headers=("ETag",),
         errors=(400, 404, 409, 412, 428),
     ),
@@ -266,8 +273,8 @@ def build() -> dict[str, Any]:
         "components": {
             "securitySchemes": {"token": token},
             "parameters": {
-                name: {"name": name, "in": place}
-                | ({"required": True} if place == "path" else {})
+                name: {"name": name.removeprefix(_REQUIRED), "in": place}
+                | ({"required": True} if place == "path" or name.startswith(_REQUIRED) else {})
                 | {"description": description, "schema": schema}
                 for name, (place, description, schema) in _PARAMETERS.items()
             },
@@ -345,15 +352,19 @@ def _schemas(codes: list[str]) -> dict[str, Any]:
         name for name in schemas["ApiKey"]["required"] if name not in models.DELETION_FIELDS
     ]
 
+    recorded = {name: schemas["ApiKey"]["properties"][name] for name in models.HISTORY_FIELDS}
+    schemas["RecordedValues"] = _object(models.HISTORY_FIELDS, **recorded)
+    for values in ("before", "after"):
+        schemas["HistoryEntry"]["properties"][values]["anyOf"][0] = {"$ref": _SCHEMA.format(model="RecordedValues")}
+
     key, deleted_key, entry = (
         {"$ref": _SCHEMA.format(model=model)} for model in ("ApiKey", "DeletedApiKey", "HistoryEntry")
     )
     next_cursor = {"type": ["string", "null"], "description": "`cursor` of the next page; null on the last one."}
     pagination = _object(limit={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}, nextCursor=next_cursor)
     time = {"type": "string", "format": "date-time"}
-    changed = time | {
-        "description": "Time by which every consumer acts on the change. Present if the body names `active` or `key`."
-    }
+    effective = time | {"description": "Time by which every consumer acts on the change."}
+    changed = time | {"description": f"{effective['description']} Present if the body names `active` or `key`."}
     deleted = time | {"description": "Time by which every consumer treats the key as absent."}
     details = {
         "type": "array",
@@ -367,7 +378,7 @@ def _schemas(codes: list[str]) -> dict[str, Any]:
     return schemas | {
         "ApiKeyResponse": _envelope(data=key),
         "UpdatedApiKeyResponse": _envelope(("effectiveBy",), data=key, effectiveBy=changed),
-        "EffectiveApiKeyResponse": _envelope(data=key, effectiveBy=changed),
+        "EffectiveApiKeyResponse": _envelope(data=key, effectiveBy=effective),
         "HistoryResponse": _envelope(data={"type": "array", "items": entry}, pagination=pagination),
         "ApiKeyListResponse": _envelope(data={"type": "array", "items": key}, pagination=pagination),
         "DeletedApiKeyResponse": _envelope(

@@ -161,11 +161,11 @@ class Admin:
 
 
 class HttpAdmin(Admin):
-    """An administrator who calls the API over HTTP with a token."""
+    """An administrator who calls the API over HTTP with a token, which has no readable name, as events have none."""
 
     def __init__(self, stack: LocalStack, sub: str = "ada") -> None:
         super().__init__(stack, sub)
-        self.token = stack.issuer.token(sub=sub)
+        self.token = stack.issuer.token(sub=sub, email=None)
 
     def _respond(
         self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str], query: Mapping[str, str]

@@ -40,6 +40,9 @@ MUST_ANSWER = {
     "PATCH /api/v1/admin/api-keys/{id}": {200, 400},
     "DELETE /api/v1/admin/api-keys/{id}": {200, 404},
     "POST /api/v1/admin/api-keys/{id}/verify": {200, 404},
+    "POST /api/v1/admin/api-keys/{id}/rollback": {200, 404, 428},
+    "POST /api/v1/admin/api-keys/{id}/restore": {200, 400},
+    "GET /api/v1/admin/api-keys/{id}/history": {200, 400, 404},
 }
 """Statuses that a run must reach, so that it covers more than errors."""
 
@@ -67,6 +70,7 @@ class Aim:
                 self.created += 1
                 self.key_id = self.admin.create(f"Fuzzed {self.created}", OPENAI_KEY, service="openai")["id"]
             case.path_parameters["id"] = self.key_id
+            self._prepare(case, number)
         if number % 3 == 0:
             # A generated If-Match hardly ever matches.
             case.headers.pop("If-Match", None)
@@ -75,8 +79,22 @@ class Aim:
             case.body = case.body | {"name": f"Generated {number}", "key": SECRET}
         if "cursor" in case.query and number % 2:
             case.query.clear()
-            cursor = self.admin.listing(limit="1").body["pagination"]["nextCursor"]
+            if case.operation.path.endswith("/history"):
+                page = self.admin.history(case.path_parameters["id"], limit="1")
+            else:
+                page = self.admin.listing(limit="1")
+            cursor = page.status == 200 and page.body["pagination"]["nextCursor"]
             case.query.update({"limit": "2", "cursor": cursor} if cursor else {})
+
+    def _prepare(self, case: Any, number: int) -> None:
+        """Bring the key into the state that an undo needs: deleted, or replaced and in the version of If-Match."""
+        if case.operation.path.endswith("/restore"):
+            self.admin.delete(self.key_id)
+            case.headers.pop("If-Match", None)
+        elif case.operation.path.endswith(("/rollback", "/history")) and number % 2:
+            changed = self.admin.update(self.key_id, {"key": OPENAI_KEY})
+            if case.operation.path.endswith("/rollback"):
+                case.headers["If-Match"] = changed.headers["ETag"]
 
 
 def run(label: str, mode: GenerationMode, calls: int, ask: Callable[[Any, int], None]) -> int:

@@ -11,10 +11,12 @@ KEY = f"{COLLECTION}/spotify.0123456789ab"
 ROUTES = [
     *(("POST", COLLECTION), ("GET", COLLECTION)),
     *(("GET", KEY), ("PUT", KEY), ("PATCH", KEY), ("DELETE", KEY), ("POST", f"{KEY}/verify")),
+    *(("POST", f"{KEY}/rollback"), ("POST", f"{KEY}/restore"), ("GET", f"{KEY}/history")),
 ]
 UNKNOWN_ROUTES = [
     *(("GET", "/"), ("GET", "/api/v1/admin"), ("GET", f"{COLLECTION}/a/b"), ("GET", "/api/v2/admin/api-keys")),
     *(("PUT", COLLECTION), ("DELETE", COLLECTION), ("POST", KEY), ("GET", f"{KEY}/verify")),
+    *(("GET", f"{KEY}/rollback"), ("PUT", f"{KEY}/restore"), ("POST", f"{KEY}/history")),
 ]
 
 
@@ -59,6 +61,28 @@ def test_every_route_rejects_tokens_without_the_admin_claim(stack: LocalStack, m
     token = stack.issuer.token(sub="eve", role="listener")
 
     assert_error(request(stack, method, path, f"Bearer {token}"), 403, "FORBIDDEN")
+
+
+def test_changes_record_the_readable_name(stack: LocalStack, http: HttpAdmin, store: Store) -> None:
+    """Store the name in the token of each change, or null; a later change without a name removes the last one."""
+    names = [stack.issuer.token(sub="bob"), stack.issuer.token(sub="eve", email=7, name="Eve é")]
+    key = http.create()
+    assert (key["createdBy"], key["createdByName"], key["updatedByName"]) == ("ada", None, None)
+
+    http.token = names[0]
+    after = http.update(key["id"], {"active": False, "key": SECRET}).data
+    assert (after["updatedBy"], after["updatedByName"]) == ("bob", "bob@example.com")
+    http.token = names[1]
+    after = http.rollback(key["id"], If_Match='"2"').data
+    assert (after["updatedBy"], after["updatedByName"], after["createdByName"]) == ("eve", "Eve é", None)
+    assert http.delete(key["id"]).status == 200
+    http.token = HttpAdmin(stack).token
+    assert http.restore(key["id"]).data["updatedByName"] is None
+
+    entries = http.history(key["id"]).data
+    assert [(entry["by"], entry["byName"]) for entry in reversed(entries)] == [
+        *(("ada", None), ("bob", "bob@example.com"), ("eve", "Eve é"), ("eve", "Eve é"), ("ada", None)),
+    ]
 
 
 @pytest.mark.parametrize(("method", "path"), UNKNOWN_ROUTES)

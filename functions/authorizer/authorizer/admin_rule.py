@@ -85,13 +85,12 @@ class AdminRule(NamedTuple):
         values = (
             value[1:-1].replace('""', '"') if value.startswith('"') else value for value in re.findall(_VALUE, listed)
         )
-        path = tuple(map(_unescaped, claim.split("/")[1:])) if claim.startswith("/") else (claim,)
-        return cls(claim, path, frozenset(values))
+        return cls(claim, claim_path(claim), frozenset(values))
 
     def mismatch(self, claims: Mapping[str, object]) -> Mismatch | None:
         """Return the reason why the claims of a verified token do not match, or None if they match."""
         try:
-            value = _resolve(claims, self.path)
+            value = resolve(claims, self.path)
         except LookupError:
             return Mismatch.CLAIM_MISSING
         if not self._holds_value(value):
@@ -114,14 +113,19 @@ class AdminRule(NamedTuple):
             # https://example.com/email_verified for https://example.com/email, and so on.
             flag = name[: address.start(1)] + "email_verified"
             try:
-                verified = _resolve(claims, (*self.path[:depth], flag))
+                verified = resolve(claims, (*self.path[:depth], flag))
             except LookupError:
                 return False
             return verified is True or verified == "true"
         return True
 
 
-def _resolve(claims: Mapping[str, object], path: tuple[str, ...]) -> object:
+def claim_path(claim: str) -> tuple[str, ...]:
+    """Return the path of a claim, which is a JSON pointer (RFC 6901) or the name of a top-level claim."""
+    return tuple(map(_unescaped, claim.split("/")[1:])) if claim.startswith("/") else (claim,)
+
+
+def resolve(claims: Mapping[str, object], path: tuple[str, ...]) -> object:
     """Return the value at a path (RFC 6901, section 4); raise LookupError if there is none."""
     value: object = claims
     for name in path:

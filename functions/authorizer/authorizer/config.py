@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from authorizer.admin_rule import AdminRule
+from authorizer.admin_rule import AdminRule, claim_path
 from authorizer.errors import ConfigurationError
 from authorizer.token_type import RequiredType
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _AUDIENCE_CLAIMS = ("aud", "azp")
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-NAME_CLAIMS_PATTERN = r"([A-Za-z0-9_:./-]+(,[A-Za-z0-9_:./-]+)*)?"
+_NAME_CLAIM = r"[A-Za-z0-9_:./~-]+"
+NAME_CLAIMS_PATTERN = rf"({_NAME_CLAIM}(,{_NAME_CLAIM})*)?"
 """The template's AllowedPattern for NameClaims is this text between ``^`` and ``$``."""
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
 # Without version and label, which would pin the secret and prevent its rotation.
@@ -33,7 +34,8 @@ class Configuration(NamedTuple):
         jwks_url: The URL of the issuer's JWKS (``JWKS_URL``), or None.
         secret_parameter: The SSM parameter with the secret shared with the issuer (``JWT_SECRET_PARAMETER``), or None.
         admin_rule: The rule that a token must match (``ADMIN_CLAIM_RULE``).
-        name_claims: The claims with an administrator's readable name, in order of preference (``NAME_CLAIMS``).
+        name_claims: The paths of the claims with an administrator's readable name, in order of preference
+            (``NAME_CLAIMS``).
         stack: The stack's name, a dimension of every metric (``POWERTOOLS_SERVICE_NAME``).
         metrics_namespace: The namespace of the metrics (``POWERTOOLS_METRICS_NAMESPACE``); empty disables them.
     """
@@ -45,7 +47,7 @@ class Configuration(NamedTuple):
     jwks_url: str | None
     secret_parameter: str | None
     admin_rule: AdminRule
-    name_claims: tuple[str, ...]
+    name_claims: tuple[tuple[str, ...], ...]
     stack: str
     metrics_namespace: str
 
@@ -100,12 +102,12 @@ def _audience_claim(name: str) -> str:
     return name
 
 
-def _name_claims(text: str) -> tuple[str, ...]:
+def _name_claims(text: str) -> tuple[tuple[str, ...], ...]:
     if not re.fullmatch(NAME_CLAIMS_PATTERN, text):
         raise ConfigurationError(
             "NAME_CLAIMS must be names of claims, separated by commas without white space, such as email,name; or empty"
         )
-    return tuple(filter(None, text.split(",")))
+    return tuple(map(claim_path, filter(None, text.split(","))))
 
 
 def _jwks_url(url: str) -> str:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from authorizer.admin_rule import resolve
+from authorizer.errors import bounded
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MAX_LENGTH = 200
 
 
-def principal_name(claims: Mapping[str, object], name_claims: Iterable[str]) -> str | None:
-    """Return the first of the claims that the token has as printable text, at most 200 characters; or None."""
-    for claim in name_claims:
-        value = claims.get(claim)
-        if isinstance(value, str) and value.strip() and value.isprintable():
-            return value.strip()[:_MAX_LENGTH]
+def principal_name(claims: Mapping[str, object], paths: Iterable[tuple[str, ...]]) -> str | None:
+    """Return the first claim that is printable text, at most 200 characters of it; None if there is none.
+
+    Other values are skipped: invisible and bidirectional control characters could make one name look like another.
+
+    Args:
+        claims: The claims of a verified token.
+        paths: The paths of the claims with names, in order of preference.
+    """
+    for path in paths:
+        try:
+            value = resolve(claims, path)
+        except LookupError:
+            continue
+        name = value.strip() if isinstance(value, str) else ""
+        if name and name.isprintable():
+            return bounded(name, _MAX_LENGTH)
     return None

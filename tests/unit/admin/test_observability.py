@@ -194,14 +194,16 @@ def test_an_audit_line_is_bounded(logged: Logged, value: str) -> None:
 
 
 def test_an_audit_line_keeps_the_longest_valid_ids(logged: Logged) -> None:
-    """Truncate no value that a stored key or a token can have."""
+    """Truncate no value that a stored key or a token can have; the readable name has at most 200 characters."""
     principal, key_id, fields = "p" * 255, f"{'s' * 40}.0123456789ab", ["active", "description", "key", "name"]
+    context = ChangeContext(1, principal, "r" * 36, principal_name="é" * 200)
 
-    with audited("update", key_id=key_id, fields=fields, context=ChangeContext(1, principal, "r" * 36)):
+    with audited("update", key_id=key_id, fields=fields, context=context):
         pass
 
-    audit = logged()[0]["audit"]
+    audit = assert_short(logged)["audit"]
     assert (audit["principal"], audit["keyId"], audit["fields"]) == (principal, key_id, fields)
+    assert audit["principalName"] == context.principal_name
 
 
 @pytest.mark.parametrize("value", [X, {X: X}, [X] * 3, {"a": {"b": X}}, (X[:300],) * 3])

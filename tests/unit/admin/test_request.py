@@ -50,6 +50,15 @@ def test_a_request_has_the_principal_time_ids_and_path_of_its_event() -> None:
     assert (made.path, made.key_id) == (COLLECTION, "x y")
 
 
+@pytest.mark.parametrize(("given", "name"), [("Ada é", "Ada é"), ("", None), (None, None), (7, None), (..., None)])
+def test_the_principal_name_comes_from_the_authorizer(given: object, name: str | None) -> None:
+    """Take only text: the context of another authorizer may hold other values."""
+    sent = event()
+    sent["requestContext"]["authorizer"] |= {} if given is ... else {"name": given}
+
+    assert Request(sent, at_ms=1).context.principal_name == name
+
+
 @pytest.mark.parametrize("parameters", [None, {}, {"other": "x"}])
 def test_a_path_without_an_id_has_an_empty_key_id(parameters: dict[str, str] | None) -> None:
     """Accept missing path parameters."""

@@ -141,7 +141,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
     monkeypatch.setenv("ADMIN_CLAIM_RULE", "role=admin")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test-stack")
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "ServiceKeys/test-stack")
-    for name in ("JWKS_URL", "JWT_SECRET_PARAMETER", "JWT_AUDIENCE_CLAIM", "REQUIRED_TOKEN_TYPE"):
+    for name in ("JWKS_URL", "JWT_SECRET_PARAMETER", "JWT_AUDIENCE_CLAIM", "REQUIRED_TOKEN_TYPE", "NAME_CLAIMS"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 

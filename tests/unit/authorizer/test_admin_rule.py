@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from authorizer.admin_rule import RULE_PATTERN, AdminRule, Mismatch
+from authorizer.config import NAME_CLAIMS_PATTERN
 from authorizer.errors import ConfigurationError
 from authorizer.token_type import REQUIRED_TYPE_PATTERN
 from local.template import Template, TemplateError
@@ -201,9 +202,10 @@ def allowed_pattern(parameter: str) -> str:
 
 
 def test_the_template_and_the_function_share_their_patterns() -> None:
-    """Both reject the same rules and token types."""
+    """Both reject the same rules, token types and names of claims."""
     assert allowed_pattern("AdminClaimRule") == f"^{RULE_PATTERN}$"
     assert allowed_pattern("RequiredTokenType") == f"^({REQUIRED_TYPE_PATTERN})?$"
+    assert allowed_pattern("NameClaims") == f"^{NAME_CLAIMS_PATTERN}$"
 
 
 def test_rejected_parameter_shows_the_quoted_form() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from authorizer.config import Configuration
 from authorizer.errors import ConfigurationError
+from local.template import Template, TemplateError
+from tests.template.conftest import DEPLOYMENT
 
 ROOT = Path(__file__).parents[3]
 
@@ -138,6 +140,28 @@ def test_never_accepted_type_cannot_be_required(value: str) -> None:
     """Such a setting would reject every administrator or admit refresh tokens."""
     with pytest.raises(ConfigurationError, match="never accepted"):
         parse(REQUIRED_TOKEN_TYPE=value)
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_no_name_claims_store_no_names(value: str | None) -> None:
+    """An empty variable counts as a missing one."""
+    assert parse(**({} if value is None else {"NAME_CLAIMS": value})).name_claims == ()
+
+
+def test_name_claims_are_names_or_paths() -> None:
+    """A claim that begins with a slash is a path, as in the admin rule."""
+    parsed = parse(NAME_CLAIMS="email,https://example.com/name,/user/0/e~1mail,custom:name")
+
+    assert parsed.name_claims == (("email",), ("https://example.com/name",), ("user", "0", "e/mail"), ("custom:name",))
+
+
+@pytest.mark.parametrize("value", [" ", ",", "email,", ",email", "email, name", " email", "email\n", "é", '"a"', "a=b"])
+def test_malformed_name_claims_rejected(value: str) -> None:
+    """The error names the variable, and the template rejects the value, too."""
+    with pytest.raises(ConfigurationError, match="NAME_CLAIMS must be names of claims"):
+        parse(NAME_CLAIMS=value)
+    with pytest.raises(TemplateError, match="Parameter NameClaims"):
+        Template.load(DEPLOYMENT | {"NameClaims": value})
 
 
 def test_bundled_versions_are_tested() -> None:

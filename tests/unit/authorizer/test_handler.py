@@ -53,6 +53,27 @@ def test_administrator_is_allowed_on_the_stage(signers: Signers, authorize: Auth
     assert metrics() == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "effect", "name"),
+    [
+        ({"email": "ada@example.com", "name": "Ada"}, "Allow", {"name": "ada@example.com"}),
+        ({"email": 7, "name": "Ada Lövelace 🔑"}, "Allow", {"name": "Ada Lövelace 🔑"}),
+        ({"email": ["ada@example.com"], "name": "\u202eadA"}, "Allow", {}),
+        ({"name": "Eve", "role": "user"}, "Deny", {"name": "Eve"}),
+    ],
+)
+def test_the_context_has_the_readable_name(
+    changes: dict[str, Any], effect: str, name: dict[str, str], signers: Signers, environment: pytest.MonkeyPatch
+) -> None:
+    """Without a name the context has no member for it, because API Gateway answers 500 to a null, list or object."""
+    environment.setenv("NAME_CLAIMS", "email,name")
+
+    result = cold_start()(f"Bearer {token(signers.own, claims(**changes))}")
+
+    assert result["context"] == {"sub": SUBJECT, **name}
+    assert (result["principalId"], result["policyDocument"]["Statement"][0]["Effect"]) == (SUBJECT, effect)
+
+
 @in_key_set_mode
 @pytest.mark.parametrize("name", ["RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed448"])
 def test_asymmetric_algorithms_accepted(name: str, keys: Keys, authorize: Authorize) -> None:

@@ -190,6 +190,7 @@ def test_key_unavailable_message_is_truncated(clock: Clock, one_short_line: Call
         *(({"sub": "x" * HUGE}, {}), ({"sub": "\U0001f511" * 255, "role": "user"}, {})),
         *(({"sub": "x" * 255, "role": "x" * 9000}, {}), ({"iss": "x" * 9000}, {}), ({"aud": ["x" * 1000] * 9}, {})),
         *(({"x" * 9000: 1, "role": "user"}, {}), ({"exp": "9" * 4000}, {}), ({"jti": ["x" * 9000]}, {})),
+        *(({"email": name, "role": "user"}, {}) for name in ("x" * 10_000, "\U0001f511" * 2500, ["x" * 9000])),
         *(({"role": "user"}, {name: "x" * 11_000}) for name in ("kid", "alg", "typ", "cty", "x5u")),
     ],
     ids=lambda members: f"{members!s:.30}",
@@ -202,6 +203,7 @@ def test_log_line_for_long_token_is_bounded(
     one_short_line: Callable[[], bool],
 ) -> None:
     """Bound the line about a signed token whose claims or header are as long as a header can be."""
+    key_set_mode.setenv("NAME_CLAIMS", "email")
     token = issuer.token(keys["RS256"], issuer.claims(**claims), **header)
     assert effect(cold_start(METHOD_ARN + "x" * 10_000), token) != "Allow"
     assert one_short_line()

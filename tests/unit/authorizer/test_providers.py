@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
 
-from authorizer.admin_rule import AdminRule
+from authorizer.admin_rule import AdminRule, claim_path
+from authorizer.principal_name import principal_name
 from local.template import Template
 from tests.support.identity_providers import OTHER_TOKENS, PAGE, PROVIDERS, Provider, Token, documented, signing_key
 from tests.support.issuer import PARAMETER, SECRET, KeySetServer, token
@@ -31,6 +32,12 @@ VARIABLES = {
     "ADMIN_CLAIM_RULE": "AdminClaimRule",
     "REQUIRED_TOKEN_TYPE": "RequiredTokenType",
 }
+NAMES = {
+    **dict.fromkeys(("Cognito, ID token", "Entra ID", "Firebase", "Supabase", "Supabase, HS256"), "ada@example.com"),
+    **dict.fromkeys(("Cognito, access token", "Keycloak"), "ada"),
+    **dict.fromkeys(("Auth0", "Okta", "Clerk"), None),
+}
+"""The readable name of each provider's administrator with the default of NameClaims."""
 by_name = pytest.mark.parametrize("provider", PROVIDERS, ids=str)
 
 
@@ -62,6 +69,14 @@ def outcome(environment: pytest.MonkeyPatch, keys: Keys, request: pytest.Fixture
 def test_an_administrator_is_admitted(provider: Provider, outcome: Outcome, caplog: pytest.LogCaptureFixture) -> None:
     """The documented parameters match the provider's token."""
     assert (outcome(provider, provider.administrator), caplog.messages) == ("Allow", [])
+
+
+@by_name
+def test_an_administrator_has_a_readable_name(provider: Provider) -> None:
+    """The tokens of three providers have none, unless a claim is added as the page describes."""
+    paths = map(claim_path, Template.load(DEPLOYMENT).parameters["NameClaims"].split(","))
+
+    assert principal_name(provider.administrator.claims, paths) == NAMES[provider.row]
 
 
 @by_name

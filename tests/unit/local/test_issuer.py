@@ -20,13 +20,14 @@ def _claims(issuer: Issuer, token: str) -> dict[str, Any]:
 
 
 def test_token_verifies_with_the_jwks() -> None:
-    """By default a token is an administrator's and lives for 12 hours; arguments set or omit claims."""
+    """By default a token is an administrator's with a name, for 12 hours; arguments set or omit claims."""
     issuer = Issuer.generate()
 
     default, given = _claims(issuer, issuer.token()), _claims(issuer, issuer.token("ada", None, hours=1, scope="read"))
 
     assert (default["sub"], default["role"], default["exp"] - default["iat"]) == ("local-admin", "admin", 12 * 3600)
     assert (given["sub"], given["scope"], given["exp"] - given["iat"]) == ("ada", "read", 3600)
+    assert (default["email"], given["email"]) == ("local-admin@example.com", "ada@example.com")
     assert "role" not in given
     with pytest.raises(jwt.ExpiredSignatureError):
         _claims(issuer, issuer.token(hours=-1))

@@ -59,7 +59,7 @@ _OTHER_WORDS: Final = {
     "keepPrevious": ("keepOld", "keep", "previous", "retain"),
     "description": ("desc", "comment", "note", "notes"),
     "key": ("apiKey", "keyValue", "secret", "secretKey", "value", "token", "password", "credential", "credentials"),
-    "name": ("keyName", "title", "label", "displayName"),
+    "name": ("keyName", "newName", "title", "label", "displayName"),
     "service": ("serviceName", "provider"),
 }
 """Equivalent field names of comparable APIs, by field of this API."""
@@ -320,6 +320,8 @@ def _unknown_field(name: str, fields: tuple[str, ...]) -> FieldError:
     valid = f"Valid fields: {_listed(fields)}"
     if name == "service":
         return FieldError(name, f"a key's service never changes; store a new key for the other service. {valid}")
+    if name in _IN_UPDATE["fields"]:
+        return FieldError(name, f"only an update takes this field; leave it out, and update the key. {valid}")
     if name in _READ_ONLY_FIELDS:
         return FieldError(name, f"the server sets this field, and it cannot be changed; leave it out. {valid}")
     meant = resembled(name, {field: _OTHER_WORDS[field] for field in fields})
