@@ -37,6 +37,7 @@ EVENTS: Final = ROOT / "tests" / "events"
 # Placeholders in the event files.
 ID: Final = "spotify.0123456789ab"
 TOKEN: Final = "<token>"  # noqa: S105 - a placeholder
+_CHANGED_BEFORE: Final = {"RollbackApiKey": "UpdateApiKey", "RestoreApiKey": "DeleteApiKey"}
 
 _ARCHITECTURES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 
@@ -81,7 +82,7 @@ def check_docker() -> None:
 def load_event(function: str, stack: LocalStack) -> dict[str, Any]:
     """Return a function's event from tests/events with a new token and the id of a stored key.
 
-    The key is stored in the stack.
+    The key is stored in the stack; for a rollback it is also replaced, and for a restore deleted.
 
     Raises:
         SamError: The function or its event does not exist.
@@ -91,7 +92,10 @@ def load_event(function: str, stack: LocalStack) -> dict[str, Any]:
         created = stack.functions["CreateApiKey"].invoke(json.loads(_event_text("CreateApiKey", stack)))
         if created["statusCode"] != 201:  # noqa: PLR2004 - Created
             raise SamError(f"The key that the event is about could not be stored: {created['body']}")
-        text = text.replace(ID, json.loads(created["body"])["data"]["id"])
+        key_id = json.loads(created["body"])["data"]["id"]
+        if before := _CHANGED_BEFORE.get(function):
+            stack.functions[before].invoke(json.loads(_event_text(before, stack).replace(ID, key_id)))
+        text = text.replace(ID, key_id)
     event: dict[str, Any] = json.loads(text.replace(TOKEN, stack.issuer.token()))
     return event
 

@@ -43,19 +43,25 @@ Every statement about the table also requires, by `Null`, that the request has `
 `dynamodb:Attributes`: without that, IAM's `ForAllValues` allows a request in which they are missing.
 
 `dynamodb:Attributes` covers the attributes that a request reads, writes or evaluates in a condition. **IAM does not
-tell them apart: a role that may evaluate an attribute may write it.** So VerifyApiKey may write `keyUpdatedAt`, which
+distinguish them: a role that may evaluate an attribute may write it.** So VerifyApiKey may write `keyUpdatedAt`, which
 the condition of its write evaluates, and UpdateApiKey `version`. `dynamodb:PutItem` replaces a whole item and
-`dynamodb:DeleteItem` removes one, with all its attributes. No policy can require a condition, so that the rules which
-the code keeps by conditions (a name belongs to one key, a version grows) hold as long as the code is ours.
+`dynamodb:DeleteItem` removes one, with all its attributes. No policy can require a condition, so the rules that the
+code keeps by conditions (a name belongs to one key, a version grows) hold only for our code.
+
+UpdateApiKey, RollbackApiKey, DeleteApiKey and RestoreApiKey move ciphertexts inside an item and cannot read them.
+**IAM cannot deny a copy**: other code in such a role could copy a ciphertext to an attribute that it may both write and
+read. None of these roles can decrypt it (`test_a_copied_ciphertext_stays_encrypted`). History entries are written by
+PutItem only; a role that writes them could replace an entry, so the audit lines in the logs remain the evidence.
 
 The functional tests enforce these policies: the stand-in for AWS refuses every call that its caller's policy does not
-allow ([tests/support/iam.py](../tests/support/iam.py) evaluates them), so nothing is missing.
-[test_least_privilege.py](../tests/functional/test_least_privilege.py) shows that nothing is spare: it takes every path
+allow ([tests/support/iam.py](../tests/support/iam.py) evaluates them), so no grant is missing.
+[test_least_privilege.py](../tests/functional/test_least_privilege.py) shows that none is spare: it takes every path
 that calls AWS, and compares actions, resources, partitions and attributes. It tries, with each role, to write every
 attribute in every partition; the attributes that a role can write are those that it writes or that its conditions
-evaluate (`test_a_role_can_write_the_attributes_it_writes_and_no_other`). IAM itself takes no part in these tests: they
-follow its documentation. It does not say whether `dynamodb:ReturnValues` covers `ReturnValuesOnConditionCheckFailure`:
-the tests judge both alike, and only remembered requests, which hold no secret, are returned in this way.
+evaluate (`test_a_role_can_write_the_attributes_it_writes_and_no_other`). It also tries every call that could return a
+ciphertext (`test_who_can_read_an_attribute_by_any_call`). IAM itself takes no part in these tests: they follow its
+documentation. It does not say whether `dynamodb:ReturnValues` covers `ReturnValuesOnConditionCheckFailure`: the tests
+judge both alike, and only idempotency records, which hold no secret, are returned in this way.
 """
 
 

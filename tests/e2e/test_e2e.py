@@ -49,8 +49,15 @@ def test_an_administrator_stores_changes_and_deletes_a_key(admin: HttpAdmin) -> 
     assert (disabled.data["active"], disabled.data["version"]) == (False, 3)
     assert admin.listing(service="spotify-life-cycle", active="true").data == []
 
+    assert admin.update(key_id, {"key": SPOTIFY_KEY | {"clientSecret": "f" * 32}}).data["version"] == 4
+    assert admin.rollback(key_id, If_Match='"4"').data["maskedKey"] == created["maskedKey"]
+
     assert admin.delete(key_id).status == 200
     assert admin.get(key_id).code == "API_KEY_NOT_FOUND"
+    assert admin.restore(key_id).data["version"] == 7
+    changes = [entry["change"] for entry in admin.history(key_id).data]
+    assert changes == ["restore", "delete", "rollback", "update", "update", "update", "create"]
+    assert admin.delete(key_id).status == 200
 
 
 def test_example_reads_the_stored_key(admin: HttpAdmin, invoke_consumer: Invoke, fake_services: FakeServices) -> None:

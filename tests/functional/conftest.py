@@ -28,7 +28,9 @@ from local.stack import LocalStack, local_stack
 from service_keys import ApiKey, ServiceKeys
 from service_keys.admin import endpoint
 from service_keys.admin.endpoint import _error_response
+from service_keys.core.models import ChangeContext
 from service_keys.store import aws_clients
+from service_keys.store.recovery import KeyRecovery
 from tests.support import contract
 from tests.support.canary import CANARY, LEAKS
 from tests.support.fault_proxy import FaultProxy
@@ -128,6 +130,9 @@ class Admin:
     def delete(self, key_id: str, **headers: str) -> ApiResponse:
         return self.send("DELETE", f"{COLLECTION}/{key_id}", **headers)
 
+    def delete_permanently(self, key_id: str) -> ApiResponse:
+        return self.call("DELETE", f"{COLLECTION}/{key_id}", query={"permanent": "true"})
+
     def rollback(self, key_id: str, **headers: str) -> ApiResponse:
         return self.send("POST", f"{COLLECTION}/{key_id}/rollback", **headers)
 
@@ -143,10 +148,12 @@ class Admin:
     def listing(self, **query: str) -> ApiResponse:
         return self.call("GET", COLLECTION, query=query)
 
-    def pages(self, **query: str) -> Iterator[list[dict[str, Any]]]:
+    def pages(self, key_id: str | None = None, **query: str) -> Iterator[list[dict[str, Any]]]:
+        """Yield the pages of the list, or those of a key's history."""
+        get = self.listing if key_id is None else functools.partial(self.history, key_id)
         cursor = None
         while True:
-            response = self.listing(**query, **({"cursor": cursor} if cursor else {}))
+            response = get(**query, **({"cursor": cursor} if cursor else {}))
             yield response.data
             cursor = response.body["pagination"]["nextCursor"]
             if cursor is None:
@@ -171,6 +178,11 @@ class HttpAdmin(Admin):
         return ApiResponse(response.status_code, response.headers, response.content.decode())
 
 
+def change_at(at_ms: float, principal: str = "ada") -> ChangeContext:
+    """Return the context of a change at a time, in milliseconds since the Unix epoch."""
+    return ChangeContext(int(at_ms), principal, "made-up-request")
+
+
 @dataclass
 class Store:
     """Full access to the table and the KMS key, as an operator has."""
@@ -179,6 +191,10 @@ class Store:
     kms: KMSClient
     table: str
     kms_key: str = field(repr=False)
+
+    def recovery(self, **options: Any) -> KeyRecovery:
+        """Return the table with every change, for changes at another time than now."""
+        return KeyRecovery(self.dynamodb, self.table, **{"history_days": 400, **options})
 
     def items(self) -> list[dict[str, Any]]:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table, ConsistentRead=True)
@@ -198,6 +214,11 @@ class Store:
 
     def put(self, item: dict[str, Any]) -> None:
         self.dynamodb.put_item(TableName=self.table, Item=item)
+
+    def change(self, key_id: str, **attributes: dict[str, Any] | None) -> None:
+        """Set attributes of a key's item; None removes one."""
+        item = self.item(key_id) | attributes
+        self.put({name: value for name, value in item.items() if value is not None})
 
     def put_all(self, items: list[dict[str, Any]]) -> None:
         """Write many items in batches."""

@@ -11,7 +11,7 @@ from local.functions import load_functions
 from local.stack import LocalStack
 from tests.conftest import Logged
 from tests.functional.conftest import COLLECTION, SECRET, Admin, Store, admin_fixture
-from tests.functional.test_faults import OPERATIONS
+from tests.functional.test_faults import OPERATIONS, prepare
 from tests.support.fault_proxy import Fault, FaultProxy
 
 admin = admin_fixture(Admin)  # without HTTP, because faults occur behind the handlers
@@ -75,10 +75,10 @@ def cancelled(code: str, times: int | None = None) -> Fault:
     return Fault(operation, status=400, code="TransactionCanceledException", times=times, body=error)
 
 
-@pytest.mark.parametrize("act", ["create", "update", "delete"])
+@pytest.mark.parametrize("act", ["create", "update", "delete", "delete permanently", "roll back", "restore"])
 def test_a_transaction_conflict_is_retried(admin: Admin, fault_proxy: FaultProxy, act: str) -> None:
     """Apply the change after three conflicts."""
-    key_id = admin.create("There", f"sk-{SECRET}", service="openai")["id"]
+    key_id = prepare(admin, act)
     fault = cancelled("TransactionConflict", times=3)
 
     with fault_proxy.failing(fault):

@@ -15,7 +15,7 @@ from local.functions import load_functions
 from local.gateway import Gateway, Request
 from local.stack import LocalStack
 from service_keys import errors
-from service_keys.store.items import IDEMPOTENCY_PARTITION, NAME_PARTITION
+from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION
 from tests.conftest import Logged
 from tests.functional.conftest import COLLECTION, SECRET, Admin, ApiResponse, ConsumerOf, Store, admin_fixture
 from tests.support.fault_proxy import Fault, FaultProxy
@@ -37,33 +37,70 @@ OPERATIONS: dict[str, Callable[[Admin, str], ApiResponse]] = {
     "update": lambda admin, key_id: admin.update(key_id, CHANGES, If_Match='"1"'),
     "verify": lambda admin, key_id: admin.verify(key_id),
     "delete": lambda admin, key_id: admin.delete(key_id, If_Match='"1"'),
+    "delete permanently": lambda admin, key_id: admin.call(
+        "DELETE", f"{COLLECTION}/{key_id}", query={"permanent": "true"}
+    ),
+    "roll back": lambda admin, key_id: admin.rollback(key_id, If_Match='"2"'),
+    "restore": lambda admin, key_id: admin.restore(key_id),
+    "history": lambda admin, key_id: admin.history(key_id),
 }
 """Requests of an administrator for the key ``openai.…``, named ``There``."""
-REPEATED = {"create": (201, 201), "update": (412, 200), "delete": (404, 200)}
+REPEATED = {
+    "create": (201, 201),
+    "update": (412, 200),
+    "delete": (404, 200),
+    "delete permanently": (404, 200),
+    "roll back": (412, 200),
+    "restore": (404, 200),
+}
 """Status of the same request sent again, unless 200: if the change was stored, and if it was not."""
 
 
+def prepare(admin: Admin, act: str, name: str = "There") -> str:
+    """Store a key on which the request is possible; return its id."""
+    key_id: str = admin.create(name, OPENAI_KEY, service="openai")["id"]
+    if act == "roll back":
+        assert admin.update(key_id, {"key": OPENAI_KEY + "y"}).status == 200
+    if act == "restore":
+        assert admin.delete(key_id).status == 200
+    return key_id
+
+
 def assert_stored(act: str, store: Store, was: dict[str, Any]) -> None:
-    """Fail unless the whole change is stored; ``was`` is the key's item before it."""
-    keys, names, records = (store.partition(part) for part in ("openai", NAME_PARTITION, IDEMPOTENCY_PARTITION))
+    """Fail unless the whole change and its history entry are stored; ``was`` is the key's item before it."""
+    keys, names, records, history = (
+        store.partition(part) for part in ("openai", NAME_PARTITION, IDEMPOTENCY_PARTITION, HISTORY_PARTITION)
+    )
     key_id = was["id"]["S"]
+    now = keys.get(key_id, {})
     match act:
         case "create":
-            (new,) = keys.keys() - {key_id}
+            (key_id,) = keys.keys() - {key_id}
             (record,) = records.values()
             assert set(names) == {"there", "new"}
-            assert names["new"]["key"] == record["key"] == {"S": new}
+            assert names["new"]["key"] == record["key"] == {"S": key_id}
         case "update":
-            now = keys[key_id]
             assert (now["name"]["S"], now["active"]["BOOL"], now["version"]["N"]) == ("Renamed", False, "2")
-            assert now["ciphertext"] != was["ciphertext"]
+            assert now["previousCiphertext"] == was["ciphertext"] != now["ciphertext"]
             assert set(names) == {"renamed"}
         case "verify":
-            now = keys[key_id]
             assert now.pop("verification")["M"]["status"] == {"S": "valid"}
             assert now == was
         case "delete":
-            assert store.items() == []
+            assert now["deletedCiphertext"] == was["ciphertext"]
+            assert (now["entity"], "ciphertext" in now, names) == ({"S": "deleted"}, False, {})
+        case "delete permanently":
+            assert (keys, names) == ({}, {})
+        case "roll back":
+            exchanged = (now["ciphertext"], now["previousCiphertext"])
+            assert exchanged == (was["previousCiphertext"], was["ciphertext"])
+        case "restore":
+            assert now["ciphertext"] == was["deletedCiphertext"]
+            assert not now.keys() & {"deletedCiphertext", "deletedAt", "recoverableUntil", "expiresAt"}
+            assert (now["entity"], set(names)) == ({"S": "key"}, {"there"})
+    changes = [entry["change"]["S"] for name, entry in sorted(history.items()) if name.startswith(key_id)]
+    assert len(changes) == (int(was["version"]["N"]) + (act != "verify") if act != "create" else 1)
+    assert changes[-1] == {"verify": "create", "delete permanently": "delete", "roll back": "rollback"}.get(act, act)
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
@@ -72,7 +109,7 @@ def test_a_fault_has_the_outcome_of_the_table(
     stack: LocalStack, admin: Admin, store: Store, fault_proxy: FaultProxy, logged: Logged, call: Call, fault: str
 ) -> None:
     """Compare the response, the items, the audit line and a repeated request."""
-    key_id = admin.create("There", OPENAI_KEY, service="openai")["id"]
+    key_id = prepare(admin, call.act)
     before, was, lines = store.items(), store.item(key_id), len(logged())
     send, expected = OPERATIONS[call.act], call.outcome(fault)
     began = time.monotonic()
@@ -180,8 +217,8 @@ def test_the_page_about_faults_is_up_to_date() -> None:
 def test_every_call_of_every_function_is_in_the_table(admin: Admin, fault_proxy: FaultProxy) -> None:
     """Send each request without a fault, and find the table's calls and no others."""
     seen = set()
-    for number, send in enumerate(OPERATIONS.values()):
-        key_id = admin.create(f"Key {number}", OPENAI_KEY, service="openai")["id"]
+    for act, send in OPERATIONS.items():
+        key_id = prepare(admin, act, f"Key {act}")
         fault_proxy.clear()
         assert send(admin, key_id).status in {200, 201}
         counts: Counter[tuple[str | None, str]] = Counter()

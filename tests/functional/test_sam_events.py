@@ -9,7 +9,10 @@ from local.sam import EVENTS, ID, SamError, load_event
 from local.stack import LocalStack
 from tests.functional.conftest import Store
 
-FUNCTIONS = ("CreateApiKey", "ListApiKeys", "GetApiKey", "UpdateApiKey", "VerifyApiKey", "DeleteApiKey")
+FUNCTIONS = (
+    *("CreateApiKey", "ListApiKeys", "GetApiKey", "UpdateApiKey", "VerifyApiKey"),
+    *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory"),
+)
 
 
 def test_every_function_has_an_event(stack: LocalStack) -> None:
@@ -26,7 +29,7 @@ def test_each_function_succeeds_with_its_event(stack: LocalStack, store: Store, 
     response = stack.functions[function].invoke(load_event(function, stack))
 
     assert response["statusCode"] == (201 if function == "CreateApiKey" else 200), response["body"]
-    if function == "ListApiKeys":
+    if function in {"ListApiKeys", "GetApiKeyHistory"}:
         assert len(json.loads(response["body"])["data"]) == 1
 
 

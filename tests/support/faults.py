@@ -59,7 +59,7 @@ class Call:
     @property
     def changes(self) -> bool:
         """True if the function changes keys."""
-        return self.function not in {"GetApiKey", "ListApiKeys"}
+        return self.function not in {"GetApiKey", "ListApiKeys", "GetApiKeyHistory"}
 
     def outcome(self, fault: str) -> Outcome:
         """Return the expected outcome of a fault."""
@@ -92,12 +92,22 @@ CALLS: Final = (
     Call("VerifyApiKey", "verify", "DynamoDB.GetItem", nth=3, made_before=True),
     Call("DeleteApiKey", "delete", "DynamoDB.GetItem", audited=True),
     Call("DeleteApiKey", "delete", "DynamoDB.TransactWriteItems", audited=True, writes=True),
+    Call("DeleteApiKey", "delete permanently", "DynamoDB.GetItem", audited=True),
+    Call("DeleteApiKey", "delete permanently", "DynamoDB.TransactWriteItems", audited=True, writes=True),
+    Call("RollbackApiKey", "roll back", "DynamoDB.GetItem", audited=True),
+    Call("RollbackApiKey", "roll back", "DynamoDB.TransactWriteItems", audited=True, writes=True),
+    Call("RestoreApiKey", "restore", "DynamoDB.GetItem", audited=True),
+    Call("RestoreApiKey", "restore", "DynamoDB.TransactWriteItems", audited=True, writes=True),
+    Call("GetApiKeyHistory", "history", "DynamoDB.Query"),
 )
 
 AGAIN: Final = {
     "create": ("201, `Idempotency-Replayed` and the same key", "201"),
     "update": ("412, because `If-Match` names the earlier version", "200"),
     "delete": ("404", "200"),
+    "delete permanently": ("404", "200"),
+    "roll back": ("412, because `If-Match` names the earlier version", "200"),
+    "restore": ("404, because the key is no longer deleted", "200"),
     "verify": ("200", "200"),
 }
 """Response to the same request sent again: if the change was stored, and if it was not."""

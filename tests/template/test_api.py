@@ -22,6 +22,9 @@ ROUTES = {
     ("PATCH", f"{COLLECTION}/{{id}}"): "UpdateApiKey",
     ("DELETE", f"{COLLECTION}/{{id}}"): "DeleteApiKey",
     ("POST", f"{COLLECTION}/{{id}}/verify"): "VerifyApiKey",
+    ("POST", f"{COLLECTION}/{{id}}/rollback"): "RollbackApiKey",
+    ("POST", f"{COLLECTION}/{{id}}/restore"): "RestoreApiKey",
+    ("GET", f"{COLLECTION}/{{id}}/history"): "GetApiKeyHistory",
 }
 
 

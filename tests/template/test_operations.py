@@ -126,8 +126,7 @@ def test_alarm_dimensions(template: Template) -> None:
     assert watched("AuthorizerErrorsAlarm") == [{}]
     assert watched("ConsumerReadFailuresAlarm") == [{}, {}]
     assert watched("AccessDeniedAlarm") == [{"service": stack}]
-    functions = [{"FunctionName": name} for name in sorted(template.functions())]
-    assert sorted(watched("ThrottlesAlarm"), key=str) == functions
+    assert watched("ThrottlesAlarm") == [{"FunctionName": "Authorizer"}], "other functions' are 5XXError"
     (index,) = template.table().create["GlobalSecondaryIndexes"]
     of_index = {"TableName": table, "GlobalSecondaryIndexName": index["IndexName"]}
     assert watched("TableThrottledAlarm") == [{"TableName": table}, {"TableName": table}, of_index, of_index]
@@ -137,8 +136,10 @@ def test_alarm_dimensions(template: Template) -> None:
         {"TableName": table, "Operation": operation}
         for operation in ("GetItem", "Query", "UpdateItem", "TransactWriteItems")
     ]
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-limits.html
     for name, _ in template.resources(ALARM):
-        assert len(template.properties(name).get("Metrics", [])) <= 10, "CloudWatch takes no more in one alarm"
+        assert len(metrics_of(template.properties(name))) <= 10, name
+    assert sum(len(metrics_of(template.properties(name))) for name, _ in template.resources(ALARM)) == 15, "the cost"
 
 
 @pytest.mark.parametrize(
@@ -197,6 +198,9 @@ def test_dashboard_shows_every_metric(template: Template) -> None:
             else:
                 displayed.add((metric[0], metric[1]))
     assert {name for namespace, name in displayed if namespace == NAMESPACE} == counted_in(template)
+    for name in ("Duration", "Throttles"):
+        lines = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"] if name in metric]
+        assert {line[line.index("FunctionName") + 1] for line in lines} == set(template.functions())
     assert {namespace for namespace, _ in displayed} == {NAMESPACE, "AWS/ApiGateway", "AWS/Lambda", "AWS/DynamoDB"}
 
 

@@ -1,29 +1,36 @@
 """IAM permissions of the functions and of the policies for consumers."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from local.template import Template
 from service_keys.admin.services import SERVICES
-from service_keys.store.items import IDEMPOTENCY_PARTITION, NAME_PARTITION, READER_ATTRIBUTES, RESPONSE_ATTRIBUTES
-from service_keys.store.repository import _DELETED
+from service_keys.store.history import _ATTRIBUTES as HISTORY_ATTRIBUTES
+from service_keys.store.items import (
+    HISTORY_PARTITION,
+    IDEMPOTENCY_PARTITION,
+    NAME_PARTITION,
+    READER_ATTRIBUTES,
+    RESPONSE_ATTRIBUTES,
+)
 from tests.support.processes import ROOT
 from tools import generate_permissions_doc
 
-EVERY_SERVICE, KNOWN, NAMES, REQUESTS = "every service", "known services", "names", "requests"
+EVERY_SERVICE, KNOWN, NAMES, REQUESTS, HISTORY = "every service", "known services", "names", "requests", "history"
 INDEX, ALL = "the index", "all"
 CONSUMERS = {service: f"Read{service.title()}Keys" for service in (*SERVICES, "all")}
 
 GRANTED = {
     "Authorizer": {},
-    "CreateApiKey": {"dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS], "kms:Encrypt": [ALL]},
+    "CreateApiKey": {"dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS, HISTORY], "kms:Encrypt": [ALL]},
     "ListApiKeys": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
     "GetApiKey": {"dynamodb:GetItem": [EVERY_SERVICE]},
     "UpdateApiKey": {
         "dynamodb:UpdateItem": [EVERY_SERVICE],
         "dynamodb:GetItem": [EVERY_SERVICE],
-        "dynamodb:PutItem": [NAMES],
+        "dynamodb:PutItem": [NAMES, HISTORY],
         "dynamodb:DeleteItem": [NAMES],
         "kms:Encrypt": [ALL],
     },
@@ -32,7 +39,23 @@ GRANTED = {
         "dynamodb:UpdateItem": [KNOWN],
         "kms:Decrypt": [KNOWN],
     },
-    "DeleteApiKey": {"dynamodb:GetItem": [EVERY_SERVICE], "dynamodb:DeleteItem": [EVERY_SERVICE, NAMES]},
+    "DeleteApiKey": {
+        "dynamodb:GetItem": [EVERY_SERVICE],
+        "dynamodb:UpdateItem": [EVERY_SERVICE],
+        "dynamodb:DeleteItem": [EVERY_SERVICE, NAMES],
+        "dynamodb:PutItem": [HISTORY],
+    },
+    "RollbackApiKey": {
+        "dynamodb:GetItem": [EVERY_SERVICE],
+        "dynamodb:UpdateItem": [EVERY_SERVICE],
+        "dynamodb:PutItem": [HISTORY],
+    },
+    "RestoreApiKey": {
+        "dynamodb:GetItem": [EVERY_SERVICE],
+        "dynamodb:UpdateItem": [EVERY_SERVICE],
+        "dynamodb:PutItem": [NAMES, HISTORY],
+    },
+    "GetApiKeyHistory": {"dynamodb:Query": [HISTORY]},
 }
 """Actions of each role and the items that they cover; log permissions are separate."""
 
@@ -66,8 +89,8 @@ def leading_keys(statement: dict[str, Any]) -> str:
     if condition.get("ForAllValues:StringNotLike") == {"dynamodb:LeadingKeys": ["#*"]}:
         return EVERY_SERVICE
     given = condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
-    words = {(NAME_PARTITION,): NAMES, (IDEMPOTENCY_PARTITION,): REQUESTS, tuple(SERVICES): KNOWN}
-    return words[tuple(given)]
+    partitions = {NAME_PARTITION: NAMES, IDEMPOTENCY_PARTITION: REQUESTS, HISTORY_PARTITION: HISTORY}
+    return KNOWN if tuple(given) == tuple(SERVICES) else partitions["".join(given)]
 
 
 def every_statement(template: Template) -> list[tuple[str, dict[str, Any]]]:
@@ -156,22 +179,43 @@ def test_custom_kms_key_decrypts_only_the_parameter(template: Template) -> None:
 
 
 def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
-    """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers only."""
+    """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers, other ciphertexts for neither."""
+    secret: dict[str, tuple[str, ...]] = {"VerifyApiKey": ("id", "ciphertext", "keyUpdatedAt")}
+    secret |= dict.fromkeys(CONSUMERS.values(), READER_ATTRIBUTES)
+    others = {"GetApiKeyHistory": HISTORY_ATTRIBUTES}
     with_ciphertext = set()
     for name, statement in every_statement(template):
         if set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}:
             condition = statement["Condition"]
             assert condition["StringEquals"] == {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}
             readable = set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
-            if "ciphertext" in readable:
+            if ciphertexts(readable):
                 with_ciphertext.add(name)
-                expected = {"service", *READER_ATTRIBUTES}
-                if name == "VerifyApiKey":
-                    expected = {"service", "id", "ciphertext", "keyUpdatedAt"}
-                assert readable == expected
+                assert readable == {"service", *secret[name]}
             else:
-                assert readable == ({"service", *_DELETED} if name == "DeleteApiKey" else set(RESPONSE_ATTRIBUTES))
+                assert readable == {"service", *others.get(name, RESPONSE_ATTRIBUTES)}
     assert with_ciphertext == {"VerifyApiKey", *CONSUMERS.values()}
+
+
+def test_each_role_moves_only_its_ciphertexts(template: Template) -> None:
+    """The attributes with a ciphertext in the writes of each role."""
+    moved: dict[str, set[str]] = {}
+    for name, statement in every_statement(template):
+        if set(actions(statement)) & {"dynamodb:PutItem", "dynamodb:UpdateItem"}:
+            named = statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+            moved.setdefault(name, set()).update(ciphertexts(named))
+
+    assert {name: names for name, names in moved.items() if names} == {
+        "CreateApiKey": {"ciphertext"},
+        "UpdateApiKey": {"ciphertext", "previousCiphertext"},
+        "RollbackApiKey": {"ciphertext", "previousCiphertext"},
+        "DeleteApiKey": {"ciphertext", "deletedCiphertext"},
+        "RestoreApiKey": {"ciphertext", "deletedCiphertext"},
+    }
+
+
+def ciphertexts(attributes: Iterable[str]) -> set[str]:
+    return {name for name in attributes if "ciphertext" in name.lower()}
 
 
 @pytest.mark.parametrize("function", GRANTED)
@@ -217,8 +261,8 @@ def test_consumer_policy(template: Template, service: str, policy: str) -> None:
 
 
 def test_internal_partitions_have_a_prefix() -> None:
-    """The policies exclude name reservations and idempotency records by this prefix."""
-    assert (NAME_PARTITION[0], IDEMPOTENCY_PARTITION[0]) == ("#", "#")
+    """The policies exclude name reservations, idempotency records and history entries by this prefix."""
+    assert {partition[0] for partition in (NAME_PARTITION, IDEMPOTENCY_PARTITION, HISTORY_PARTITION)} == {"#"}
 
 
 def test_permissions_page_is_current() -> None:

@@ -19,11 +19,11 @@ def test_table_is_retained_with_backups(template: Template) -> None:
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert template.property("ApiKeysTable", "DeletionProtectionEnabled") is True
     assert properties["BillingMode"] == "PAY_PER_REQUEST"
-    assert template.table().time_to_live == {"AttributeName": "expiresAt", "Enabled": True}, "of idempotency records"
+    assert template.table().time_to_live == {"AttributeName": "expiresAt", "Enabled": True}
     assert "TableName" not in properties, "a retained table with a fixed name blocks the next deploy"
 
 
-def test_index_excludes_the_ciphertext(template: Template) -> None:
+def test_index_excludes_the_ciphertexts(template: Template) -> None:
     """The index projects exactly the attributes of responses."""
     table = template.table().create
     (index,) = table["GlobalSecondaryIndexes"]
@@ -33,7 +33,7 @@ def test_index_excludes_the_ciphertext(template: Template) -> None:
 
     assert (index["IndexName"], index["Projection"]["ProjectionType"]) == (ALL_BY_CREATED_INDEX, "INCLUDE")
     assert projected - {"entity"} == set(RESPONSE_ATTRIBUTES)
-    assert "ciphertext" not in projected
+    assert not [name for name in projected if "ciphertext" in name.lower()]
 
 
 def test_encryption_key_is_retained_and_rotated(template: Template) -> None:

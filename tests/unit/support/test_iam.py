@@ -274,5 +274,29 @@ def test_a_parameter_arn_has_one_slash(name: str) -> None:
 
 def test_an_unsupported_call_is_an_error() -> None:
     """Raise UnsupportedPolicyError."""
-    with pytest.raises(UnsupportedPolicyError, match="BatchGetItem"):
-        POLICIES.accesses("DynamoDB.BatchGetItem", {})
+    with pytest.raises(UnsupportedPolicyError, match="DescribeTable"):
+        POLICIES.accesses("DynamoDB.DescribeTable", {})
+
+
+def test_a_reencryption_needs_both_keys() -> None:
+    """Access the key of the ciphertext and the destination, each with its encryption context."""
+    key_id = "01234567-89ab-cdef-0123-456789abcdef"
+    request = {
+        "CiphertextBlob": base64.b64encode(key_id.encode()).decode(),
+        "DestinationKeyId": key_id,
+        "SourceEncryptionContext": {"service": "spotify"},
+    }
+
+    source, destination = POLICIES.accesses("KMS.ReEncrypt", request)
+
+    assert (source.action, destination.action) == ("kms:ReEncryptFrom", "kms:ReEncryptTo")
+    assert source.resource == destination.resource
+    assert (len(source.context), len(destination.context)) == (1, 0)
+
+
+@pytest.mark.parametrize("operation", ["BatchGetItem", "BatchWriteItem", "ExecuteStatement"])
+def test_an_unused_call_is_an_action_of_its_own(operation: str) -> None:
+    """No grant of an item's action allows it."""
+    (access,) = POLICIES.accesses(f"DynamoDB.{operation}", {})
+
+    assert not [name for name in ("GetItem", "PutItem", "Query") if access.action == f"dynamodb:{name}"]

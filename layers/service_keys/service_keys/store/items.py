@@ -142,6 +142,12 @@ def is_recoverable(item: Item, at_ms: int) -> bool:
     return "deletedAt" in item and until is not None and until > at_ms
 
 
+def is_expired(item: Item, at_ms: int) -> bool:
+    """Return True for a deleted key past the end of its recovery, which TTL has not removed yet."""
+    until = milliseconds(item.get("recoverableUntil", {}).get("S"))
+    return "deletedAt" in item and until is not None and until <= at_ms
+
+
 def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
     """Convert an item for a consumer of ``service``. Never raises: a malformed item must not hide the others."""
     key_id, name = item["id"]["S"], item.get("name", {}).get("S")

@@ -21,6 +21,7 @@ from service_keys.store.items import (
     KEY_ENTITY,
     RESPONSE_ATTRIBUTES,
     expires_at,
+    is_expired,
     is_recoverable,
     to_key,
 )
@@ -125,8 +126,7 @@ class KeyRecovery(KeyChanges):
 
         def attempt() -> tuple[DeletedKey, int | None]:
             item = self._get_item(key_id, RESPONSE_ATTRIBUTES)
-            is_deleted = "deletedAt" in item
-            if is_deleted and not (permanent and is_recoverable(item, context.at_ms)):
+            if ("deletedAt" in item and not permanent) or is_expired(item, context.at_ms):
                 not_found()
             version = _version_of(item)
             check_version(version, if_match)
@@ -142,7 +142,8 @@ class KeyRecovery(KeyChanges):
             if version:
                 before = values or ({"name": name} if name else {})
                 writes.append(self._history_write("delete", context, key_id, version + 1, (), before, None))
-            if name is not None and not is_deleted:
+            if name is not None:
+                # Also for a deleted key: a restored table may have its reservation.
                 writes.append({"Delete": self._writer.release_name(key_id, name)})
             with _noting(version, failed_versions):
                 self._write_or_conflict(writes)
