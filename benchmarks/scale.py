@@ -35,8 +35,8 @@ NOTES = f"""\
 - A filtered page reads until it is full, so rare values cost more. Here one key in {DISABLED_EVERY} is disabled, so 20
   of them are in 200 keys; a table of 100 keys has only 10.
 - A consumer's Query reads all keys of its service: it grows with them, not with the table.
-- DynamoDB Local counts each write of a transaction twice as high as AWS documents (two units for each KiB of an item):
-  compare the units of a create only with each other."""
+- DynamoDB Local rounds the sum of the items of a transaction, where AWS rounds each item: compare the units of a create
+  only with each other. docs/operations.md has the units of each change."""
 
 
 def measure(*, quick: bool) -> Part:

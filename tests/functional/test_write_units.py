@@ -22,8 +22,7 @@ CHANGES: dict[str, Callable[[Admin, str, str], ApiResponse]] = {
     "update with a new name": lambda admin, key, _: admin.update(key, {"name": "New"}),
     "rollback": lambda admin, key, _: admin.rollback(key, If_Match='"2"'),
     "delete": lambda admin, key, _: admin.delete(key),
-    "delete permanently": lambda admin, key, _: purge(admin, key),
-    "delete permanently, if deleted already": lambda admin, _, deleted: purge(admin, deleted),
+    "delete permanently, also if deleted already": lambda admin, _, deleted: purge(admin, deleted),
     "restore": lambda admin, _, deleted: admin.restore(deleted),
 }
 
