@@ -53,6 +53,8 @@ ENVIRONMENT = {
     "SERVICE_KEYS_TABLE": "table",
     "SERVICE_KEYS_KMS_KEY": "alias/made-up",
     "ALLOWED_ORIGIN": "https://admin.example.com",
+    "DELETED_KEY_RETENTION_DAYS": "7",
+    "HISTORY_RETENTION_DAYS": "400",
     "JWT_ISSUER": ISSUER,
     "JWT_AUDIENCE": "service-keys",
     "ADMIN_CLAIM_RULE": "role=admin",
