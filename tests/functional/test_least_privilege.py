@@ -13,13 +13,8 @@ from botocore.exceptions import ClientError
 from local.stack import LocalStack
 from service_keys.admin.services import SERVICES
 from service_keys.errors import KeyAccessDeniedError
-from service_keys.store.items import (
-    HISTORY_PARTITION,
-    IDEMPOTENCY_PARTITION,
-    NAME_PARTITION,
-    READER_ATTRIBUTES,
-    RESPONSE_ATTRIBUTES,
-)
+from service_keys.store.consumer_items import READER_ATTRIBUTES
+from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
 from tests.functional.conftest import (
     COLLECTION,
     SECRET,

@@ -15,7 +15,7 @@ import pytest
 
 from local.template import Template
 from service_keys import ServiceKeys
-from service_keys.core.models import EncryptedKey
+from service_keys.core.consumer_models import EncryptedKey
 from service_keys.errors import (
     KeyAccessDeniedError,
     KeyCorruptedError,

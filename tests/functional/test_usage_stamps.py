@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from service_keys import ServiceKeys
+from service_keys.core.consumer_models import EncryptedKey
 from service_keys.core.ids import new_id
-from service_keys.core.models import CLOCK_SKEW_MS, EncryptedKey
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.timestamps import CLOCK_SKEW_MS, format_timestamp
 from service_keys.store.consumer_repository import ConsumerRepository
 from tests.conftest import Logged
 from tests.functional.conftest import SECRET, Admin, ConsumerOf, Store, admin_fixture

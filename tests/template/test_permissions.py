@@ -7,14 +7,9 @@ import pytest
 
 from local.template import Template
 from service_keys.admin.services import SERVICES
+from service_keys.store.consumer_items import READER_ATTRIBUTES
 from service_keys.store.history import _ATTRIBUTES as HISTORY_ATTRIBUTES
-from service_keys.store.items import (
-    HISTORY_PARTITION,
-    IDEMPOTENCY_PARTITION,
-    NAME_PARTITION,
-    READER_ATTRIBUTES,
-    RESPONSE_ATTRIBUTES,
-)
+from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
 from tests.support.processes import ROOT
 from tools import generate_permissions_doc
 

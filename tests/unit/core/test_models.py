@@ -5,17 +5,9 @@ from typing import get_args
 
 import pytest
 
-from service_keys.core.models import (
-    CLOCK_SKEW_MS,
-    DeletedKey,
-    MalformedItem,
-    StoredKey,
-    Verification,
-    VerificationStatus,
-    is_past,
-    milliseconds,
-)
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.consumer_models import MalformedItem
+from service_keys.core.models import DeletedKey, StoredKey, Verification, VerificationStatus
+from service_keys.core.timestamps import CLOCK_SKEW_MS, format_timestamp, is_past, milliseconds
 from tests.support.key_fields import RESPONSE_FIELDS
 
 KEY = StoredKey(

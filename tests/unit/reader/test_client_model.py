@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from service_keys import ServiceKeys
-from service_keys.core import models
 from service_keys.core.names import normalize_name
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.timestamps import CLOCK_SKEW_MS, format_timestamp
 from service_keys.errors import (
     KeyAccessDeniedError,
     KeyCorruptedError,
@@ -113,7 +112,7 @@ class ReferenceModel:
 
     def _is_false(self, stamp: str) -> bool:
         """Return True if no consumer with a correct clock can have written this `lastUsed` yet."""
-        return stamp > format_timestamp(int(self._aws.now * 1000) + models.CLOCK_SKEW_MS)
+        return stamp > format_timestamp(int(self._aws.now * 1000) + CLOCK_SKEW_MS)
 
     def served(self, service: str, name: str | None, key: ApiKey, *, quiet: bool) -> None:
         """Check a served key. ``quiet``: the read made no call."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, PartialCredentialsError
 
-from service_keys.core.models import EncryptedKey
+from service_keys.core.consumer_models import EncryptedKey
 from service_keys.core.timestamps import format_timestamp
 from service_keys.reader import usage
 from service_keys.store.consumer_repository import ConsumerRepository

@@ -16,17 +16,10 @@ from moto import mock_aws
 
 from local.stack import parameters
 from local.template import Template
+from service_keys.core.consumer_models import EncryptedKey, MalformedItem
 from service_keys.core.ids import new_id
 from service_keys.core.list_query import ListQuery
-from service_keys.core.models import (
-    DELETION_FIELDS,
-    ChangeContext,
-    EncryptedKey,
-    MalformedItem,
-    StoredCiphertext,
-    StoredKey,
-    Verification,
-)
+from service_keys.core.models import DELETION_FIELDS, ChangeContext, StoredCiphertext, StoredKey, Verification
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import DuplicateKeyNameError, KeyCorruptedError, VersionConflictError
 from service_keys.store.changes import CreateResult, EncryptedSecret

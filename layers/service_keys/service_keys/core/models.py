@@ -6,9 +6,7 @@ tests of template.yaml compare with it. The models of request bodies are in `ser
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from service_keys.core.ids import service_of
@@ -18,34 +16,6 @@ if TYPE_CHECKING:
 
 VerificationStatus = Literal["valid", "rejected", "inconclusive"]
 ChangeKind = Literal["create", "update", "rollback", "delete", "restore"]
-
-CLOCK_SKEW_MS: Final = 6 * 60_000
-"""Tolerated clock skew of consumers, 6 minutes. AWS rejects requests whose signature time is off by 5 minutes, so a
-later usage stamp is false."""
-
-_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{3}Z")
-
-
-def milliseconds(timestamp: object) -> int | None:
-    """Parse a timestamp of `service_keys.core.timestamps.format_timestamp`; return None for any other value."""
-    if not isinstance(timestamp, str) or not _TIMESTAMP.fullmatch(timestamp):
-        return None
-    try:
-        moment = datetime.fromisoformat(timestamp)
-    except ValueError:  # such as February 30
-        return None
-    return round(moment.timestamp() * 1000)
-
-
-def is_past(timestamp: object, *, at_ms: int) -> bool:
-    """Return True if a value is a timestamp that is not in the future. Compromised functions may write other values.
-
-    Args:
-        timestamp: The value.
-        at_ms: The current time, in milliseconds since the Unix epoch.
-    """
-    moment = milliseconds(timestamp)
-    return moment is not None and moment <= at_ms + CLOCK_SKEW_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,22 +159,6 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class EncryptedKey:
-    """A stored key with the attributes that consumers need.
-
-    Attributes:
-        last_used: The first 25 characters of the stored string. Consumers write it, so it may be malformed.
-    """
-
-    id: str
-    name: str
-    active: bool
-    ciphertext: bytes
-    version: int
-    last_used: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class StoredCiphertext:
     """The ciphertext of a stored key and its service. ``key_updated_at`` is unique for each ciphertext of a key."""
 
@@ -228,15 +182,6 @@ class DeletedKey:
     def to_response(self) -> dict[str, Any]:
         """Return the response for the deleted key."""
         return {"id": self.id, "service": service_of(self.id)} | _response_fields(self)
-
-
-@dataclass(frozen=True, slots=True)
-class MalformedItem:
-    """A malformed item. Ignored unless it would be selected as the newest active key."""
-
-    id: str
-    name: str | None
-    active: Literal[False] = False
 
 
 def camel_case(name: str) -> str:

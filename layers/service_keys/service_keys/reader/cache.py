@@ -20,7 +20,7 @@ from service_keys.core import settings
 
 if TYPE_CHECKING:
     from service_keys.api_key import ApiKey
-    from service_keys.core.models import EncryptedKey, MalformedItem
+    from service_keys.core.consumer_models import EncryptedKey, MalformedItem
     from service_keys.core.secret_value import SecretValue
     from service_keys.errors import ServiceKeysError
 

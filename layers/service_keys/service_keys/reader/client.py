@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from service_keys.api_key import ApiKey
 from service_keys.core import settings
+from service_keys.core.consumer_models import EncryptedKey, MalformedItem
 from service_keys.core.ids import is_valid_service
-from service_keys.core.models import EncryptedKey, MalformedItem
 from service_keys.core.names import normalize_name
 from service_keys.errors import (
     ConfigurationError,

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from service_keys.core.models import is_past
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.timestamps import format_timestamp, is_past
 from service_keys.errors import ServiceKeysError
 
 if TYPE_CHECKING:
-    from service_keys.core.models import EncryptedKey
+    from service_keys.core.consumer_models import EncryptedKey
     from service_keys.store.consumer_repository import ConsumerRepository
 
 STAMP_INTERVAL_SECONDS: Final = 60

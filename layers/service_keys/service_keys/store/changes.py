@@ -11,22 +11,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from service_keys.core.models import KEY_FIELDS, PreviousKey, milliseconds
+from service_keys.core.models import KEY_FIELDS, PreviousKey
 from service_keys.core.names import normalize_name
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.timestamps import format_timestamp, milliseconds
 from service_keys.errors import (
     DuplicateKeyNameError,
     KeyStoreUnavailableError,
     VersionConflictError,
 )
 from service_keys.store.history import new_entry, to_history_item, values_of
-from service_keys.store.items import (
-    IDEMPOTENCY_PARTITION,
-    name_reservation,
-    reference_item,
-    to_item,
-    to_key,
-)
+from service_keys.store.items import IDEMPOTENCY_PARTITION, name_reservation, reference_item, to_item, to_key
 from service_keys.store.repository import KeyRepository
 from service_keys.store.transactions import ConditionFailedError, UpdateExpression, only_last_failed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from service_keys.store.aws_errors import member, translate_aws_errors
-from service_keys.store.items import (
+from service_keys.store.consumer_items import (
     READER_ATTRIBUTES,
     STAMP_LENGTH,
     is_key_item,
@@ -17,7 +17,7 @@ from service_keys.store.items import (
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from service_keys.core.models import EncryptedKey, MalformedItem
+    from service_keys.core.consumer_models import EncryptedKey, MalformedItem
 
 
 class ConsumerRepository:

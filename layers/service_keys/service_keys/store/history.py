@@ -13,13 +13,8 @@ from service_keys.core.ids import service_of
 from service_keys.core.models import HISTORY_FIELDS, HistoryEntry
 from service_keys.core.timestamps import format_timestamp
 from service_keys.store.aws_errors import translate_aws_errors
-from service_keys.store.items import (
-    HISTORY_PARTITION,
-    expires_at,
-    from_attribute_value,
-    projection_of,
-    to_attribute_value,
-)
+from service_keys.store.consumer_items import projection_of
+from service_keys.store.items import HISTORY_PARTITION, expires_at, from_attribute_value, to_attribute_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

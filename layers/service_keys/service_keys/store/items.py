@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from service_keys.core.ids import service_of, timestamp_ms_of
-from service_keys.core.models import (
-    KEY_FIELDS,
-    EncryptedKey,
-    MalformedItem,
-    PreviousKey,
-    StoredKey,
-    Verification,
-    VerificationStatus,
-    is_past,
-    milliseconds,
-)
+from service_keys.core.ids import timestamp_ms_of
+from service_keys.core.models import KEY_FIELDS, PreviousKey, StoredKey, Verification, VerificationStatus
 from service_keys.core.names import normalize_name
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.timestamps import format_timestamp, is_past, milliseconds
 from service_keys.errors import KeyCorruptedError
+from service_keys.store.consumer_items import is_key_item, primary_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +33,8 @@ DELETED_ENTITY: Final = "deleted"
 """The value of the attribute ``entity`` of deleted keys."""
 RESPONSE_ATTRIBUTES: Final = ("service", *KEY_FIELDS)
 """The attributes of a response. Without the ciphertext, which the functions that read these may not access."""
-READER_ATTRIBUTES: Final = ("id", "name", "active", "ciphertext", "version", "lastUsed", "deletedAt")
-"""The attributes that consumers need."""
 _WRITTEN_BY_OTHERS: Final = ("keyUpdatedAt", "lastUsed", "verification", "previousKey")
 """The fields that are checked one by one: consumers or VerifyApiKey can write them, or they are nested."""
-STAMP_LENGTH: Final = len("2026-01-01T00:00:00.000Z")
 _DETAIL_MAX_LENGTH: Final = 1000
 
 
@@ -131,11 +118,6 @@ def _to_previous_key(attributes: Item) -> PreviousKey | None:
         return None
 
 
-def is_key_item(item: Item) -> bool:
-    """Return False for deleted keys, and for stub items with only `lastUsed`, written without the reader."""
-    return ("name" in item or "version" in item) and "deletedAt" not in item
-
-
 def is_recoverable(item: Item, at_ms: int) -> bool:
     """Return True for a deleted key that can be restored at this time, in milliseconds since the Unix epoch."""
     until = milliseconds(item.get("recoverableUntil", {}).get("S"))
@@ -146,26 +128,6 @@ def is_expired(item: Item, at_ms: int) -> bool:
     """Return True for a deleted key past the end of its recovery, which TTL has not removed yet."""
     until = milliseconds(item.get("recoverableUntil", {}).get("S"))
     return "deletedAt" in item and until is not None and until <= at_ms
-
-
-def to_encrypted_key(item: Item, service: str) -> EncryptedKey | MalformedItem:
-    """Convert an item for a consumer of ``service``. Never raises: a malformed item must not hide the others."""
-    key_id, name = item["id"]["S"], item.get("name", {}).get("S")
-    if not key_id.startswith(f"{service}."):
-        # The id belongs to another service: the item was copied into this partition. Do not serve it.
-        return MalformedItem(key_id, name)
-    try:
-        return EncryptedKey(
-            id=key_id,
-            name=item["name"]["S"],
-            active=item["active"]["BOOL"],
-            ciphertext=item["ciphertext"]["B"],
-            version=int(item["version"]["N"]),
-            # Truncate: the start identifies a timestamp, and a false value can be as large as an item.
-            last_used=item.get("lastUsed", {}).get("S", "")[: STAMP_LENGTH + 1] or None,
-        )
-    except (KeyError, ValueError):
-        return MalformedItem(key_id, name)
 
 
 def skip_malformed(items: list[Item], at_ms: int, *, deleted: bool = False) -> Iterator[StoredKey]:
@@ -199,15 +161,6 @@ def reference_item(partition: str, name: str, key_id: str) -> Item:
     return {"service": {"S": partition}, "id": {"S": name}, "key": {"S": key_id}}
 
 
-def primary_key(key_id: str) -> Item:
-    """Return the primary key of a key's item.
-
-    Raises:
-        KeyNotFoundError: The id is malformed.
-    """
-    return {"service": {"S": service_of(key_id)}, "id": {"S": key_id}}
-
-
 def exclusive_start_key(key_id: str, query: ListQuery) -> Item:
     """Return the ExclusiveStartKey after this key: the primary key and, for the index, also the index's key.
 
@@ -218,12 +171,6 @@ def exclusive_start_key(key_id: str, query: ListQuery) -> Item:
     created_at = format_timestamp(timestamp_ms_of(key_id))
     entity = DELETED_ENTITY if query.deleted else KEY_ENTITY
     return primary_key(key_id) | {"entity": {"S": entity}, "createdAt": {"S": created_at}}
-
-
-@functools.cache
-def projection_of(attributes: tuple[str, ...]) -> tuple[str, Mapping[str, str]]:
-    """Return a ProjectionExpression and its ExpressionAttributeNames (many attributes are reserved words)."""
-    return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
 
 
 def to_attribute_value(value: Any) -> Item:

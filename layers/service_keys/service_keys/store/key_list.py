@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service_keys.core.timestamps import format_timestamp
 from service_keys.store.aws_errors import translate_aws_errors
+from service_keys.store.consumer_items import projection_of
 from service_keys.store.items import (
     ALL_BY_CREATED_INDEX,
     DELETED_ENTITY,
     KEY_ENTITY,
     RESPONSE_ATTRIBUTES,
     exclusive_start_key,
-    projection_of,
     skip_malformed,
 )
 

@@ -19,22 +19,17 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from service_keys.core.ids import service_of
-from service_keys.core.models import CLOCK_SKEW_MS, StoredCiphertext
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.models import StoredCiphertext
+from service_keys.core.timestamps import CLOCK_SKEW_MS, format_timestamp
 from service_keys.errors import (
     KeyCorruptedError,
     KeyNotFoundError,
     VersionConflictError,
 )
 from service_keys.store.aws_errors import translate_aws_errors
+from service_keys.store.consumer_items import is_key_item, primary_key, projection_of
 from service_keys.store.history import read_history
-from service_keys.store.items import (
-    RESPONSE_ATTRIBUTES,
-    is_key_item,
-    primary_key,
-    projection_of,
-    to_key,
-)
+from service_keys.store.items import RESPONSE_ATTRIBUTES, to_key
 from service_keys.store.key_list import read_page
 from service_keys.store.transactions import TransactionWriter, WriteConflictError
 

@@ -12,7 +12,8 @@ from service_keys.core.names import normalize_name
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import KeyStoreUnavailableError
 from service_keys.store.aws_errors import translate_aws_errors
-from service_keys.store.items import NAME_PARTITION, name_reservation, primary_key, to_attribute_value
+from service_keys.store.consumer_items import primary_key
+from service_keys.store.items import NAME_PARTITION, name_reservation, to_attribute_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
