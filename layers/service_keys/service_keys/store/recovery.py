@@ -180,7 +180,10 @@ class KeyRecovery(KeyChanges):
         failed_versions: set[int] = set()
 
         def attempt() -> StoredKey:
-            item = self._get_item(key_id, RESPONSE_ATTRIBUTES)
+            try:
+                item = self._get_item(key_id, RESPONSE_ATTRIBUTES)
+            except KeyNotFoundError:
+                _not_recoverable()
             if not is_recoverable(item, context.at_ms):
                 _not_recoverable()
             key = to_key(item, context.at_ms)
