@@ -17,6 +17,7 @@ keys = KeyRecovery(
 @api_handler
 def handler(request: Request) -> Response:
     """Restore the key, under another name if the body has one."""
+    request.reject_parameters()
     key_id, if_match = request.key_id, request.parse_if_match()
     fields = parse_restore(request.parse_optional_body())
     with audited("restore", key_id=key_id, fields=fields, context=request.context):

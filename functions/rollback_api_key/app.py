@@ -16,6 +16,8 @@ keys = KeyRecovery(
 @api_handler
 def handler(request: Request) -> Response:
     """Exchange the secret value and the previous one in the version that If-Match names."""
+    request.reject_parameters()
+    request.reject_fields()
     key_id, if_match = request.key_id, request.parse_if_match()
     with audited("rollback", key_id=key_id, fields=("key",), context=request.context):
         key = keys.rollback(key_id, request.context, if_match=if_match)

@@ -19,6 +19,7 @@ kms_key = settings.kms_key()
 @api_handler
 def handler(request: Request) -> Response:
     """Encrypt the new secret value, if any, and write the changes."""
+    request.reject_parameters()
     key_id, context, if_match = request.key_id, request.context, request.parse_if_match()
     fields = parse_update(request.parse_body(), service=service_of(key_id))
     secret_value = fields.get("key")

@@ -67,6 +67,8 @@ def test_each_change_has_its_entry(admin: Admin) -> None:
     assert response.body["pagination"] == {"limit": 20, "nextCursor": None}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_200_changes_are_paged_newest_first(admin: Admin) -> None:
     """Return each change exactly once, also of a key that is deleted before the last page."""
     key_id = admin.create("Key", service="x")["id"]

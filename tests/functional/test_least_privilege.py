@@ -76,6 +76,7 @@ def administer(admin: Admin, store: Store) -> None:
     store.put(store.item(ids[0]) | FALSE_VALUES)
     assert admin.rollback(ids[0], If_Match='"4"').status == 200
     assert admin.update(ids[0], {"keepPrevious": False}).status == 200
+    store.put(store.item(ids[0]) | FALSE_VALUES)
     assert admin.delete(ids[0]).status == 200
     store.put(store.item(ids[0]) | FALSE_VALUES)
     assert admin.restore(ids[0], {"name": "Restored"}).status == 200
@@ -452,7 +453,7 @@ REPLACED = {
 }
 DELETED = {
     *("ciphertext", "deletedCiphertext", "entity", "deletedAt", "deletedBy", "recoverableUntil", "expiresAt"),
-    *("version",),
+    *("version", "keyUpdatedAt", "lastUsed", "verification"),
 }
 UPDATABLE = {
     "UpdateApiKey": REPLACED | {"name", "description", "active"},

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,6 +57,8 @@ def expired(admin: Admin, store: Store, name: str = "Key") -> dict[str, Any]:
     """Create a key, and delete it 8 days ago; time to live has not deleted its item yet."""
     key = admin.create(name, service="x")
     store.recovery().delete(key["id"], change_at(time.time() * 1000 - 8 * DAY_MS), recoverable_days=7)
+    # Not in the past, because DynamoDB Local deletes expired items within seconds.
+    store.put(store.item(key["id"]) | {"expiresAt": {"N": str(int(time.time()) + 3600)}})
     return key
 
 
@@ -434,3 +437,16 @@ def test_half_a_key_is_deleted_and_restored(admin: Admin, store: Store) -> None:
     assert admin.get(key["id"]).data["version"] == 3
     changes = [(entry["version"], entry["change"]) for entry in admin.history(key["id"]).data]
     assert changes == [(4, "update"), (3, "restore"), (2, "delete"), (1, "create")]
+
+
+def test_a_key_with_a_large_false_stamp_can_be_deleted_and_restored(admin: Admin, store: Store) -> None:
+    """Replace a value that a compromised consumer made so large that the item has no room for the deletion."""
+    key = admin.create("Key", service="x")
+    item = store.item(key["id"])
+    for length in range(409_600, 400_000, -50):
+        with suppress(store.dynamodb.exceptions.ClientError):
+            store.put(item | {"lastUsed": {"S": "x" * length}})
+            break
+
+    assert admin.delete(key["id"]).status == 200
+    assert admin.restore(key["id"]).data["lastUsed"] is None

@@ -7,7 +7,7 @@ import pytest
 
 from service_keys.core.timestamps import format_timestamp
 from service_keys.store import encryption
-from tests.functional.conftest import SECRET, Admin, ConsumerOf, Store, admin_fixture, change_at
+from tests.functional.conftest import COLLECTION, SECRET, Admin, ConsumerOf, Store, admin_fixture, change_at
 from tests.functional.test_update import NEW_SECRET
 from tests.support.fault_proxy import Fault, FaultProxy
 
@@ -216,3 +216,28 @@ def test_a_value_from_before_a_kms_rotation_comes_back(admin: Admin, store: Stor
 
     assert store.item(key["id"])["ciphertext"] == first
     assert consumer_of().get("x").value == SECRET
+
+
+@pytest.mark.parametrize("body", ['{"version": 1}', "[]", "null", "{", "7"])
+def test_a_rollback_with_fields_is_rejected(admin: Admin, body: str) -> None:
+    """Return 400 and change nothing: the fields could be meant to choose a secret value."""
+    key = admin.create("Key", service="x")
+    admin.update(key["id"], {"key": SECRET + "x"})
+    path, headers = f"{COLLECTION}/{key['id']}/rollback", {"If-Match": '"2"', "Content-Type": "application/json"}
+
+    assert admin.call("POST", path, body=body, headers=headers).code == "VALIDATION_ERROR"
+    assert admin.call("POST", path, body="{}", headers=headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "action"), [("PATCH", ""), ("PUT", ""), ("POST", "/rollback"), ("POST", "/restore")]
+)
+def test_a_change_with_a_query_parameter_is_rejected(admin: Admin, method: str, action: str) -> None:
+    """Return 400 and name the parameter, which could be meant as a field, such as `keepPrevious`."""
+    path = f"{COLLECTION}/{admin.create()['id']}{action}"
+    headers = {"If-Match": '"1"', "Content-Type": "application/json"}
+
+    response = admin.call(method, path, body="{}", headers=headers, query={"keepPrevious": "false"})
+
+    advice = "this request has no query parameters; leave it out, or send it as a field of the body"
+    assert (response.status, response.body["error"]["details"]) == (400, [{"field": "keepPrevious", "message": advice}])

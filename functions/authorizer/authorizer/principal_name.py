@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from authorizer.admin_rule import resolve
@@ -11,12 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MAX_LENGTH = 200
+_SPACES = "[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+_JOINERS = "(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])"
 
 
 def principal_name(claims: Mapping[str, object], paths: Iterable[tuple[str, ...]]) -> str | None:
     """Return the first claim that is printable text, at most 200 characters of it; None if there is none.
 
     Other values are skipped: invisible and bidirectional control characters could make one name look like another.
+    Typographic spaces become plain ones, and the joiners that scripts and emoji need are allowed.
 
     Args:
         claims: The claims of a verified token.
@@ -27,7 +31,8 @@ def principal_name(claims: Mapping[str, object], paths: Iterable[tuple[str, ...]
             value = resolve(claims, path)
         except LookupError:
             continue
-        name = value.strip() if isinstance(value, str) else ""
-        if name and name.isprintable():
+        name = re.sub(_SPACES, " ", value).strip() if isinstance(value, str) else ""
+        visible = re.sub(_JOINERS, "", name)
+        if visible and visible.isprintable():
             return bounded(name, _MAX_LENGTH)
     return None

@@ -76,6 +76,17 @@ def parse_permanent(parameters: Mapping[str, Sequence[str]]) -> bool:
     return bool(_parse(parameters, {"permanent": ("force", "hard", "purge", "destroy")}).get("permanent"))
 
 
+def reject_parameters(parameters: Mapping[str, Sequence[str]]) -> None:
+    """Reject query parameters of a change that has none, because an ignored one could be meant as a field of the body.
+
+    Raises:
+        InvalidRequestError: The request has a query parameter.
+    """
+    advice = "this request has no query parameters; leave it out, or send it as a field of the body"
+    if parameters:
+        _invalid(*(FieldError(name if is_echoable(name) else "(query)", advice) for name in parameters))
+
+
 def _parse(parameters: Mapping[str, Sequence[str]], valid: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     details: list[FieldError] = []
     values: dict[str, Any] = {}

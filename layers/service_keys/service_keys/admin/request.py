@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from service_keys import errors
-from service_keys.admin.pagination import parse_history_query, parse_list_query, parse_permanent
+from service_keys.admin.pagination import parse_history_query, parse_list_query, parse_permanent, reject_parameters
 from service_keys.core.models import ChangeContext
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ class Request:
         """
         return parse_permanent(self._parameters)
 
+    def reject_parameters(self) -> None:
+        """Reject a change with query parameters, which it does not have.
+
+        Raises:
+            InvalidRequestError: The request has a query parameter.
+        """
+        reject_parameters(self._parameters)
+
     @property
     def _parameters(self) -> Mapping[str, Any]:
         return self._event.get("multiValueQueryStringParameters") or {}
@@ -108,6 +116,15 @@ class Request:
         Raises: as `parse_body`.
         """
         return self.parse_body() if self._raw_body().strip() else {}
+
+    def reject_fields(self) -> None:
+        """Reject a body with fields for a change that has none.
+
+        Raises:
+            InvalidRequestError: The body is not empty and not an empty object.
+        """
+        if self.parse_optional_body() != {}:
+            raise errors.InvalidRequestError("This request has no fields. Send it without a body.")
 
     def parse_body(self) -> object:
         """Parse the JSON body.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from service_keys.core.models import DeletedKey
 from service_keys.core.timestamps import format_timestamp
@@ -131,16 +131,16 @@ class KeyRecovery(KeyChanges):
             version = _version_of(item)
             check_version(version, if_match)
             name = item.get("name", {}).get("S")
-            values = _values_if_readable(item, context.at_ms)
+            key = _key_if_readable(item, context.at_ms)
             # If a version failed before, the item has no ciphertext that could be restored.
-            keep = bool(version and values and recoverable_days and not permanent and version not in failed_versions)
+            keep = bool(version and key and recoverable_days and not permanent and version not in failed_versions)
             until_ms = context.at_ms + recoverable_days * _MS_PER_DAY
-            if keep:
-                writes = [{"Update": self._deletion(key_id, item, context, until_ms)}]
+            if keep and key:
+                writes = [{"Update": self._deletion(key, item, context, until_ms)}]
             else:
                 writes = [{"Delete": self._writer.if_version(key_id, item.get("version"))}]
             if version:
-                before = values or ({"name": name} if name else {})
+                before = values_of(key) if key else {"name": name} if name else {}
                 writes.append(self._history_write("delete", context, key_id, version + 1, (), before, None))
             if name is not None:
                 # Also for a deleted key: a restored table may have its reservation.
@@ -219,8 +219,9 @@ class KeyRecovery(KeyChanges):
 
         return self._writer.retry_on_conflict(attempt)
 
-    def _deletion(self, key_id: str, item: Item, context: ChangeContext, until_ms: int) -> Item:
+    def _deletion(self, key: StoredKey, item: Item, context: ChangeContext, until_ms: int) -> Item:
         update = UpdateExpression()
+        replace_false_values(update, item, key)
         update.put("entity", DELETED_ENTITY)
         update.copy("ciphertext", "deletedCiphertext")
         update.put("ciphertext", None)
@@ -228,7 +229,7 @@ class KeyRecovery(KeyChanges):
         update.put("deletedBy", context.principal)
         update.put("recoverableUntil", format_timestamp(until_ms))
         update.put("expiresAt", int(expires_at(until_ms)["N"]))
-        return self._update_write(key_id, item, update, "attribute_exists(#ciphertext)")
+        return self._update_write(key.id, item, update, "attribute_exists(#ciphertext)")
 
 
 @contextmanager
@@ -247,9 +248,9 @@ def _version_of(item: Item) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _values_if_readable(item: Item, at_ms: int) -> dict[str, Any] | None:
+def _key_if_readable(item: Item, at_ms: int) -> StoredKey | None:
     try:
-        return values_of(to_key(item, at_ms))
+        return to_key(item, at_ms)
     except KeyCorruptedError:
         return None
 
