@@ -158,8 +158,8 @@ _OPERATIONS: Final = {
     "UpdateApiKey": _Operation(
         "Change a key",
         "PUT and PATCH change only the fields that the body names. Without `If-Match`, two administrators who change "
-        "different fields both win. Send it with a new `key`: without it, the same request sent twice makes the new value "
-        "the previous one too. `service` never changes.",
+        "different fields both win. Send it with a new `key`: without it, the same request sent twice makes the new "
+        "value the previous one too. `service` never changes.",
         "UpdatedApiKeyResponse",
         body="UpdateApiKey",
         parameters=("If-Match",),
