@@ -162,6 +162,7 @@ def key_of(key_id: str) -> dict[str, Any]:
     return {"service": {"S": key_id.partition(".")[0]}, "id": {"S": key_id}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", [*KEYS, "lastfm"])
 def test_each_principal_has_its_kms_calls_only(admin: Admin, store: Store, denied: Denied, service: str) -> None:
     """Deny every other call, and a decryption with a wrong encryption context."""
@@ -536,6 +537,7 @@ def test_a_consumer_writes_only_usage_stamps(
     assert store.items() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("principal", "service"), CONSUMERS.items())
 def test_a_consumer_reads_only_the_attributes_it_needs(
     admin: Admin, denied: Denied, principal: str, service: str

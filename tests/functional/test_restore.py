@@ -174,6 +174,7 @@ def test_without_write_the_changes_are_only_listed(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [0, 1])
 def test_half_a_table_is_completed(
     admin: Admin, store: Store, restored: Store, restore: Restore, consumer_of: ConsumerOf, half: int

@@ -155,6 +155,7 @@ def test_one_of_twelve_equal_changes_is_applied(
     assert_consistent(admin, store)
 
 
+@pytest.mark.slow
 def test_one_of_twelve_keys_is_restored_under_one_name(admin: Admin, store: Store) -> None:
     """Return 409 for the other deleted keys, and for a new one; each stays recoverable."""
     ids = []
@@ -202,6 +203,7 @@ MIX: list[Callable[[Admin, str, int], ApiResponse]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("permanent", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_twelve_administrators_change_one_key_at_once(
