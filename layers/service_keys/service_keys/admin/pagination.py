@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, get_args
 
 from service_keys.admin.field_names import is_echoable, resembled
 from service_keys.core.history_query import HistoryQuery
@@ -15,6 +15,8 @@ from service_keys.errors import FieldError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+_Query = TypeVar("_Query", ListQuery, HistoryQuery)
 
 LIMIT_MAX: Final = 100
 
@@ -41,13 +43,7 @@ def parse_list_query(parameters: Mapping[str, Sequence[str]]) -> ListQuery:
     """
     values = _parse(parameters, _PARAMETERS)
     cursor = values.pop("cursor", None)
-    query = ListQuery(**values)
-    if cursor is None:
-        return query
-    start_after = query.decode_cursor(cursor)
-    if start_after is None:
-        _wrong_cursor()
-    return replace(query, start_after=start_after)
+    return _from_cursor(ListQuery(**values), cursor)
 
 
 def parse_history_query(parameters: Mapping[str, Sequence[str]], *, key_id: str) -> HistoryQuery:
@@ -58,13 +54,7 @@ def parse_history_query(parameters: Mapping[str, Sequence[str]], *, key_id: str)
     """
     values = _parse(parameters, {name: _PARAMETERS[name] for name in ("limit", "cursor")})
     cursor = values.pop("cursor", None)
-    query = HistoryQuery(key_id, **values)
-    if cursor is None:
-        return query
-    start_after = query.decode_cursor(cursor)
-    if start_after is None:
-        _wrong_cursor()
-    return replace(query, start_after=start_after)
+    return _from_cursor(HistoryQuery(key_id, **values), cursor)
 
 
 def parse_permanent(parameters: Mapping[str, Sequence[str]]) -> bool:
@@ -103,8 +93,14 @@ def _parse(parameters: Mapping[str, Sequence[str]], valid: Mapping[str, tuple[st
     return values
 
 
-def _wrong_cursor() -> NoReturn:
-    _invalid(FieldError("cursor", "give the nextCursor of the page before, unchanged, with the same filters"))
+def _from_cursor(query: _Query, cursor: str | None) -> _Query:
+    """Return the query from the position in a cursor of the same list."""
+    if cursor is None:
+        return query
+    start_after = query.decode_cursor(cursor)
+    if start_after is None:
+        _invalid(FieldError("cursor", "give the nextCursor of the page before, unchanged, with the same filters"))
+    return replace(query, start_after=start_after)
 
 
 def _invalid(*details: FieldError) -> NoReturn:

@@ -208,7 +208,7 @@ class UpdateApiKey(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="forbid", strict=True))
 class RestoreApiKey(TypedDict, total=False):
-    """How to restore a deleted key."""
+    """Options of a restore."""
 
     name: Name
 

@@ -7,6 +7,7 @@ import time
 from datetime import datetime
 from typing import Final
 
+MS_PER_DAY: Final = 24 * 60 * 60 * 1000
 CLOCK_SKEW_MS: Final = 6 * 60_000
 """Tolerated clock skew of consumers, 6 minutes. AWS rejects requests whose signature time is off by 5 minutes, so a
 later usage stamp is false."""

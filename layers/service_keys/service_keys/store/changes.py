@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from service_keys.core.models import ChangeContext, ChangeKind, StoredKey
-    from service_keys.store.items import Item
+    from service_keys.store.consumer_items import Item
 
 IDEMPOTENCY_TTL_SECONDS: Final = 24 * 60 * 60
 _ITEM_MUST_NOT_EXIST: Final = "attribute_not_exists(id)"
+_NAME_ADVICE: Final = "Choose another name, or update that key."
 _LAST_MS: Final = 253_402_300_799_999
 """The largest timestamp, 9999-12-31T23:59:59.999Z."""
 
@@ -129,7 +130,7 @@ class KeyChanges(KeyRepository):
             if idempotency and failed[-1]:
                 return CreateResult(failed[-1]["key"]["S"], replayed=True)
             if failed[1] is not None:
-                duplicate_name()
+                _duplicate_name()
             raise KeyStoreUnavailableError("Two keys were made at the same moment. Nothing was changed. Try again.")
 
         return self._writer.retry_on_conflict(attempt)
@@ -220,15 +221,24 @@ class KeyChanges(KeyRepository):
         self._write_or_conflict(writes)
         return changed
 
-    def _write_or_conflict(self, writes: list[Item]) -> None:
-        """Write all; without the last write if only that one, which releases a name, failed its condition."""
+    def _write_or_conflict(self, writes: list[Item], *, name_advice: str = _NAME_ADVICE) -> None:
+        """Write all; without the last write if only that one, which releases a name, failed its condition.
+
+        Args:
+            writes: The writes; the first one is that of the key's item.
+            name_advice: How to proceed if another key has the name.
+
+        Raises:
+            DuplicateKeyNameError: Another key has the name.
+            ConditionFailedError: The condition of the key's item failed.
+        """
         failed = self._writer.write(writes)
         if only_last_failed(failed):
             failed = self._writer.write(writes[:-1])
         if not failed:
             return
         if failed[0] is None:
-            duplicate_name()
+            _duplicate_name(name_advice)
         raise ConditionFailedError
 
     def _history_write(
@@ -303,6 +313,5 @@ def _version_conflict(version: int) -> NoReturn:
     )
 
 
-def duplicate_name(advice: str = "Choose another name, or update that key.") -> NoReturn:
-    """Raise DuplicateKeyNameError."""
+def _duplicate_name(advice: str = _NAME_ADVICE) -> NoReturn:
     raise DuplicateKeyNameError(f"An API key with this name already exists. {advice}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service_keys.core.ids import service_of
 from service_keys.core.models import HISTORY_FIELDS, HistoryEntry
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.timestamps import MS_PER_DAY, format_timestamp
 from service_keys.store.aws_errors import translate_aws_errors
 from service_keys.store.consumer_items import projection_of
 from service_keys.store.items import HISTORY_PARTITION, expires_at, from_attribute_value, to_attribute_value
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from service_keys.core.history_query import HistoryQuery
     from service_keys.core.models import ChangeContext, ChangeKind, StoredKey
-    from service_keys.store.items import Item
+    from service_keys.store.consumer_items import Item
 
-_MS_PER_DAY: Final = 86_400_000
 _VERSION_DIGITS: Final = 10
 _ATTRIBUTES: Final = ("id", "change", "fields", "at", "by", "byName", "requestId", "before", "after", "expiresAt")
 
@@ -87,7 +86,7 @@ def to_history_item(key_id: str, entry: HistoryEntry, *, at_ms: int, days: int) 
     return item | {
         "service": {"S": HISTORY_PARTITION},
         "id": {"S": _sort_key(key_id, entry.version)},
-        "expiresAt": expires_at(at_ms + days * _MS_PER_DAY),
+        "expiresAt": expires_at(at_ms + days * MS_PER_DAY),
     }
 
 

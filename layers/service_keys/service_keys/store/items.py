@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from service_keys.core.list_query import ListQuery
-
-    Item = dict[str, Any]
-    """Attributes in DynamoDB's notation, such as ``{"id": {"S": "spotify.…"}}``."""
+    from service_keys.store.consumer_items import Item
 
 _logger = logging.getLogger(__name__)
 

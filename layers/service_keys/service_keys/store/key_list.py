@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from service_keys.core.list_query import ListQuery
     from service_keys.core.models import StoredKey
-    from service_keys.store.items import Item
+    from service_keys.store.consumer_items import Item
 
 _MIN_PAGE_WHEN_FILTERING: Final = 100
 

@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from service_keys.core.models import DeletedKey
-from service_keys.core.timestamps import format_timestamp
+from service_keys.core.timestamps import MS_PER_DAY, format_timestamp
 from service_keys.errors import KeyCorruptedError, KeyNotFoundError, NoPreviousKeyError, PreconditionRequiredError
 from service_keys.store.changes import (
     KeyChanges,
     check_version,
     describe_replacement,
-    duplicate_name,
     replace_false_values,
 )
 from service_keys.store.history import values_of
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from service_keys.core.models import ChangeContext, StoredKey
-    from service_keys.store.items import Item
+    from service_keys.store.consumer_items import Item
 
-_MS_PER_DAY: Final = 86_400_000
 _DELETION_ATTRIBUTES: Final = ("deletedCiphertext", "deletedAt", "deletedBy", "recoverableUntil", "expiresAt")
 
 
@@ -132,10 +130,11 @@ class KeyRecovery(KeyChanges):
             check_version(version, if_match)
             name = item.get("name", {}).get("S")
             key = _key_if_readable(item, context.at_ms)
+            until: str | None = None
             # If a version failed before, the item has no ciphertext that could be restored.
-            keep = bool(version and key and recoverable_days and not permanent and version not in failed_versions)
-            until_ms = context.at_ms + recoverable_days * _MS_PER_DAY
-            if keep and key:
+            if key and version and recoverable_days and not permanent and version not in failed_versions:
+                until_ms = context.at_ms + recoverable_days * MS_PER_DAY
+                until = format_timestamp(until_ms)
                 writes = [{"Update": self._deletion(key, item, context, until_ms)}]
             else:
                 writes = [{"Delete": self._writer.if_version(key_id, item.get("version"))}]
@@ -147,8 +146,7 @@ class KeyRecovery(KeyChanges):
                 writes.append({"Delete": self._writer.release_name(key_id, name)})
             with _noting(version, failed_versions):
                 self._write_or_conflict(writes)
-            until = format_timestamp(until_ms) if keep else None
-            return DeletedKey(key_id, name, format_timestamp(context.at_ms), until), version + 1 if keep else None
+            return DeletedKey(key_id, name, format_timestamp(context.at_ms), until), version + 1 if until else None
 
         return self._writer.retry_on_conflict(attempt)
 
@@ -201,21 +199,16 @@ class KeyRecovery(KeyChanges):
             write = self._update_write(key_id, item, update, "attribute_exists(#deletedCiphertext)")
             restored = to_key(update.applied_to(item), context.at_ms)
             fields = () if name is None else ("name",)
-            failed = self._writer.write(
-                [
-                    {"Update": write},
-                    {"Put": self._writer.reserve_name(key_id, restored.name)},
-                    self._history_write(
-                        "restore", context, key_id, restored.version, fields, values_of(key), values_of(restored)
-                    ),
-                ]
-            )
-            if not failed:
-                return restored
-            if failed[0] is None:
-                duplicate_name('Restore the key under another name: send it as {"name": "…"}, or rename that key.')
-            failed_versions.add(key.version)
-            raise ConditionFailedError
+            before, after = values_of(key), values_of(restored)
+            writes: list[Item] = [
+                {"Update": write},
+                {"Put": self._writer.reserve_name(key_id, restored.name)},
+                self._history_write("restore", context, key_id, restored.version, fields, before, after),
+            ]
+            advice = 'Restore the key under another name: send it as {"name": "…"}, or rename that key.'
+            with _noting(key.version, failed_versions):
+                self._write_or_conflict(writes, name_advice=advice)
+            return restored
 
         return self._writer.retry_on_conflict(attempt)
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from service_keys.core.history_query import HistoryQuery
     from service_keys.core.list_query import ListQuery
     from service_keys.core.models import StoredKey, Verification
+    from service_keys.store.consumer_items import Item
     from service_keys.store.history import HistoryPage
-    from service_keys.store.items import Item
     from service_keys.store.key_list import Page
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from service_keys.core.models import ChangeContext
-    from service_keys.store.items import Item
+    from service_keys.store.consumer_items import Item
 
 _Result = TypeVar("_Result")
 _CONFLICT_MAX_ATTEMPTS: Final = 25
