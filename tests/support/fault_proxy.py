@@ -16,11 +16,12 @@ import threading
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.support.canary import LEAKS
+from tests.support.http_server import LoopbackServer
 from tests.support.iam import UnsupportedPolicyError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Fault:
     body: dict[str, Any] = field(default_factory=dict)
 
 
-class FaultProxy:
+class FaultProxy(LoopbackServer):
     """A proxy in front of the fake AWS endpoints. Use it as a context manager."""
 
     def __init__(self) -> None:
@@ -82,26 +83,9 @@ class FaultProxy:
         """Messages of the denied calls. A test removes those that it expects; the others fail it."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        self.ended = threading.Event()
         self.transactions: set[str | None] = set()
         """The tokens of the committed transactions."""
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"owner": self}))
 
     def counts(self) -> Counter[str]:
         """Return the number of calls of each operation since `clear`."""

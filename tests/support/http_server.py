@@ -11,20 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-class HttpServer:
-    """Pass each request to a function, which responds to it. Use it as a context manager.
+class LoopbackServer:
+    """An HTTP server on a free port of 127.0.0.1, in threads, until the end of the context.
+
+    Args:
+        handler: Creates the handler of each connection.
 
     Attributes:
-        released: Cleared by a test to delay responses, if the function waits for it; set when the server ends.
-        ended: Set when the server ends.
-        hung_up: Set when a client disconnected before the end of the response.
+        ended: Set at the end of the context; for handlers that wait.
     """
 
-    def __init__(self, respond: Callable[[HttpRequest], object]) -> None:
-        self.released, self.ended, self.hung_up = threading.Event(), threading.Event(), threading.Event()
-        self.released.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(HttpRequest, respond, self.hung_up))
-        self._server.daemon_threads = False
+    def __init__(self, handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self.ended = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
@@ -36,11 +35,30 @@ class HttpServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.released.set()
         self.ended.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class HttpServer(LoopbackServer):
+    """Pass each request to a function, which responds to it. Use it as a context manager.
+
+    Attributes:
+        released: Cleared by a test to delay responses, if the function waits for it; set when the server ends.
+        ended: Set when the server ends.
+        hung_up: Set when a client disconnected before the end of the response.
+    """
+
+    def __init__(self, respond: Callable[[HttpRequest], object]) -> None:
+        self.released, self.hung_up = threading.Event(), threading.Event()
+        self.released.set()
+        super().__init__(partial(HttpRequest, respond, self.hung_up))
+        self._server.daemon_threads = False
+
+    def __exit__(self, *error: object) -> None:
+        self.released.set()
+        super().__exit__(*error)
 
 
 class HttpRequest(BaseHTTPRequestHandler):
