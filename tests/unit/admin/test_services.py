@@ -41,7 +41,10 @@ ANTHROPIC = "an Anthropic key is a string that begins with sk-ant- and has no wh
 @pytest.mark.parametrize(
     ("service", "key", "errors"),
     [
-        *(("spotify", key, {"key": SPOTIFY}) for key in (SECRET, {"clientId": "0" * 32}, CREDENTIALS | {"a": "x"})),
+        ("spotify", SECRET, {"key": SPOTIFY}),
+        ("spotify", {"clientId": "0" * 32}, {"key.clientSecret": f"missing: {SPOTIFY}"}),
+        ("spotify", CREDENTIALS | {"a": "x"}, {"key.a": f"unknown: {SPOTIFY}"}),
+        ("spotify", CREDENTIALS | {"a1b2": "x", "c3d4": "y"}, {"key": f"unknown: {SPOTIFY}"}),
         ("spotify", CREDENTIALS | {"clientId": "0" * 31}, {"key.clientId": SPOTIFY_FIELD.format("clientId")}),
         (
             "spotify",
@@ -54,7 +57,8 @@ ANTHROPIC = "an Anthropic key is a string that begins with sk-ant- and has no wh
             {f"key.{name}": SPOTIFY_FIELD.format(name) for name in CREDENTIALS},
         ),
         *(("openai", key, {"key": OPENAI_KEY}) for key in (SECRET, "sk-white space")),
-        *(("openai", key, {"key": OPENAI}) for key in ({"organization": "org-made-up"}, {"apiKey": API_KEY, "a": "x"})),
+        ("openai", {"organization": "org-made-up"}, {"key.apiKey": f"missing: {OPENAI}"}),
+        ("openai", {"apiKey": API_KEY, "a": "x"}, {"key.a": f"unknown: {OPENAI}"}),
         ("openai", {"apiKey": SECRET}, {"key.apiKey": OPENAI_KEY}),
         ("openai", "sk-ant-made-up-key", {"key": OTHER_SERVICE}),
         *(
