@@ -10,6 +10,7 @@ from service_keys.admin.services import SERVICES
 from service_keys.store.consumer_items import READER_ATTRIBUTES
 from service_keys.store.history import _ATTRIBUTES as HISTORY_ATTRIBUTES
 from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
+from service_keys.store.serving import SERVING_ATTRIBUTES
 from tests.support.processes import ROOT
 from tools import generate_permissions_doc
 
@@ -19,7 +20,11 @@ CONSUMERS = {service: f"Read{service.title()}Keys" for service in (*SERVICES, "a
 
 GRANTED = {
     "Authorizer": {},
-    "CreateApiKey": {"dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS, HISTORY], "kms:Encrypt": [ALL]},
+    "CreateApiKey": {
+        "dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS, HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
+        "kms:Encrypt": [ALL],
+    },
     "ListApiKeys": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
     "GetApiKey": {"dynamodb:GetItem": [EVERY_SERVICE]},
     "UpdateApiKey": {
@@ -27,6 +32,7 @@ GRANTED = {
         "dynamodb:GetItem": [EVERY_SERVICE],
         "dynamodb:PutItem": [NAMES, HISTORY],
         "dynamodb:DeleteItem": [NAMES],
+        "dynamodb:Query": [EVERY_SERVICE],
         "kms:Encrypt": [ALL],
     },
     "VerifyApiKey": {
@@ -39,6 +45,7 @@ GRANTED = {
         "dynamodb:UpdateItem": [EVERY_SERVICE],
         "dynamodb:DeleteItem": [EVERY_SERVICE, NAMES],
         "dynamodb:PutItem": [HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
     },
     "RollbackApiKey": {
         "dynamodb:GetItem": [EVERY_SERVICE],
@@ -49,8 +56,10 @@ GRANTED = {
         "dynamodb:GetItem": [EVERY_SERVICE],
         "dynamodb:UpdateItem": [EVERY_SERVICE],
         "dynamodb:PutItem": [NAMES, HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
     },
     "GetApiKeyHistory": {"dynamodb:Query": [HISTORY]},
+    "ListServices": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
 }
 """Actions of each role and the items that they cover; log permissions are separate."""
 
@@ -177,7 +186,9 @@ def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
     """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers, other ciphertexts for neither."""
     secret: dict[str, tuple[str, ...]] = {"VerifyApiKey": ("id", "ciphertext", "keyUpdatedAt")}
     secret |= dict.fromkeys(CONSUMERS.values(), READER_ATTRIBUTES)
-    others = {"GetApiKeyHistory": HISTORY_ATTRIBUTES}
+    others: dict[tuple[str, str], tuple[str, ...]] = {("GetApiKeyHistory", "QueryHistory"): HISTORY_ATTRIBUTES}
+    changing = ("CreateApiKey", "UpdateApiKey", "DeleteApiKey", "RestoreApiKey")
+    others |= {(name, "QueryServingKey"): SERVING_ATTRIBUTES for name in changing}
     with_ciphertext = set()
     for name, statement in every_statement(template):
         if set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}:
@@ -188,7 +199,7 @@ def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
                 with_ciphertext.add(name)
                 assert readable == {"service", *secret[name]}
             else:
-                assert readable == {"service", *others.get(name, RESPONSE_ATTRIBUTES)}
+                assert readable == {"service", *others.get((name, statement["Sid"]), RESPONSE_ATTRIBUTES)}
     assert with_ciphertext == {"VerifyApiKey", *CONSUMERS.values()}
 
 
