@@ -6,17 +6,24 @@ from typing import Any
 import pytest
 
 from local.template import Template
-from service_keys.admin.services import SERVICES
+from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
 from service_keys.store.consumer_items import READER_ATTRIBUTES
 from service_keys.store.history import _ATTRIBUTES as HISTORY_ATTRIBUTES
 from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
 from service_keys.store.serving import SERVING_ATTRIBUTES
 from tests.support.processes import ROOT
 from tools import generate_permissions_doc
+from tools.generate_template import reader_policy
 
-EVERY_SERVICE, KNOWN, NAMES, REQUESTS, HISTORY = "every service", "known services", "names", "requests", "history"
+EVERY_SERVICE, VERIFIABLE, NAMES, REQUESTS, HISTORY = (
+    "every service",
+    "verifiable services",
+    "names",
+    "requests",
+    "history",
+)
 INDEX, ALL = "the index", "all"
-CONSUMERS = {service: f"Read{service.title()}Keys" for service in (*SERVICES, "all")}
+CONSUMERS = {service: reader_policy(service) for service in (*SERVICES, "all")}
 
 GRANTED = {
     "Authorizer": {},
@@ -36,9 +43,9 @@ GRANTED = {
         "kms:Encrypt": [ALL],
     },
     "VerifyApiKey": {
-        "dynamodb:GetItem": [EVERY_SERVICE, KNOWN],
-        "dynamodb:UpdateItem": [KNOWN],
-        "kms:Decrypt": [KNOWN],
+        "dynamodb:GetItem": [EVERY_SERVICE, VERIFIABLE],
+        "dynamodb:UpdateItem": [VERIFIABLE],
+        "kms:Decrypt": [VERIFIABLE],
     },
     "DeleteApiKey": {
         "dynamodb:GetItem": [EVERY_SERVICE],
@@ -89,12 +96,12 @@ def leading_keys(statement: dict[str, Any]) -> str:
     condition = statement.get("Condition", {})
     if statement["Resource"] == "arn:key":
         given = condition.get("StringEquals", {}).get("kms:EncryptionContext:service")
-        return {None: ALL, tuple(SERVICES): KNOWN}[given and tuple(given)]
+        return {None: ALL, tuple(VERIFIABLE_SERVICES): VERIFIABLE}[given and tuple(given)]
     if condition.get("ForAllValues:StringNotLike") == {"dynamodb:LeadingKeys": ["#*"]}:
         return EVERY_SERVICE
     given = condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
     partitions = {NAME_PARTITION: NAMES, IDEMPOTENCY_PARTITION: REQUESTS, HISTORY_PARTITION: HISTORY}
-    return KNOWN if tuple(given) == tuple(SERVICES) else partitions["".join(given)]
+    return VERIFIABLE if tuple(given) == tuple(VERIFIABLE_SERVICES) else partitions["".join(given)]
 
 
 def every_statement(template: Template) -> list[tuple[str, dict[str, Any]]]:

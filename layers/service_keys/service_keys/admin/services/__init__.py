@@ -8,9 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from service_keys.admin.services.anthropic import Anthropic
+from service_keys.admin.services.deezer import Deezer
 from service_keys.admin.services.definition import VerifiableService
+from service_keys.admin.services.gemini import Gemini
+from service_keys.admin.services.genius import Genius
+from service_keys.admin.services.lastfm import LastFm
+from service_keys.admin.services.mistral import Mistral
 from service_keys.admin.services.openai import OpenAI
 from service_keys.admin.services.spotify import Spotify
+from service_keys.admin.services.youtube import YouTube
 
 if TYPE_CHECKING:
     from service_keys.admin.services.definition import ServiceDefinition
@@ -23,6 +29,12 @@ SERVICES: Final[dict[str, ServiceDefinition]] = {
         Spotify(),
         OpenAI(),
         Anthropic(),
+        Gemini(),
+        Mistral(),
+        LastFm(),
+        Genius(),
+        YouTube(),
+        Deezer(),
     )
 }
 """Each known service by its name, in the order of lists."""

@@ -94,6 +94,8 @@ class ServiceDefinition:
     """The name that forms and messages show."""
     fields: ClassVar[tuple[KeyField, ...]]
     """The fields of a key; one without a name if it is a single string."""
+    object_fields: ClassVar[tuple[KeyField, ...]] = ()
+    """The fields of the other form of a key that is usually a single string, if it can be an object too."""
     expected: ClassVar[str] = ""
     """The error message for a key with other fields; by default the hint of the single field."""
     verifiable: ClassVar[bool] = False
@@ -102,15 +104,13 @@ class ServiceDefinition:
         """Return the errors in the key's format; empty if it is valid."""
         value = secret_value.reveal()
         first = self.fields[0]
-        if first.name is None:
-            problem = first.problem(value) if isinstance(value, str) else self.expected or first.hint
-            return (FieldError("key", problem),) if problem else ()
         if isinstance(value, str):
-            return (FieldError("key", self.expected),)
-        return self.validate_object(value, self.fields)
+            problem = first.problem(value) if first.name is None else self.expected
+            return (FieldError("key", problem),) if problem else ()
+        fields = self.object_fields if first.name is None else self.fields
+        return self._validate_object(value, fields) if fields else (FieldError("key", self.expected or first.hint),)
 
-    def validate_object(self, value: Mapping[str, str], fields: tuple[KeyField, ...]) -> tuple[FieldError, ...]:
-        """Return the errors of a key with named fields, each with the field's name."""
+    def _validate_object(self, value: Mapping[str, str], fields: tuple[KeyField, ...]) -> tuple[FieldError, ...]:
         by_name = {field.name: field for field in fields}
         errors = [
             FieldError(f"key.{field.name}", f"missing: {self.expected}")
@@ -138,6 +138,34 @@ class VerifiableService(ServiceDefinition, ABC):
     @abstractmethod
     def interpret(self, response: ProbeResponse) -> ProbeResult:
         """Return the verification result for the response to the probe."""
+
+
+_FOREIGN: Final = {
+    "an Anthropic key": ("anthropic", ("sk-ant-",)),
+    "an OpenAI key": ("openai", ("sk-proj-", "sk-svcacct-", "sk-admin-")),
+    "a Google key": ("gemini or youtube", ("AIzaSy",)),
+}
+"""Keys with unmistakable prefixes: the service that each belongs to, and the prefixes."""
+
+
+def foreign_keys(own: str, *others: str) -> tuple[tuple[str, str], ...]:
+    """Return `KeyField.foreign` for keys of other services that administrators take for a key of this one.
+
+    Args:
+        own: The name of this service in the message.
+        others: Keys of `_FOREIGN`.
+    """
+    return tuple(
+        (prefix, f"this is {other}; store it for the service {_FOREIGN[other][0]}, or give the {own} key")
+        for other in others
+        for prefix in _FOREIGN[other][1]
+    )
+
+
+def visible_ascii_without(foreign: tuple[tuple[str, str], ...], *, prefix: str = "") -> str:
+    """Return the pattern of visible ASCII that begins with ``prefix`` and with no prefix of ``foreign``."""
+    excluded = "|".join(each.replace(".", "[.]") for each, _ in foreign)
+    return f"^(?!{excluded}){prefix}[!-~]+$"
 
 
 def interpret_by_status(response: ProbeResponse, title: str) -> ProbeResult:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from service_keys.admin.services.definition import (
     VISIBLE_ASCII,
     KeyField,
     ProbeRequest,
     VerifiableService,
+    foreign_keys,
     interpret_by_status,
     nested,
+    visible_ascii_without,
 )
 
 if TYPE_CHECKING:
     from service_keys.admin.services.definition import ProbeResponse, ProbeResult
     from service_keys.core.secret_value import SecretValue
-    from service_keys.errors import FieldError
+
+
+_FOREIGN: Final = foreign_keys("OpenAI", "an Anthropic key")
 
 
 class OpenAI(VerifiableService):
@@ -34,15 +38,13 @@ class OpenAI(VerifiableService):
         KeyField(
             None,
             "API key",
-            "^sk-(?!ant-)[!-~]+$",
+            visible_ascii_without(_FOREIGN, prefix="sk-"),
             "an OpenAI key begins with sk- and has no white space; copy it from the dashboard",
-            foreign=(
-                ("sk-ant-", "this is an Anthropic key; store it for the service anthropic, or give the OpenAI key"),
-            ),
+            foreign=_FOREIGN,
         ),
     )
     expected = "an OpenAI key is a string, or an object with apiKey and optionally organization and project"
-    _OBJECT_FIELDS = (
+    object_fields = (
         dataclasses.replace(fields[0], name="apiKey"),
         *(
             KeyField(
@@ -71,13 +73,6 @@ class OpenAI(VerifiableService):
             "OpenAI does not serve the region that this function runs in (403).",
         ),
     }
-
-    def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Require a string that begins with ``sk-``, or an object with it as ``apiKey`` and optional fields."""
-        value = secret_value.reveal()
-        if isinstance(value, str):
-            return super().validate(secret_value)
-        return self.validate_object(value, self._OBJECT_FIELDS)
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
         """Return a request for the list of models, which is free of charge."""
