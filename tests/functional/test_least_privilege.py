@@ -43,7 +43,7 @@ CONSUMERS = {**{reader: service for service, reader in READERS.items()}, "ReadAl
 """A service that each principal may read."""
 ADMIN_FUNCTIONS = (
     *("CreateApiKey", "ListApiKeys", "GetApiKey", "UpdateApiKey", "VerifyApiKey"),
-    *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory"),
+    *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory", "ListServices"),
 )
 PRINCIPALS = ("Authorizer", *ADMIN_FUNCTIONS, READERS["openai"], READERS["deezer"], "ReadAllKeys")
 """The generated policies differ in the service only; `test_each_consumer_policy_covers_one_service` tries all."""
@@ -78,18 +78,20 @@ def administer(admin: Admin, store: Store) -> None:
     assert admin.update(ids[0], METADATA | {"key": SPOTIFY_KEY}).status == 200
     assert admin.update(ids[0], {"description": None}, If_Match='"2"').status == 200
     store.put(store.item(ids[0]) | FALSE_VALUES)
-    assert admin.update(ids[0], {"active": True}).status == 200
+    for active in (False, True):
+        assert admin.update(ids[0], {"active": active}).status == 200
     for key_id in ids:
         assert admin.get(key_id).status == 200
         assert admin.verify(key_id).status == (200 if key_id.partition(".")[0] in VERIFIABLE_SERVICES else 400)
     store.put(store.item(ids[0]) | FALSE_VALUES)
-    assert admin.rollback(ids[0], If_Match='"4"').status == 200
+    assert admin.rollback(ids[0], If_Match='"5"').status == 200
     assert admin.update(ids[0], {"keepPrevious": False}).status == 200
     store.put(store.item(ids[0]) | FALSE_VALUES)
     assert admin.delete(ids[0]).status == 200
     store.put(store.item(ids[0]) | FALSE_VALUES)
     assert admin.restore(ids[0], {"name": "Restored"}).status == 200
     assert admin.history(ids[0]).status == 200
+    assert admin.services().status == 200
     assert admin.call("DELETE", f"{COLLECTION}/{admin.create('Short-lived')['id']}", query={"permanent": "true"}).data
 
 
@@ -452,7 +454,7 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     assert everywhere["VerifyApiKey"] == {"verification", "keyUpdatedAt"}
     assert all(everywhere[name] == {"lastUsed"} for name in PRINCIPALS if name in CONSUMERS)
     assert [name for name in PRINCIPALS if not can[name]] == [
-        *("Authorizer", "ListApiKeys", "GetApiKey", "GetApiKeyHistory"),
+        *("Authorizer", "ListApiKeys", "GetApiKey", "GetApiKeyHistory", "ListServices"),
     ]
     of_keys = {name: set().union(*(can[name].get((SERVICE, action), set()) for action in WRITES)) for name in can}
     assert {name for name in can if "expiresAt" in of_keys[name]} == {"DeleteApiKey", "RestoreApiKey"}

@@ -10,6 +10,7 @@ from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
 from service_keys.store.consumer_items import READER_ATTRIBUTES
 from service_keys.store.history import _ATTRIBUTES as HISTORY_ATTRIBUTES
 from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
+from service_keys.store.serving import SERVING_ATTRIBUTES
 from tests.support.processes import ROOT
 from tools import generate_permissions_doc
 from tools.generate_template import reader_policy
@@ -26,7 +27,11 @@ CONSUMERS = {service: reader_policy(service) for service in (*SERVICES, "all")}
 
 GRANTED = {
     "Authorizer": {},
-    "CreateApiKey": {"dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS, HISTORY], "kms:Encrypt": [ALL]},
+    "CreateApiKey": {
+        "dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS, HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
+        "kms:Encrypt": [ALL],
+    },
     "ListApiKeys": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
     "GetApiKey": {"dynamodb:GetItem": [EVERY_SERVICE]},
     "UpdateApiKey": {
@@ -34,6 +39,7 @@ GRANTED = {
         "dynamodb:GetItem": [EVERY_SERVICE],
         "dynamodb:PutItem": [NAMES, HISTORY],
         "dynamodb:DeleteItem": [NAMES],
+        "dynamodb:Query": [EVERY_SERVICE],
         "kms:Encrypt": [ALL],
     },
     "VerifyApiKey": {
@@ -46,6 +52,7 @@ GRANTED = {
         "dynamodb:UpdateItem": [EVERY_SERVICE],
         "dynamodb:DeleteItem": [EVERY_SERVICE, NAMES],
         "dynamodb:PutItem": [HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
     },
     "RollbackApiKey": {
         "dynamodb:GetItem": [EVERY_SERVICE],
@@ -56,8 +63,10 @@ GRANTED = {
         "dynamodb:GetItem": [EVERY_SERVICE],
         "dynamodb:UpdateItem": [EVERY_SERVICE],
         "dynamodb:PutItem": [NAMES, HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
     },
     "GetApiKeyHistory": {"dynamodb:Query": [HISTORY]},
+    "ListServices": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
 }
 """Actions of each role and the items that they cover; log permissions are separate."""
 
@@ -184,7 +193,9 @@ def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
     """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers, other ciphertexts for neither."""
     secret: dict[str, tuple[str, ...]] = {"VerifyApiKey": ("id", "ciphertext", "keyUpdatedAt")}
     secret |= dict.fromkeys(CONSUMERS.values(), READER_ATTRIBUTES)
-    others = {"GetApiKeyHistory": HISTORY_ATTRIBUTES}
+    others: dict[tuple[str, str], tuple[str, ...]] = {("GetApiKeyHistory", "QueryHistory"): HISTORY_ATTRIBUTES}
+    changing = ("CreateApiKey", "UpdateApiKey", "DeleteApiKey", "RestoreApiKey")
+    others |= {(name, "QueryServingKey"): SERVING_ATTRIBUTES for name in changing}
     with_ciphertext = set()
     for name, statement in every_statement(template):
         if set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}:
@@ -195,7 +206,7 @@ def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
                 with_ciphertext.add(name)
                 assert readable == {"service", *secret[name]}
             else:
-                assert readable == {"service", *others.get(name, RESPONSE_ATTRIBUTES)}
+                assert readable == {"service", *others.get((name, statement["Sid"]), RESPONSE_ATTRIBUTES)}
     assert with_ciphertext == {"VerifyApiKey", *CONSUMERS.values()}
 
 
