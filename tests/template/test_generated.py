@@ -1,9 +1,10 @@
-"""The parts of template.yaml that `make template` generates."""
+"""The parts of template.yaml that `make template` generates, and the page of services."""
 
 import pytest
 
 from service_keys.admin.services import SERVICES
-from tools import generate_template
+from tests.support.processes import ROOT
+from tools import generate_services_doc, generate_template
 from tools.generate_template import TEMPLATE, generate, reader_policy
 
 START = "  # >>> reader policies: made by `make template`"
@@ -14,6 +15,11 @@ def test_the_template_is_current() -> None:
     written = TEMPLATE.read_text()
 
     assert generate(written) == written, "run make template"
+
+
+def test_the_page_of_services_is_current() -> None:
+    """docs/services.md is the output of `make docs`."""
+    assert (ROOT / "docs" / "services.md").read_text() == generate_services_doc.document(), "run make docs"
 
 
 def test_generation_is_idempotent_and_keeps_the_rest() -> None:
