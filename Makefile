@@ -100,8 +100,9 @@ openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template
 template: $(VENV)/ready ## Generate the reader policies and the list of verifiable services in template.yaml
 	@$(BIN)/python -m tools.generate_template > template.yaml.new && mv template.yaml.new template.yaml
 
-docs: $(VENV)/ready ## Generate docs/permissions.md and docs/faults.md
+docs: $(VENV)/ready ## Generate docs/permissions.md, docs/services.md and docs/faults.md
 	@$(BIN)/python -m tools.generate_permissions_doc > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
+	@$(BIN)/python -m tools.generate_services_doc > docs/services.md.new && mv docs/services.md.new docs/services.md
 	@$(BIN)/python -m tools.generate_faults_doc > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
 # Pin the hashes of all files of a release. --universal: one lock with markers for all platforms and Pythons from 3.11 on.
