@@ -1,4 +1,4 @@
-"""Tokens and keys in the formats of eight identity providers; every value is made up.
+"""Tokens and keys in the formats of nine identity providers; every value is made up.
 
 Sources: the providers' documentation of their tokens (docs/identity-providers.md lists the configuration).
 """
