@@ -12,6 +12,7 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
 from local.deployment import retained_resources_template
 from local.template import Template, TemplateError
+from tests.support.processes import local_command
 from tests.template.conftest import DEPLOYMENT
 
 POOL = {"AdminEmail": "ada@example.com"}
@@ -219,6 +220,7 @@ def test_retained_user_pool_can_be_imported(template: Template) -> None:
     assert set(minimal["Parameters"]) == {"AdminEmail", "SignInDomain", "DeletionProtection"}
     assert errors(minimal) == []
     assert RETAINED.isdisjoint(retained_resources_template(template.cloudformation)["Resources"])
+    assert json.loads(local_command("retained", "--user-pool").stdout) == minimal
 
 
 def test_api_may_call_its_authorizer(pool: Template) -> None:
