@@ -25,7 +25,7 @@ export class ApiError extends Error {
  * @param {URL} base
  * @param {{authorization: string}} auth
  * @param {{unauthorized: (error: ApiError) => Promise<void>, wait: (error: ApiError, signal?: AbortSignal) =>
- *   Promise<void>}} hooks `unauthorized` resolves when there is another token, `wait` when a retry makes sense; both
+ *   Promise<void>, forbidden: () => void}} hooks `unauthorized` resolves when there is another token, `wait` when a retry makes sense; both
  *   reject to give up.
  */
 export function createApi(base, auth, hooks) {
@@ -36,6 +36,7 @@ export function createApi(base, auth, hooks) {
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         error.retried = retried;
+        if (error.code === "FORBIDDEN") hooks.forbidden();
         if (error.status === 401) await hooks.unauthorized(error);
         else if (isTemporary(error, method)) await hooks.wait(error, options.signal);
         else throw error;

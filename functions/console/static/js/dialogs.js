@@ -15,9 +15,10 @@ export function topDialog() {
  * Ask for a decision, and carry it out while the dialog is open. On an error the dialog stays, with all input.
  * @template T
  * @param {{title: string, content?: unknown, confirm: string, danger?: boolean, cancel?: string,
- *   valid?: () => boolean, action?: () => Promise<T>, failed?: (error: unknown) => Node[]|null}} options
- *   `valid` is checked first; it shows its own messages. `failed` returns the nodes to show for an error; null closes.
- * @returns {Promise<T|true|undefined>} The result of the action; undefined if the user cancels.
+ *   valid?: () => boolean, action?: () => Promise<T>, failed?: (error: unknown) => Node[]}} options
+ *   `valid` is checked first; it shows its own messages. `failed` returns the nodes to show for an error.
+ * @returns {Promise<T|true|undefined>} The result of the action, or its error if that `isDecision` of the user;
+ *   undefined if the user cancels.
  */
 export function ask({ title, content, confirm, danger = false, cancel = "Cancel", valid, action, failed }) {
   const heading = uniqueId("dialog");
@@ -54,6 +55,11 @@ export function ask({ title, content, confirm, danger = false, cancel = "Cancel"
         dialog.close();
       } catch (error) {
         setRunning(false);
+        if (error.isDecision) {
+          result = error;
+          dialog.close();
+          return;
+        }
         const shown = failed ? failed(error) : [errorNotice(error)];
         fill(messages, shown);
         submit.focus();
