@@ -5,7 +5,7 @@
 import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
 import { maskText, person, relative, time } from "./format.js";
-import { showErrors, textField } from "./forms.js";
+import { checkbox, showErrors, textField } from "./forms.js";
 import { descriptionProblem, nameProblem, trim } from "./rules.js";
 import { button, countdown, errorNotice, linkButton, notice } from "./ui.js";
 
@@ -247,46 +247,52 @@ function confirmationField(key) {
   });
 }
 
-/** Delete a key; it can be restored for some days. */
+/** Delete a key: for some days it can be restored, unless the user wants it gone at once. */
 export async function remove(app, key) {
   const field = confirmationField(key);
+  const permanent = checkbox({
+    label: "Delete permanently",
+    name: "permanent",
+    hint: "The secret values are removed at once, and the key cannot be restored. Without this, it can be restored for some days.",
+  });
   return change(app, key, {
     title: `Delete “${key.name}”?`,
-    content: [
-      await lossEffect(app, key),
-      h("p", {}, "Its name becomes free at once. As a rule it can be restored for some days: the list of deleted keys shows until when."),
-      field.element,
-      lastUse(key),
-    ],
+    content: [await lossEffect(app, key), h("p", {}, "Its name becomes free at once."), field.element, permanent.element, lastUse(key)],
     confirm: "Delete",
     danger: true,
-    valid: () => field.validate() || (field.input.focus(), false),
+    valid: () => confirmed(field),
     mine: [["Delete the key", true]],
-    perform: (version) => app.api.remove(key.id, version),
+    perform: (version) => (permanent.input.checked ? app.api.removePermanently(key.id, version) : app.api.remove(key.id, version)),
     done: `“${key.name}” is deleted`,
     undo: ({ data }) =>
       data.recoverableUntil ? [button("Restore", () => restore(app, { ...key, ...data, version: key.version + 1 }), { symbol: "undo" })] : [],
   });
 }
 
-/** Delete a key and its secret values at once. */
-export async function removePermanently(app, key) {
+/** Delete a deleted key and its secret values at once. */
+export function removePermanently(app, key) {
   const field = confirmationField(key);
   return change(app, key, {
     title: `Delete “${key.name}” permanently?`,
     content: [
-      key.deletedAt ? h("p", {}, "The key and its secret values are removed at once.") : await lossEffect(app, key),
+      h("p", {}, "No consumer gets the key. It and its secret values are removed at once."),
       h("p", { class: "effect-strong" }, "It cannot be restored."),
       field.element,
       lastUse(key),
     ],
     confirm: "Delete permanently",
     danger: true,
-    valid: () => field.validate() || (field.input.focus(), false),
+    valid: () => confirmed(field),
     mine: [["Delete permanently", true]],
     perform: (version) => app.api.removePermanently(key.id, version),
     done: `“${key.name}” is deleted permanently`,
   });
+}
+
+function confirmed(field) {
+  if (field.validate()) return true;
+  field.input.focus();
+  return false;
 }
 
 /** Restore a deleted key; ask for another name if its name is taken. */
@@ -312,7 +318,7 @@ function restoreRenamed(app, key) {
     title: `Restore “${key.name}” under another name`,
     content: [h("p", {}, "Another key has this name by now. Consumers that read the key by its name must change to the new one."), field.element],
     confirm: "Restore",
-    valid: () => field.validate() || (field.input.focus(), false),
+    valid: () => confirmed(field),
     action: () => app.api.restore(key.id, key.version, trim(field.input.value)),
     failed: (error) => [showErrors(error, { name: field })],
   });

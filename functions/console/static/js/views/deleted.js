@@ -36,7 +36,7 @@ export function deletedKeys(app, { signal }) {
 
 function table(app, list, reload) {
   if (list.items.length === 0 && !list.more) return h("p", { class: "empty" }, "There is no deleted key that can be restored.");
-  const { element, body, row } = dataTable("Deleted keys", ["Name", "Secret value", "Deleted", "Can be restored", "Actions"]);
+  const { element, body, row } = dataTable("Deleted keys", ["Name", "Secret value", "Deleted", "Time to restore", "Actions"]);
   const error = h("div");
   const status = h("p", { class: "muted", role: "status" });
   const more = button("Load more", async () => {
@@ -66,7 +66,7 @@ function cells(app, key, reload) {
     [h("a", { href: `#/keys/${encodeURIComponent(key.id)}` }, key.name), h("span", { class: "small muted" }, key.service)],
     mask(key.maskedKey),
     [time(key.deletedAt), h("span", { class: "small muted" }, key.deletedBy)],
-    ["until ", time(key.recoverableUntil)],
+    time(key.recoverableUntil, "left"),
     h("div", { class: "actions" }, actions),
   ];
 }

@@ -1,6 +1,6 @@
 /** The page of one key: its fields, the changes that can be made, its history, code for consumers. */
 
-import { disable, editDetails, enable, forgetPrevious, remove, removePermanently, rollback, verify } from "../changes.js";
+import { disable, editDetails, enable, forgetPrevious, remove, rollback, verify } from "../changes.js";
 import { fill, h, isObject } from "../dom.js";
 import { keyStatus, mask, maskText, person, time } from "../format.js";
 import { pages } from "../paging.js";
@@ -82,7 +82,6 @@ function actions(app, key, service) {
       : button("Enable", act(() => enable(app, key)), { symbol: "play" }),
     button("Edit", act(() => editDetails(app, key)), { symbol: "edit" }),
     button("Delete", gone(() => remove(app, key)), { kind: "danger", symbol: "trash" }),
-    button("Delete permanently", gone(() => removePermanently(app, key)), { kind: "danger" }),
   );
 }
 

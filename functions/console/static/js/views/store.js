@@ -3,7 +3,7 @@
 import { activeKeys, disable, outcome, rollback, verify, withVersion, Discarded } from "../changes.js";
 import { ask } from "../dialogs.js";
 import { fill, h, isObject } from "../dom.js";
-import { maskText, time } from "../format.js";
+import { mask, maskText, time } from "../format.js";
 import { checkbox, focusFirstError, secretEditor, showErrors, textField } from "../forms.js";
 import { descriptionProblem, nameProblem, serviceProblem, trim } from "../rules.js";
 import { busy, button, linkButton, notice, region } from "../ui.js";
@@ -38,6 +38,7 @@ function storeForm(app, services, typed, signal) {
     hint: "Consumers ask for the key by this name; it never changes.",
     attributes: { list: "services", autocapitalize: "off", spellcheck: "false" },
   });
+  service.element.append(list);
   const name = textField({ label: "Name", name: "name", value: typed.name ?? "", required: true, check: nameProblem, hint: "Unique, for people; it can be changed." });
   const description = textField({ label: "Description", name: "description", value: typed.description ?? "", multiline: true, check: descriptionProblem });
   const active = checkbox({ label: "Active", name: "active", checked: typed.active ?? true, hint: "Consumers can get the key at once." });
@@ -67,7 +68,6 @@ function storeForm(app, services, typed, signal) {
   const form = h(
     "form",
     { class: "panel form", novalidate: true, "aria-label": "New key" },
-    list,
     service.element,
     about,
     name.element,
@@ -194,7 +194,7 @@ function replaceForm(app, key, service, typed) {
     label: "This key leaked",
     name: "leaked",
     checked: typed.leaked ?? false,
-    hint: "The present value is not kept: nobody can roll back to it.",
+    hint: "The present value is removed, so that no rollback can bring it back.",
   });
   const steps = h("div", {}, leakSteps(service));
   steps.hidden = !leaked.input.checked;
@@ -205,7 +205,8 @@ function replaceForm(app, key, service, typed) {
   const form = h(
     "form",
     { class: "panel form", novalidate: true, "aria-label": "New value" },
-    h("p", {}, "Present value: ", maskText(key.maskedKey), ". Give the whole new value: the present one is never shown."),
+    h("p", {}, "Give the whole new value. The present one is never shown; its mask:"),
+    mask(key.maskedKey),
     editor.element,
     leaked.element,
     steps,
