@@ -4,7 +4,7 @@
 
 import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
-import { maskText, person, relative, time } from "./format.js";
+import { keyHref, maskText, person, relative, time } from "./format.js";
 import { checkbox, showErrors, textField } from "./forms.js";
 import { descriptionProblem, nameProblem, trim } from "./rules.js";
 import { button, countdown, errorNotice, linkButton, notice } from "./ui.js";
@@ -43,7 +43,7 @@ export async function verify(app, key, title) {
 }
 
 function replaceAction(key) {
-  return key.verification?.status === "rejected" ? [linkButton("Replace the key", `#/keys/${key.id}/replace`, { kind: "primary" })] : [];
+  return key.verification?.status === "rejected" ? [linkButton("Replace the key", `${keyHref(key)}/replace`, { kind: "primary" })] : [];
 }
 
 /**
@@ -142,12 +142,14 @@ async function change(app, key, { mine, perform, done, undo, ...dialog }) {
  */
 export function outcome(title, response, actions = [], more = []) {
   const warnings = response.warnings ?? [];
-  return notice(warnings.length > 0 ? "warning" : "success", title, [more, warnings.map(warningText), effective(response)], actions);
+  const texts = warnings.map((each) => warningText(each, response.data.id));
+  return notice(warnings.length > 0 ? "warning" : "success", title, [more, texts, effective(response)], actions);
 }
 
-function warningText(warning) {
-  const link = (label, key) => key && [` ${label}: `, h("a", { href: `#/keys/${key.id}` }, key.name), "."];
-  const keys = [link("Before", warning.before), link("Now", warning.now?.id === warning.before?.id ? null : warning.now)];
+/** Show a warning with links to the other keys that it names. */
+function warningText(warning, own) {
+  const link = (label, key) => key && key.id !== own && [` ${label}: `, h("a", { href: keyHref(key) }, key.name), "."];
+  const keys = [link("Before", warning.before), link("Now", warning.now)];
   const similar = warning.similar && [" ", h("a", { href: `#/store?service=${warning.similar}` }, `Store a key for ${warning.similar}`), "."];
   return h("p", { "data-warning": warning.code }, warning.message, keys, similar);
 }
@@ -308,7 +310,7 @@ export async function restore(app, key) {
     response = await restoreRenamed(app, key);
   }
   if (!response) return undefined;
-  app.go(`#/keys/${response.data.id}`, outcome(`“${response.data.name}” is restored`, response));
+  app.go(keyHref(response.data), outcome(`“${response.data.name}” is restored`, response));
   return response;
 }
 

@@ -130,6 +130,15 @@ export function keyStatus(key) {
 }
 
 /**
+ * Return the address of a key's page.
+ * @param {{id: string}} key
+ * @returns {string}
+ */
+export function keyHref({ id }) {
+  return `#/keys/${encodeURIComponent(id)}`;
+}
+
+/**
  * Name the administrator of a change.
  * @param {string|null} name The readable name.
  * @param {string} subject The claim `sub`.

@@ -131,7 +131,7 @@ export function region(signal, what, fetchData, render) {
  * @returns {HTMLElement}
  */
 export function countdown(seconds) {
-  const end = Date.now() + seconds * 1000;
+  const end = Date.now() + Math.round(seconds) * 1000;
   const left = h("span", { "aria-hidden": "true" });
   const element = h("p", { class: "countdown" }, `All consumers act on this by ${clock(end)}`, left);
   const tick = () => {
@@ -141,7 +141,7 @@ export function countdown(seconds) {
     if (remaining <= 0 || !element.isConnected) clearInterval(timer);
   };
   const timer = setInterval(tick, 1000);
-  left.textContent = ` (in ${Math.ceil(seconds)} s)`;
+  left.textContent = ` (in ${Math.round(seconds)} s)`;
   return element;
 }
 

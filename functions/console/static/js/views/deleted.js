@@ -2,7 +2,7 @@
 
 import { removePermanently, restore } from "../changes.js";
 import { fill, h } from "../dom.js";
-import { count, mask, time } from "../format.js";
+import { count, keyHref, mask, time } from "../format.js";
 import { pages } from "../paging.js";
 import { button, dataTable, errorNotice, region } from "../ui.js";
 
@@ -63,7 +63,7 @@ function cells(app, key, reload) {
     button("Delete permanently", async () => (await removePermanently(app, key)) && reload(), { kind: "danger", name: `Delete permanently ${key.name}` }),
   ];
   return [
-    [h("a", { href: `#/keys/${encodeURIComponent(key.id)}` }, key.name), h("span", { class: "small muted" }, key.service)],
+    [h("a", { href: keyHref(key) }, key.name), h("span", { class: "small muted" }, key.service)],
     mask(key.maskedKey),
     [time(key.deletedAt), h("span", { class: "small muted" }, key.deletedBy)],
     time(key.recoverableUntil, "left"),

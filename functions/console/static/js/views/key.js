@@ -2,7 +2,7 @@
 
 import { disable, editDetails, enable, forgetPrevious, remove, rollback, verify } from "../changes.js";
 import { fill, h, isObject } from "../dom.js";
-import { keyStatus, mask, maskText, person, time } from "../format.js";
+import { keyHref, keyStatus, mask, maskText, person, time } from "../format.js";
 import { pages } from "../paging.js";
 import { button, errorNotice, facts, linkButton, notice, region, statusChip } from "../ui.js";
 
@@ -50,7 +50,7 @@ function details(app, key, service) {
     actions(app, key, service),
     key.verification?.status === "rejected" &&
       notice("error", "The service rejects this key", [h("p", {}, key.verification.detail)], [
-        linkButton("Replace", `#/keys/${encodeURIComponent(key.id)}/replace`, { kind: "primary", name: "Replace the rejected key" }),
+        linkButton("Replace", `${keyHref(key)}/replace`, { kind: "primary", name: "Replace the rejected key" }),
       ]),
     h(
       "div",
@@ -75,7 +75,7 @@ function actions(app, key, service) {
     "div",
     { class: "toolbar", role: "group", "aria-label": "Actions" },
     service?.verifiable && button("Verify", act(() => verify(app, key, title)), { symbol: "verify" }),
-    linkButton("Replace", `#/keys/${encodeURIComponent(key.id)}/replace`, { symbol: "replace" }),
+    linkButton("Replace", `${keyHref(key)}/replace`, { symbol: "replace" }),
     key.previousKey && button("Roll back", act(() => rollback(app, key)), { symbol: "undo" }),
     key.active
       ? button("Disable", act(() => disable(app, key)), { symbol: "disabled" })

@@ -3,7 +3,7 @@
 import { activeKeys, disable, outcome, rollback, verify, withVersion, Discarded } from "../changes.js";
 import { ask } from "../dialogs.js";
 import { fill, h, isObject } from "../dom.js";
-import { mask, maskText, time } from "../format.js";
+import { keyHref, mask, maskText, time } from "../format.js";
 import { checkbox, focusFirstError, secretEditor, showErrors, textField } from "../forms.js";
 import { descriptionProblem, nameProblem, serviceProblem, trim } from "../rules.js";
 import { busy, button, linkButton, notice, region } from "../ui.js";
@@ -121,7 +121,7 @@ function serviceNote(known, name, services) {
     const { serving } = known;
     return notice("info", `Consumers of ${known.title} get “${serving.name}” now`, [
       h("p", {}, "A new active key is newer, so they get it instead. To change the value of the present key, replace it."),
-    ], [linkButton("Replace it instead", `#/keys/${encodeURIComponent(serving.id)}/replace`)]);
+    ], [linkButton("Replace it instead", `${keyHref(serving)}/replace`)]);
   }
   if (known?.known) return null;
   const similar = [...services.values()].filter((each) => each.known && (each.service.startsWith(name) || name.startsWith(each.service)));
@@ -153,7 +153,7 @@ function stored(app, response, services) {
     changed && button("Disable the new key", async () => (await disable(app, data)) && app.reload(), { symbol: "undo" }),
     linkButton("Store another key", "#/store", { symbol: "plus" }),
   ].filter(Boolean);
-  app.go(`#/keys/${encodeURIComponent(data.id)}`, outcome(`“${data.name}” is stored`, response, actions));
+  app.go(keyHref(data), outcome(`“${data.name}” is stored`, response, actions));
 }
 
 /**
@@ -181,7 +181,7 @@ export function replaceKey(app, { id, signal, draft }) {
     element: h(
       "div",
       { class: "view" },
-      h("div", {}, h("a", { class: "crumb", href: `#/keys/${encodeURIComponent(id)}` }, "Back to the key"), title),
+      h("div", {}, h("a", { class: "crumb", href: keyHref({ id }) }, "Back to the key"), title),
       content,
     ),
   };
@@ -201,7 +201,7 @@ function replaceForm(app, key, service, typed) {
   leaked.input.addEventListener("change", () => (steps.hidden = !leaked.input.checked));
   const messages = h("div", { class: "messages" });
   const submit = h("button", { type: "submit", class: "button primary" }, "Replace");
-  const href = `#/keys/${encodeURIComponent(key.id)}`;
+  const href = keyHref(key);
   const form = h(
     "form",
     { class: "panel form", novalidate: true, "aria-label": "New value" },
