@@ -16,6 +16,12 @@ const WATCHED = { name: "Name", description: "Description", active: "Active", ma
 /** The user gave up a change after another administrator's change. */
 export class Discarded extends Error {
   isDecision = true;
+
+  /** @param {object} latest The key as it is now. */
+  constructor(latest) {
+    super();
+    this.latest = latest;
+  }
 }
 
 /** @typedef {import("./main.js").App} App */
@@ -25,7 +31,6 @@ export class Discarded extends Error {
  * @param {App} app
  * @param {object} key
  * @param {string} title The service's title.
- * @returns {Promise<boolean>} False if the request failed.
  */
 export async function verify(app, key, title) {
   try {
@@ -35,10 +40,9 @@ export async function verify(app, key, title) {
       rejected: ["error", `${title} rejects “${key.name}”`],
     }[data.verification?.status] ?? ["warning", `Could not find out whether ${title} accepts “${key.name}”`];
     app.notify(notice(kind, text, [h("p", {}, data.verification?.detail)], replaceAction(data)));
-    return true;
+    app.changed(data);
   } catch (error) {
     app.notify(errorNotice(error));
-    return false;
   }
 }
 
@@ -66,7 +70,7 @@ export async function withVersion(app, key, mine, perform) {
       // The answer to an earlier attempt of this request was lost: the change is made.
       const own = error.retried && latest.version === base.version + 1 && latest.updatedBy === app.auth.subject;
       if (own) return { data: latest };
-      if (!(await askAfterConflict(base, latest, mine))) throw new Discarded();
+      if (!(await askAfterConflict(base, latest, mine))) throw new Discarded(latest);
       base = latest;
     }
   }
@@ -127,8 +131,18 @@ async function change(app, key, { mine, perform, done, undo, ...dialog }) {
     action: () => withVersion(app, key, typeof mine === "function" ? mine() : mine, perform),
   });
   if (!response) return undefined;
-  if (response instanceof Discarded) app.notify(notice("info", "Your change was discarded. This is the key as it is now."));
-  else app.notify(outcome(done, response, undo?.(response) ?? []));
+  return report(app, response, done, undo);
+}
+
+/** Show the key as it is now, and report the change or that it was given up. */
+function report(app, response, done, undo) {
+  if (response instanceof Discarded) {
+    app.notify(notice("info", "Your change was discarded. This is the key as it is now."));
+    app.changed(response.latest);
+    return undefined;
+  }
+  app.notify(outcome(done, response, undo?.(response) ?? []));
+  if (!response.data.deletedAt) app.changed(response.data);
   return response;
 }
 
@@ -203,7 +217,7 @@ export async function disable(app, key) {
     mine: [["Active", false]],
     perform: (version) => app.api.update(key.id, version, { active: false }),
     done: `“${key.name}” is disabled`,
-    undo: ({ data }) => [button("Enable again", () => enable(app, data).then(app.reload), { symbol: "undo" })],
+    undo: ({ data }) => [button("Enable again", () => enable(app, data), { symbol: "undo" })],
   });
 }
 
@@ -216,7 +230,7 @@ export async function enable(app, key) {
     mine: [["Active", true]],
     perform: (version) => app.api.update(key.id, version, { active: true }),
     done: `“${key.name}” is enabled`,
-    undo: ({ data }) => [button("Disable again", () => disable(app, data).then(app.reload), { symbol: "undo" })],
+    undo: ({ data }) => [button("Disable again", () => disable(app, data), { symbol: "undo" })],
   };
   if (serving && serving.createdAt < key.createdAt) {
     const text = `Consumers of ${key.service} get this key in place of “${serving.name}”, because it is newer, within 60 seconds.`;
@@ -228,12 +242,11 @@ export async function enable(app, key) {
 /** Make a change without a question. */
 async function direct(app, key, { mine, perform, done, undo }) {
   try {
-    const response = await withVersion(app, key, mine, perform);
-    app.notify(outcome(done, response, undo?.(response) ?? []));
-    return response;
+    return report(app, await withVersion(app, key, mine, perform), done, undo);
   } catch (error) {
-    app.notify(error instanceof Discarded ? notice("info", "Your change was discarded.") : errorNotice(error));
-    return error instanceof Discarded ? error : undefined;
+    if (error instanceof Discarded) return report(app, error, done);
+    app.notify(errorNotice(error));
+    return undefined;
   }
 }
 
@@ -340,7 +353,7 @@ export async function rollback(app, key) {
     mine: [["Roll back to", maskText(key.previousKey.maskedKey)]],
     perform: (version) => app.api.rollback(key.id, version),
     done: `“${key.name}” has its previous value`,
-    undo: ({ data }) => (data.previousKey ? [button("Undo the rollback", () => rollback(app, data).then(app.reload), { symbol: "undo" })] : []),
+    undo: ({ data }) => (data.previousKey ? [button("Undo the rollback", () => rollback(app, data), { symbol: "undo" })] : []),
   });
 }
 

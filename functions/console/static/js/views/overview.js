@@ -12,10 +12,11 @@ export function overview(app, { signal }) {
   const content = region(signal, "Loading the services …", () => app.api.services(signal), (answer) => {
     const services = answer.data.filter((each) => isObject(each) && typeof each.service === "string");
     app.rememberServices(services);
-    return render(app, services, answer.incomplete === true, () => content.reload());
+    return render(app, services, answer.incomplete === true);
   });
   return {
     title: "Overview",
+    reload: () => content.reload(),
     element: h(
       "div",
       {},
@@ -30,7 +31,7 @@ export function overview(app, { signal }) {
   };
 }
 
-function render(app, services, incomplete, reload) {
+function render(app, services, incomplete) {
   const configured = services
     .filter((each) => each.status !== "not_configured")
     .sort((one, other) => ORDER.indexOf(one.status) - ORDER.indexOf(other.status) || one.title.localeCompare(other.title));
@@ -48,7 +49,7 @@ function render(app, services, incomplete, reload) {
     summary(services),
     configured.length === 0
       ? h("p", { class: "empty" }, "No key is stored yet. Choose a service below to store the first one.")
-      : h("ul", { class: "cards" }, configured.map((each) => h("li", {}, card(app, each, reload)))),
+      : h("ul", { class: "cards" }, configured.map((each) => h("li", {}, card(app, each)))),
     h("h2", {}, "Not configured"),
     h("ul", { class: "tiles" }, others.map((each) => h("li", {}, tile(each))), h("li", {}, otherTile())),
   ];
@@ -63,7 +64,7 @@ function summary(services) {
   );
 }
 
-function card(app, service, reload) {
+function card(app, service) {
   const { serving } = service;
   const title = service.title || service.service;
   return h(
@@ -72,11 +73,11 @@ function card(app, service, reload) {
     h("div", { class: "card-head" }, h("h2", {}, title), statusChip(service.status)),
     h("p", { class: "small muted service-name" }, h("code", {}, service.service), !service.known && " · not a known service"),
     facts([...servingFacts(service), ["Keys", keyCounts(service)]]),
-    h("div", { class: "card-foot" }, cardActions(app, service, title, reload)),
+    h("div", { class: "card-foot" }, cardActions(app, service, title)),
   );
 }
 
-function cardActions(app, service, title, reload) {
+function cardActions(app, service, title) {
   const { serving } = service;
   if (!isObject(serving)) {
     return linkButton("Store a key", `#/store?service=${encodeURIComponent(service.service)}`, { symbol: "plus", name: `Store a key for ${title}` });
@@ -89,9 +90,7 @@ function cardActions(app, service, title, reload) {
   if (!service.verifiable) return replace;
   const check = button(
     "Verify",
-    async () => {
-      if (await verify(app, serving, title)) await reload();
-    },
+    () => verify(app, serving, title),
     { symbol: "verify", name: `Verify the key of ${title}` },
   );
   return [check, replace];

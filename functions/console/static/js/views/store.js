@@ -123,7 +123,7 @@ function serviceNote(known, name, services) {
       h("p", {}, "A new active key is newer, so they get it instead. To change the value of the present key, replace it."),
     ], [linkButton("Replace it instead", `${keyHref(serving)}/replace`)]);
   }
-  if (known?.known) return null;
+  if (known?.known) return h("p", { class: "small muted" }, `${known.title}${known.verifiable ? "; its keys can be verified" : ""}.`);
   const similar = [...services.values()].filter((each) => each.known && (each.service.startsWith(name) || name.startsWith(each.service)));
   if (serviceProblem(name)) return null;
   return h("p", { class: "small muted" }, `${name} is not a known service: its format is not checked, and it cannot be verified.`,
@@ -149,8 +149,8 @@ function stored(app, response, services) {
   const service = services.get(data.service);
   const changed = warnings.some((each) => each.code === "SERVING_CHANGED");
   const actions = [
-    service?.verifiable && button("Verify now", async () => (await verify(app, data, service.title)) && app.reload(), { kind: "primary", symbol: "verify" }),
-    changed && button("Disable the new key", async () => (await disable(app, data)) && app.reload(), { symbol: "undo" }),
+    service?.verifiable && button("Verify now", () => verify(app, data, service.title), { kind: "primary", symbol: "verify" }),
+    changed && button("Disable the new key", () => disable(app, data), { symbol: "undo" }),
     linkButton("Store another key", "#/store", { symbol: "plus" }),
   ].filter(Boolean);
   app.go(keyHref(data), outcome(`“${data.name}” is stored`, response, actions));
@@ -255,8 +255,8 @@ function confirmReplacement(key, leaked) {
 function replaced(app, response, service, leaked) {
   const { data } = response;
   const actions = [
-    service?.verifiable && button("Verify now", async () => (await verify(app, data, service.title)) && app.reload(), { kind: "primary", symbol: "verify" }),
-    data.previousKey && button("Roll back", async () => (await rollback(app, data)) && app.reload(), { symbol: "undo" }),
+    service?.verifiable && button("Verify now", () => verify(app, data, service.title), { kind: "primary", symbol: "verify" }),
+    data.previousKey && button("Roll back", () => rollback(app, data), { symbol: "undo" }),
   ].filter(Boolean);
   return outcome(`“${data.name}” has a new value`, response, actions, leaked ? [leakSteps(service)] : []);
 }
