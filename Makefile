@@ -21,7 +21,7 @@ BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy clean
-.PHONY: docker sam-build sam-invoke sam-api test-e2e
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -129,6 +129,10 @@ deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in 
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
 	@$(BIN)/python -m local check-deployment "$(STAGE)"
 	@exec $(BIN)/sam deploy --config-env "$(STAGE)" $(DEPLOY_OPTIONS)
+
+sign-in: $(VENV)/ready ## Sign in to a deployed stack in the browser and print an access token (STACK=service-keys)
+	@[ -n "$(STACK)" ] || { echo "Which stack? make sign-in STACK=service-keys, or STACK=service-keys-dev" >&2; exit 2; }
+	@exec $(BIN)/python -m tools.sign_in "$(STACK)"
 
 docker: $(VENV)/ready
 	@$(BIN)/python -m local docker
