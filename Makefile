@@ -20,7 +20,7 @@ MUTANTS_VENV := .venv-mutants
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate deploy clean
+.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate deploy smoke clean
 .PHONY: docker sam-build sam-invoke sam-api test-e2e
 
 help: ## List these commands
@@ -125,6 +125,9 @@ deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in 
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
 	@$(BIN)/python -m local check-deployment "$(STAGE)"
 	@exec $(BIN)/sam deploy --config-env "$(STAGE)" $(DEPLOY_OPTIONS)
+
+smoke: $(VENV)/ready ## Test a deployed API with a made-up, inactive key (STACK=; without it, make run's; REMOVE= an id)
+	@exec $(BIN)/python -m tools.smoke --stack "$(STACK)" --port $(PORT) $(if $(REMOVE),--remove "$(REMOVE)")
 
 docker: $(VENV)/ready
 	@$(BIN)/python -m local docker
