@@ -29,7 +29,12 @@ LOCKED = re.compile(
 
 
 FOLDERS = ["layers/service_keys", "functions/authorizer"]
-LOCKS = ["requirements-dev.txt", "benchmarks/requirements.txt", "tools/requirements-mutants.txt"]
+LOCKS = [
+    "requirements-dev.txt",
+    "benchmarks/requirements.txt",
+    "tools/requirements-mutants.txt",
+    "tests/deploy/requirements.txt",
+]
 LOCKS += [f"{folder}/requirements.txt" for folder in FOLDERS]
 
 
