@@ -6,6 +6,7 @@ the built functions and so needs Lambda's Python.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
+from samtranslator.yaml_helper import yaml_parse
 
 from local.aws import client, sandboxed_environment
 from local.port import bind
@@ -214,3 +216,23 @@ def _mocked(item: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
         if integration["type"] == "mock"
         for response in integration["responses"].values()
     ]
+
+
+def copy_without(template: Path, target: Path, *left_out: str) -> Path:
+    """Write a copy of a built template without some resources; return its path.
+
+    The emulator knows the pool's attribute ProviderName, but not ProviderURL, which is its URL
+    (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cognito-userpool.html).
+    """
+    document = yaml_parse(template.read_text(encoding="utf-8"))
+    for logical_id in left_out:
+        del document["Resources"][logical_id]
+    for resource in document["Resources"].values():
+        for name in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
+            resource["Properties"][name] = str((template.parent / resource["Properties"][name]).resolve())
+    text = json.dumps(document).replace("${UserPool.ProviderURL}", "https://${UserPool.ProviderName}")
+    url = json.dumps({"Fn::Sub": "https://${UserPool.ProviderName}"})
+    for attribute in ("UserPool.ProviderURL", ["UserPool", "ProviderURL"]):
+        text = text.replace(json.dumps({"Fn::GetAtt": attribute}), url)
+    target.write_text(text, encoding="utf-8")
+    return target

@@ -21,7 +21,7 @@ from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
 from local.sam import architecture
 from service_keys import ServiceKeys
 from tests.deploy.calls import CALLS, EXPLAINED, REPLACED_KEY, Api, Call
-from tests.deploy.emulator import BUILD, PYTHON, Emulator, Stack
+from tests.deploy.emulator import BUILD, PYTHON, Emulator, Stack, copy_without
 from tests.functional.conftest import COLLECTION
 from tests.support.processes import ROOT
 from tools import smoke
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 EXAMPLE = ROOT / "docs" / "examples" / "spotify_token"
+SHARED = ("Architecture", "AllowedOrigin", "AwsEndpointUrl", "Alarms", "ThrottleRate", "ThrottleBurst")
 KEPT = ("ApiKeysTable", "EncryptionKey")
 DEPLOYMENT = "AWS::ApiGateway::Deployment"
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-apigateway-restapi.html: an update of Body
@@ -290,3 +291,41 @@ def adopt(world: World, table: str, kms_key: str) -> None:
     cloudformation.get_waiter("change_set_create_complete").wait(**change_set, WaiterConfig=waiting)
     cloudformation.execute_change_set(**change_set)
     cloudformation.get_waiter("stack_import_complete").wait(StackName=world.stack.name, WaiterConfig=waiting)
+
+
+@pytest.fixture
+def pool_stack(world: World, tmp_path: Path) -> Iterator[Stack]:
+    """A second stack, without an issuer of its own."""
+    # The emulator knows no users of a pool as resources.
+    template = copy_without(BUILD, tmp_path / "template.json", "FirstAdministrator", "FirstAdministratorMembership")
+    stack = Stack(world.emulator, "service-keys-pool", template)
+    shared = {name: world.parameters[name] for name in SHARED}
+    stack.deploy({**shared, "AdminEmail": "ada@example.com"})
+    yield stack
+    assert stack.delete() == ("", "")
+
+
+def test_a_stack_without_an_issuer_creates_a_user_pool(world: World, pool_stack: Stack) -> None:
+    """Create pool, domain, client and group; connect the authorizer; keep the pool when the stack is deleted."""
+    cognito, pool = world.emulator.client("cognito-idp"), pool_stack.physical_id("UserPool")
+    created = cognito.describe_user_pool(UserPoolId=pool)["UserPool"]
+    assert created["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"]
+    assert created["MfaConfiguration"] == "ON"
+    assert not created.get("UsernameAttributes")
+    client_id = pool_stack.physical_id("UserPoolClient")
+    client = cognito.describe_user_pool_client(UserPoolId=pool, ClientId=client_id)["UserPoolClient"]
+    api = f"https://{pool_stack.physical_id('Api')}.execute-api."
+    assert "ClientSecret" not in client
+    assert client["AllowedOAuthFlows"] == ["code"]
+    assert [url for url in client["CallbackURLs"] if url.startswith(api)]
+    assert cognito.get_group(UserPoolId=pool, GroupName="admins")
+    assert cognito.describe_user_pool_domain(Domain=pool_stack.physical_id("UserPoolDomain"))["DomainDescription"]
+
+    functions, authorizer = world.emulator.client("lambda"), pool_stack.physical_id("Authorizer")
+    variables = functions.get_function_configuration(FunctionName=authorizer)["Environment"]["Variables"]
+    assert variables["JWT_ISSUER"].endswith(f"/{pool}")
+    assert variables["JWKS_URL"] == f"{variables['JWT_ISSUER']}/.well-known/jwks.json"
+    assert (variables["JWT_AUDIENCE"], variables["ADMIN_CLAIM_RULE"]) == (client_id, "cognito:groups=admins")
+    kinds = sorted(type_ for type_, _ in pool_stack.resources().values() if type_.startswith("AWS::Cognito::"))
+    report(f"without an issuer: {', '.join(kinds)} (the emulator knows no users as resources)")
+    assert not [type_ for type_, _ in world.stack.resources().values() if type_.startswith("AWS::Cognito::")]
