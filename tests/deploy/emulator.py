@@ -31,8 +31,6 @@ PYTHON = ROOT / ".venv-deploy" / "bin" / "python"
 BUILD = ROOT / ".aws-sam" / "deploy" / "template.yaml"
 SAM = Path(sys.executable).with_name("sam")
 WAIT_SECONDS = 60
-# Printed by sam before the table of changes.
-NO_CHANGES = "No changes to deploy"
 
 
 class Emulator:
@@ -114,8 +112,8 @@ class Stack:
         self.parameters: dict[str, object] = {}
         self._cloudformation = emulator.client("cloudformation")
 
-    def deploy(self, parameters: Mapping[str, object]) -> str:
-        """Run `sam deploy` with these parameters; return its output."""
+    def deploy(self, parameters: Mapping[str, object], *, succeeds: bool = True) -> str:
+        """Run `sam deploy` with these parameters, which succeeds or not; return its output."""
         self.parameters = dict(parameters)
         given = [f'{name}="{value}"' for name, value in parameters.items()]
         command: list[str | Path] = [
@@ -136,7 +134,7 @@ class Stack:
             timeout=120,
             check=False,
         )
-        assert ran.returncode == 0, ran.stdout
+        assert (ran.returncode == 0) is succeeds, ran.stdout
         return ran.stdout
 
     def resources(self) -> dict[str, tuple[str, str]]:
@@ -201,10 +199,21 @@ class Stack:
                 gateway.put_method_response(**method)
                 gateway.put_integration_response(**method, **parts)
         gateway.create_deployment(restApiId=api_id, stageName="live")
-        functions, verify = self.emulator.client("lambda"), self.physical_id("VerifyApiKey")
-        variables = functions.get_function_configuration(FunctionName=verify)["Environment"]["Variables"]
-        variables["SERVICE_KEYS_FAKE_SERVICES_URL"] = fake_services_url
-        functions.update_function_configuration(FunctionName=verify, Environment={"Variables": variables})
+        self.set_variable("VerifyApiKey", "SERVICE_KEYS_FAKE_SERVICES_URL", fake_services_url)
+
+    def variables(self, logical_id: str) -> dict[str, str]:
+        """Return the environment of a function."""
+        configuration = self.emulator.client("lambda").get_function_configuration(
+            FunctionName=self.physical_id(logical_id)
+        )
+        variables: dict[str, str] = configuration["Environment"]["Variables"]
+        return variables
+
+    def set_variable(self, logical_id: str, name: str, value: str) -> None:
+        """Set a variable in the environment of a function."""
+        environment = {"Variables": self.variables(logical_id) | {name: value}}
+        functions = self.emulator.client("lambda")
+        functions.update_function_configuration(FunctionName=self.physical_id(logical_id), Environment=environment)
 
 
 def _mocked(item: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 from botocore.exceptions import ClientError
 
@@ -223,11 +224,8 @@ def test_a_second_deployment_replaces_the_snapshot_only(world: World) -> None:
 def test_the_example_consumer_reads_the_key(world: World) -> None:
     """Deploy docs/examples/spotify_token beside the stack, and call it."""
     world.consumer.deploy({"SpotifyAccountsUrl": f"{world.fake_services_url}/spotify"})
-    functions, name = world.emulator.client("lambda"), world.consumer.physical_id("SpotifyToken")
-    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    # Lambda's own functions need no address of AWS.
-    variables["AWS_ENDPOINT_URL"] = world.emulator.url
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    # On Lambda, a function needs no address of AWS.
+    world.consumer.set_variable("SpotifyToken", "AWS_ENDPOINT_URL", world.emulator.url)
 
     assert invoke(world) == {"expiresIn": 3600}
 
@@ -248,6 +246,19 @@ def test_a_stack_with_a_consumer_is_not_deleted(world: World) -> None:
     report(f"deletion with a consumer: {status}: {reason[:200]}")
     assert "export" in reason.lower()
     assert world.deployed().send(Call("list", "GET", COLLECTION)).status == 200
+
+
+def test_a_shared_secret_verifies_tokens(world: World) -> None:
+    """Update the stack to HS256; a token of the other kind gets 401."""
+    secret, now = "a-made-up-shared-secret-of-64-characters-0123456789-0123456789-01", int(time.time())
+    world.emulator.client("ssm").put_parameter(Name="/service-keys/jwt", Value=secret, Type="SecureString")
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "role": "admin", "iat": now, "exp": now + 600}
+    signed = Call("signed with the secret", "GET", COLLECTION, token=f"Bearer {jwt.encode(claims, secret, 'HS256')}")
+    calls = [signed, Call("signed with the key", "GET", COLLECTION)]
+
+    world.stack.deploy({**world.parameters, "JwksUrl": "", "JwtSecretParameter": "/service-keys/jwt"})
+    world.stack.complete(world.fake_services_url)
+    assert [world.deployed().send(call).status for call in calls] == [200, 401]
 
 
 def test_the_keys_outlive_the_stack(world: World) -> None:
@@ -293,16 +304,37 @@ def adopt(world: World, table: str, kms_key: str) -> None:
     cloudformation.get_waiter("stack_import_complete").wait(StackName=world.stack.name, WaiterConfig=waiting)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"JwtSecretParameter": "/made/up"}, "Give either JwksUrl or JwtSecretParameter, not both."),
+        ({"AwsEndpointUrl": "https://example.com"}, "must be http and a loopback address"),
+    ],
+    ids=["two sources of keys", "another host"],
+)
+def test_wrong_parameters_are_refused(world: World, parameters: Mapping[str, object], reason: str) -> None:
+    """Print the reason of the template, and create nothing."""
+    output = Stack(world.emulator, "service-keys-wrong", BUILD).deploy(
+        {**world.parameters, **parameters}, succeeds=False
+    )
+
+    assert reason in " ".join(output.split())
+
+
 @pytest.fixture
 def pool_stack(world: World, tmp_path: Path) -> Iterator[Stack]:
-    """A second stack, without an issuer of its own."""
+    """A second stack, without an issuer of its own; the pool outlives it."""
+    if "FirstAdministrator:" not in (ROOT / "template.yaml").read_text(encoding="utf-8"):
+        pytest.skip("the template creates no user pool")
     # The emulator knows no users of a pool as resources.
     template = copy_without(BUILD, tmp_path / "template.json", "FirstAdministrator", "FirstAdministratorMembership")
     stack = Stack(world.emulator, "service-keys-pool", template)
     shared = {name: world.parameters[name] for name in SHARED}
     stack.deploy({**shared, "AdminEmail": "ada@example.com"})
     yield stack
+    pool = stack.physical_id("UserPool")
     assert stack.delete() == ("", "")
+    assert world.emulator.client("cognito-idp").describe_user_pool(UserPoolId=pool)
 
 
 def test_a_stack_without_an_issuer_creates_a_user_pool(world: World, pool_stack: Stack) -> None:
@@ -321,11 +353,55 @@ def test_a_stack_without_an_issuer_creates_a_user_pool(world: World, pool_stack:
     assert cognito.get_group(UserPoolId=pool, GroupName="admins")
     assert cognito.describe_user_pool_domain(Domain=pool_stack.physical_id("UserPoolDomain"))["DomainDescription"]
 
-    functions, authorizer = world.emulator.client("lambda"), pool_stack.physical_id("Authorizer")
-    variables = functions.get_function_configuration(FunctionName=authorizer)["Environment"]["Variables"]
+    variables = pool_stack.variables("Authorizer")
     assert variables["JWT_ISSUER"].endswith(f"/{pool}")
     assert variables["JWKS_URL"] == f"{variables['JWT_ISSUER']}/.well-known/jwks.json"
     assert (variables["JWT_AUDIENCE"], variables["ADMIN_CLAIM_RULE"]) == (client_id, "cognito:groups=admins")
+
+    tokens = sign_in(cognito, pool, client_id)
+    pool_stack.set_variable("Authorizer", "JWKS_URL", f"{world.emulator.url}/{pool}/.well-known/jwks.json")
+    pool_stack.complete(world.fake_services_url)
+    api_of_pool = Api(pool_stack.url, world.issuer, pool_stack.host)
+    calls = {kind: Call(kind, "GET", COLLECTION, token=f"Bearer {token}") for kind, token in tokens.items()}
+    assert {kind: api_of_pool.send(call).status for kind, call in calls.items()} == {
+        "an administrator's access token": 200,
+        "an administrator's ID token": 401,
+        "another user's access token": 403,
+    }
     kinds = sorted(type_ for type_, _ in pool_stack.resources().values() if type_.startswith("AWS::Cognito::"))
     report(f"without an issuer: {', '.join(kinds)} (the emulator knows no users as resources)")
     assert not [type_ for type_, _ in world.stack.resources().values() if type_.startswith("AWS::Cognito::")]
+
+
+def sign_in(cognito: Any, pool: str, client_id: str) -> dict[str, str]:
+    """Return tokens of the emulated pool, of an administrator and of another user.
+
+    The client of the stack allows no password in a request; the emulator asks for no code of an authenticator app.
+    """
+    flows = ["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
+    cognito.update_user_pool_client(UserPoolId=pool, ClientId=client_id, ExplicitAuthFlows=flows)
+    signed_in = {}
+    for name in ("ada@example.com", "eve@example.com"):
+        user, password = {"UserPoolId": pool, "Username": name}, "Made-up-password-1"
+        attributes = [{"Name": "email", "Value": name}, {"Name": "email_verified", "Value": "true"}]
+        cognito.admin_create_user(
+            **user, TemporaryPassword=password, UserAttributes=attributes, MessageAction="SUPPRESS"
+        )
+        cognito.admin_set_user_password(**user, Password=password, Permanent=True)
+        if name.startswith("ada"):
+            cognito.admin_add_user_to_group(**user, GroupName="admins")
+        client = {"UserPoolId": pool, "ClientId": client_id}
+        parameters = {"USERNAME": name, "PASSWORD": password}
+        answer = cognito.admin_initiate_auth(**client, AuthFlow="ADMIN_USER_PASSWORD_AUTH", AuthParameters=parameters)
+        if "ChallengeName" in answer:
+            challenge = {"ChallengeName": answer["ChallengeName"], "Session": answer["Session"]}
+            answer = cognito.admin_respond_to_auth_challenge(
+                **client, **challenge, ChallengeResponses={"USERNAME": name}
+            )
+        signed_in[name] = answer["AuthenticationResult"]
+    ada, eve = signed_in.values()
+    return {
+        "an administrator's access token": ada["AccessToken"],
+        "an administrator's ID token": ada["IdToken"],
+        "another user's access token": eve["AccessToken"],
+    }
