@@ -22,7 +22,7 @@ DEPLOY_VENV := .venv-deploy
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi docs lock build validate deploy smoke clean
+.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
 .PHONY: docker sam-build sam-invoke sam-api test-e2e test-deploy
 
 help: ## List these commands
@@ -99,6 +99,9 @@ bench: $(BENCH_VENV)/ready ## Measure performance and cost against peers (BENCH=
 openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template
 	@$(BIN)/python -m tools.generate_openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 
+template: $(VENV)/ready ## Generate the reader policies and the list of verifiable services in template.yaml
+	@$(BIN)/python -m tools.generate_template > template.yaml.new && mv template.yaml.new template.yaml
+
 docs: $(VENV)/ready ## Generate docs/permissions.md and docs/faults.md
 	@$(BIN)/python -m tools.generate_permissions_doc > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
 	@$(BIN)/python -m tools.generate_faults_doc > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
@@ -161,4 +164,4 @@ test-deploy: $(VENV)/ready $(DEPLOY_VENV)/ready ## Deploy the build onto an emul
 
 clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new

@@ -19,9 +19,29 @@ from local.loopback import refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+def _google(code: int, status: str, message: str = "…", reason: str | None = None) -> tuple[int, dict[str, Any]]:
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "googleapis.com"}]
+    return code, {"error": {"code": code, "message": message, "status": status, "details": details if reason else []}}
+
+
+_INVALID, _DENIED = "INVALID_ARGUMENT", "PERMISSION_DENIED"
+_GOOGLE_ERRORS: Final[dict[str, tuple[int, Any]]] = {
+    "wrong": _google(400, _INVALID, "API key not valid. Please pass a valid API key.", "API_KEY_INVALID"),
+    "revoked": _google(400, _INVALID, "API key expired. Please renew the API key.", "API_KEY_INVALID"),
+    "leaked": _google(403, _DENIED, "Your API key was reported as leaked. Please use another API key."),
+    "forbidden": _google(403, _DENIED, "The caller does not have permission"),
+    "restricted": _google(403, _DENIED, "Requests to this API … are blocked.", "API_KEY_SERVICE_BLOCKED"),
+    "other-address": _google(403, _DENIED, "…", "API_KEY_IP_ADDRESS_BLOCKED"),
+    "disabled": _google(403, _DENIED, "… has not been used in project …", "SERVICE_DISABLED"),
+    "standard-key": _google(401, "UNAUTHENTICATED", "…", "ACCESS_TOKEN_TYPE_UNSUPPORTED"),
+    "rate-limited": _google(429, "RESOURCE_EXHAUSTED", "…", "RATE_LIMIT_EXCEEDED"),
+    "quota": _google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota"),
+}
 # Sources: https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow (errors as in RFC 6749,
 # section 5.2); https://platform.openai.com/docs/api-reference/models/list and /docs/guides/error-codes;
-# https://docs.anthropic.com/en/api/errors. A fake echoes request data if the service does.
+# https://docs.anthropic.com/en/api/errors; for the others, the docstrings in admin/services. A fake echoes request data
+# if the service does.
 _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
     "spotify": {
         "valid": (200, {"access_token": "made-up", "token_type": "Bearer", "expires_in": 3600}),
@@ -52,6 +72,43 @@ _DOCUMENTED: Final[dict[str, dict[str, tuple[int, Any]]]] = {
         "quota": (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "…"}}),
         "billing": (402, {"type": "error", "error": {"type": "billing_error", "message": "…"}}),
         "overloaded": (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+    },
+    "gemini": _GOOGLE_ERRORS
+    | {
+        "valid": (200, {"models": [{"name": "models/gemini-2.5-flash", "displayName": "…"}], "nextPageToken": "…"}),
+        "elsewhere": _google(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
+    },
+    "youtube": _GOOGLE_ERRORS
+    | {
+        "valid": (200, {"kind": "youtube#i18nLanguageListResponse", "items": [{"id": "af"}]}),
+        "quota": (403, {"error": {"code": 403, "message": "…", "errors": [{"reason": "quotaExceeded"}]}}),
+    },
+    "mistral": {
+        "valid": (200, {"object": "list", "data": [{"id": "mistral-small-latest", "object": "model"}]}),
+        "wrong": (401, {"detail": "Unauthorized"}),
+        "revoked": (401, {"message": "Unauthorized", "request_id": "made-up"}),
+        "forbidden": (403, {"detail": "…"}),
+        "rate-limited": (429, {"object": "error", "message": "Requests rate limit exceeded", "type": "rate_limited"}),
+        "quota": (429, {"object": "error", "message": "Service tier capacity exceeded", "type": "rate_limited"}),
+        "billing": (402, {"detail": "…"}),
+    },
+    "lastfm": {
+        "valid": (200, {"artists": {"artist": [{"name": "…", "playcount": "1"}], "@attr": {"page": "1"}}}),
+        "wrong": (403, {"error": 10, "message": "Invalid API key - You must be granted a valid key by last.fm"}),
+        "revoked": (403, {"error": 10, "message": "Invalid API key - You must be granted a valid key by last.fm"}),
+        "suspended": (403, {"error": 26, "message": "API Key Suspended - This application is not allowed …"}),
+        "forbidden": (403, {"error": 4, "message": "Authentication Failed - You do not have permissions …"}),
+        "rate-limited": (429, {"error": 29, "message": "Rate Limit Exceeded"}),
+        "quota": (429, {"error": 29, "message": "Rate Limit Exceeded"}),
+    },
+    "genius": {
+        "valid": (200, {"meta": {"status": 200}, "response": {"hits": []}}),
+        "wrong": (401, {"error": "invalid_token", "error_description": "The access token provided is … invalid …"}),
+        "revoked": (401, {"error": "invalid_token", "error_description": "The access token provided is … revoked …"}),
+        "forbidden": (403, {"meta": {"status": 403, "message": "…"}}),
+        "without-token": (401, {"meta": {"status": 401, "message": "This call requires an access_token."}}),
+        "rate-limited": (429, {"meta": {"status": 429, "message": "…"}}),
+        "quota": (429, {"meta": {"status": 429, "message": "…"}}),
     },
 }
 

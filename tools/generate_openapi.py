@@ -23,6 +23,7 @@ from service_keys.admin.schemas import CreateApiKey, RestoreApiKey, UpdateApiKey
 from service_keys.core import models
 from service_keys.core.ids import ID_PATTERN, SERVICE_MAX_LENGTH, SERVICE_PATTERN
 from service_keys.core.list_query import LIMIT_DEFAULT
+from service_keys.store.serving import MAX_INDEX_CALLS, MAX_SERVICE_CALLS
 from tools import ROOT
 
 DOCUMENT = ROOT / "openapi.yaml"
@@ -137,8 +138,9 @@ class _Operation:
 _OPERATIONS: Final = {
     "CreateApiKey": _Operation(
         "Store a new key",
-        "With `Idempotency-Key`, the same request sent again within a day gets the same response and creates nothing.",
-        "ApiKeyResponse",
+        "With `Idempotency-Key`, the same request sent again within a day gets the same response without warnings, and "
+        "creates nothing.",
+        "CreatedApiKeyResponse",
         status=201,
         body="CreateApiKey",
         parameters=("Idempotency-Key",),
@@ -207,6 +209,13 @@ _OPERATIONS: Final = {
         "HistoryResponse",
         parameters=("limit", "cursor"),
         errors=(400, 404),
+    ),
+    "ListServices": _Operation(
+        "List the services, with the key that consumers get",
+        "One entry for each known service, and for each other service with keys. Unlike `serving`, the count of many "
+        f"keys may trail a change by a moment. At most {MAX_INDEX_CALLS + MAX_SERVICE_CALLS} database calls.",
+        "ServicesResponse",
+        errors=(400,),
     ),
 }
 
@@ -358,6 +367,8 @@ def _schemas(codes: list[str]) -> dict[str, Any]:
     for values in ("before", "after"):
         schemas["HistoryEntry"]["properties"][values]["anyOf"][0] = {"$ref": _SCHEMA.format(model="RecordedValues")}
 
+    warning = {"type": "array", "items": {"$ref": _SCHEMA.format(model="Warning")}, "minItems": 1}
+    warning["description"] = "Effects on consumers that may not be intended. Absent if there are none."
     key, deleted_key, entry = (
         {"$ref": _SCHEMA.format(model=model)} for model in ("ApiKey", "DeletedApiKey", "HistoryEntry")
     )
@@ -377,15 +388,72 @@ def _schemas(codes: list[str]) -> dict[str, Any]:
     message = {"type": "string", "description": "The problem and its remedy."}
     error = _object(("details",), code={"enum": codes}, message=message, details=details)
     return schemas | {
+        **_service_schemas(key),
         "ApiKeyResponse": _envelope(data=key),
-        "UpdatedApiKeyResponse": _envelope(("effectiveBy",), data=key, effectiveBy=changed),
-        "EffectiveApiKeyResponse": _envelope(data=key, effectiveBy=effective),
+        "CreatedApiKeyResponse": _envelope(("warnings",), data=key, warnings=warning),
+        "UpdatedApiKeyResponse": _envelope(
+            ("effectiveBy", "warnings"), data=key, effectiveBy=changed, warnings=warning
+        ),
+        "EffectiveApiKeyResponse": _envelope(("warnings",), data=key, effectiveBy=effective, warnings=warning),
         "HistoryResponse": _envelope(data={"type": "array", "items": entry}, pagination=pagination),
         "ApiKeyListResponse": _envelope(data={"type": "array", "items": key}, pagination=pagination),
         "DeletedApiKeyResponse": _envelope(
-            message={"const": "API key deleted successfully"}, data=deleted_key, effectiveBy=deleted
+            ("warnings",),
+            message={"const": "API key deleted successfully"},
+            data=deleted_key,
+            effectiveBy=deleted,
+            warnings=warning,
         ),
         "Error": _envelope(success=False, error=error),
+    }
+
+
+def _service_schemas(key: dict[str, Any]) -> dict[str, Any]:
+    """Return the schemas of the services and of the warnings about them."""
+    text, flag, count = {"type": "string"}, {"type": "boolean"}, {"type": "integer", "minimum": 0}
+    named = _object(id=text, name=text)
+    field = _object(
+        name={"type": ["string", "null"], "description": "Null if the key is a single string."},
+        label=text | {"description": "The name that a form shows."},
+        pattern=text | {"description": "A regular expression (ECMA-262, with the flag `u`) that the value matches."},
+        secret=flag | {"description": "False if a form may show the value."},
+        required=flag,
+    )
+    entry = _object(
+        service={"type": "string", "pattern": SERVICE_PATTERN, "description": "The name that consumers ask for."},
+        title=text | {"description": "The name that people know; for an unknown service, `service`."},
+        known=flag | {"description": "True if the format of its keys is known and checked."},
+        verifiable=flag | {"description": "True if its keys can be verified."},
+        fields={"type": "array", "items": field, "description": "The fields of a key; empty if it is not known."},
+        keys=_object(active=count, total=count) | {"description": "Counts, without deleted keys."},
+        serving={"anyOf": [key, {"type": "null"}], "description": "The key that a new consumer gets; null if none."},
+        status={
+            "enum": ["operational", "rejected", "unverified", "disabled", "not_configured"],
+            "description": "Of the `serving` key: verified as valid, rejected by the service, or neither. Without one: "
+            "`disabled` if there are keys, `not_configured` if there are none.",
+        },
+    )
+    changes = {
+        "before": named | {"description": "The key before the change. Not for `UNKNOWN_SERVICE`."},
+        "now": named | {"description": "The key after the change. For `SERVING_CHANGED` and `NAME_CHANGED`."},
+    }
+    codes = ["UNKNOWN_SERVICE", "SERVING_CHANGED", "SERVICE_WITHOUT_ACTIVE_KEY", "NAME_CHANGED"]
+    similar = {"type": ["string", "null"], "description": "For `UNKNOWN_SERVICE`: the known service that it resembles."}
+    incomplete = {"const": True, "description": "Present if services had to be left out, or counts are too low."}
+    return {
+        "Service": entry,
+        "Warning": _object(
+            ("similar", "before", "now"),
+            code={"enum": codes},
+            message=text | {"description": "The effect, and how to avoid it."},
+            similar=similar,
+            **changes,
+        ),
+        "ServicesResponse": _envelope(
+            ("incomplete",),
+            data={"type": "array", "items": {"$ref": _SCHEMA.format(model="Service")}},
+            incomplete=incomplete,
+        ),
     }
 
 

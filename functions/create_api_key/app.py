@@ -7,6 +7,8 @@ from service_keys.admin.endpoint import api_handler
 from service_keys.admin.request import Request
 from service_keys.admin.responses import Response, created_response
 from service_keys.admin.schemas import parse_create
+from service_keys.admin.unknown_service import unknown_service_warnings
+from service_keys.admin.warnings import change_warnings
 from service_keys.core import settings
 from service_keys.core.ids import RANDOM_BITS, new_id
 from service_keys.store import aws_clients
@@ -34,4 +36,5 @@ def handler(request: Request) -> Response:
     if created.replayed:
         original = new.to_stored_key(created.key_id, context)
         return created_response(original, request, replayed=True)
-    return created_response(key, request)
+    warnings = unknown_service_warnings(key.service) + change_warnings(keys, context, None, key)
+    return created_response(key, request, warnings=warnings)

@@ -3,8 +3,9 @@
 from service_keys.admin.audit import audited
 from service_keys.admin.endpoint import api_handler
 from service_keys.admin.request import Request
-from service_keys.admin.responses import Response, effective_response
+from service_keys.admin.responses import Response, changed_response
 from service_keys.admin.schemas import parse_restore
+from service_keys.admin.warnings import change_warnings
 from service_keys.core import settings
 from service_keys.store import aws_clients
 from service_keys.store.recovery import KeyRecovery
@@ -21,5 +22,6 @@ def handler(request: Request) -> Response:
     key_id, if_match = request.key_id, request.parse_if_match()
     fields = parse_restore(request.parse_optional_body())
     with audited("restore", key_id=key_id, fields=fields, context=request.context):
-        key = keys.restore(key_id, request.context, name=fields.get("name"), if_match=if_match)
-    return effective_response(key)
+        change = keys.restore(key_id, request.context, name=fields.get("name"), if_match=if_match)
+    warnings = change_warnings(keys, request.context, change.before, change.after)
+    return changed_response(change.after, warnings=warnings)

@@ -3,7 +3,7 @@
 from service_keys.admin.audit import audited
 from service_keys.admin.endpoint import api_handler
 from service_keys.admin.request import Request
-from service_keys.admin.responses import Response, effective_response
+from service_keys.admin.responses import Response, changed_response
 from service_keys.core import settings
 from service_keys.store import aws_clients
 from service_keys.store.recovery import KeyRecovery
@@ -21,4 +21,4 @@ def handler(request: Request) -> Response:
     key_id, if_match = request.key_id, request.parse_if_match()
     with audited("rollback", key_id=key_id, fields=("key",), context=request.context):
         key = keys.rollback(key_id, request.context, if_match=if_match)
-    return effective_response(key)
+    return changed_response(key)

@@ -3,8 +3,9 @@
 from service_keys.admin.audit import audited
 from service_keys.admin.endpoint import api_handler
 from service_keys.admin.request import Request
-from service_keys.admin.responses import Response, updated_response
+from service_keys.admin.responses import Response, changed_response
 from service_keys.admin.schemas import parse_update
+from service_keys.admin.warnings import change_warnings
 from service_keys.core import settings
 from service_keys.core.ids import service_of
 from service_keys.store import aws_clients
@@ -29,5 +30,6 @@ def handler(request: Request) -> Response:
         else None
     )
     with audited("update", key_id=key_id, fields=fields, context=context):
-        key = keys.update(key_id, context, fields, secret=secret, if_match=if_match)
-    return updated_response(key, fields=fields.keys())
+        change = keys.update(key_id, context, fields, secret=secret, if_match=if_match)
+    warnings = change_warnings(keys, context, change.before, change.after)
+    return changed_response(change.after, fields=fields.keys(), warnings=warnings)

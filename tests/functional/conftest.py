@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 ClientsOf = Callable[..., tuple["DynamoDBClient", "KMSClient"]]
 ConsumerOf = Callable[..., ServiceKeys]
 COLLECTION = "/api/v1/admin/api-keys"
+SERVICES_PATH = "/api/v1/admin/services"
 SPOTIFY_KEY = {"clientId": f"{CANARY}0123456789abcdefcdef", "clientSecret": f"{CANARY}fedcba98765432103210"}
 SECRET = f"made-up-{CANARY}-0123456789"
 
@@ -147,6 +148,9 @@ class Admin:
 
     def listing(self, **query: str) -> ApiResponse:
         return self.call("GET", COLLECTION, query=query)
+
+    def services(self) -> ApiResponse:
+        return self.call("GET", SERVICES_PATH)
 
     def pages(self, key_id: str | None = None, **query: str) -> Iterator[list[dict[str, Any]]]:
         """Yield the pages of the list, or those of a key's history."""

@@ -5,13 +5,9 @@ import pytest
 from service_keys import ServiceKeys
 from tests.functional.conftest import Admin, ConsumerOf, HttpAdmin, admin_fixture
 from tests.support.credentials import CREDENTIALS, GOOGLE_SERVICE_ACCOUNT
+from tests.support.example_keys import KEYS
 
 admin = admin_fixture(Admin)
-OLD = {
-    "spotify": {"clientId": "0" * 32, "clientSecret": "1" * 32},
-    "openai": "sk-made-up-key-before",
-    "anthropic": "sk-ant-made-up-before",
-}
 
 
 def read(consumer: ServiceKeys, service: str) -> str | dict[str, str]:
@@ -39,7 +35,7 @@ def test_a_credential_reads_back_byte_for_byte(http: HttpAdmin, consumer_of: Con
 def test_a_replacement_reads_back_byte_for_byte(admin: Admin, consumer_of: ConsumerOf, title: str) -> None:
     """Accept in an update the formats that a create accepts."""
     service, key = CREDENTIALS[title]
-    created = admin.create(title, OLD.get(service, "made-up-before"), service=service)
+    created = admin.create(title, KEYS.get(service, "made-up-before"), service=service)
 
     updated = admin.update(created["id"], {"key": key})
 

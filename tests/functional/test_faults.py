@@ -43,6 +43,7 @@ OPERATIONS: dict[str, Callable[[Admin, str], ApiResponse]] = {
     "roll back": lambda admin, key_id: admin.rollback(key_id, If_Match='"2"'),
     "restore": lambda admin, key_id: admin.restore(key_id),
     "history": lambda admin, key_id: admin.history(key_id),
+    "list the services": lambda admin, _: admin.services(),
 }
 """Requests of an administrator for the key ``openai.…``, named ``There``."""
 REPEATED = {
@@ -224,6 +225,8 @@ def test_every_call_of_every_function_is_in_the_table(admin: Admin, fault_proxy:
         counts: Counter[tuple[str | None, str]] = Counter()
         for call in fault_proxy.calls:
             counts[call.caller, call.operation] += 1
-            seen.add((call.caller, call.operation, counts[call.caller, call.operation]))
+            nth = counts[call.caller, call.operation]
+            # The second call of ListServices is repeated for each service.
+            seen.add((call.caller, call.operation, min(nth, 2) if call.caller == "ListServices" else nth))
 
     assert seen == {(call.function, call.operation, call.nth) for call in CALLS}

@@ -43,6 +43,7 @@ MUST_ANSWER = {
     "POST /api/v1/admin/api-keys/{id}/rollback": {200, 404, 428},
     "POST /api/v1/admin/api-keys/{id}/restore": {200, 400},
     "GET /api/v1/admin/api-keys/{id}/history": {200, 400, 404},
+    "GET /api/v1/admin/services": {200},
 }
 """Statuses that a run must reach, so that it covers more than errors."""
 

@@ -4,6 +4,7 @@ Every other functional test shows that none is missing, because the fault proxy 
 The tests here use every path that calls AWS, to show that none is spare, and then try the forbidden calls.
 """
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.stack import LocalStack
-from service_keys.admin.services import SERVICES
+from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
 from service_keys.errors import KeyAccessDeniedError
 from service_keys.store.consumer_items import READER_ATTRIBUTES
 from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
@@ -25,20 +26,23 @@ from tests.functional.conftest import (
     HttpAdmin,
     Store,
 )
+from tests.support.example_keys import KEYS
 from tests.support.fault_proxy import Call, FaultProxy
 from tests.support.iam import Grant, Policies
 from tests.support.key_fields import METADATA
+from tools.generate_template import reader_policy
 
 Denied = Callable[..., bool]
-KEYS = {"spotify": SPOTIFY_KEY, "openai": f"sk-{SECRET}", "anthropic": f"sk-ant-{SECRET}"}
-READERS = {service: f"Read{service.title()}Keys" for service in SERVICES}
+READERS = {service: reader_policy(service) for service in SERVICES}
 CONSUMERS = {**{reader: service for service, reader in READERS.items()}, "ReadAllKeys": "spotify"}
 """A service that each principal may read."""
 ADMIN_FUNCTIONS = (
     *("CreateApiKey", "ListApiKeys", "GetApiKey", "UpdateApiKey", "VerifyApiKey"),
-    *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory"),
+    *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory", "ListServices"),
 )
-PRINCIPALS = ("Authorizer", *ADMIN_FUNCTIONS, *CONSUMERS)
+PRINCIPALS = ("Authorizer", *ADMIN_FUNCTIONS, READERS["openai"], READERS["deezer"], "ReadAllKeys")
+"""The generated policies differ in the service only; `test_each_consumer_policy_covers_one_service` tries all."""
+SOME_CONSUMERS = [(name, CONSUMERS[name]) for name in PRINCIPALS if name in CONSUMERS]
 CIPHERTEXTS = ("ciphertext", "previousCiphertext", "deletedCiphertext")
 READ_BY_QUERY = {READERS["openai"]: {"Query"}, "ReadAllKeys": {"Query"}}
 
@@ -69,18 +73,20 @@ def administer(admin: Admin, store: Store) -> None:
     assert admin.update(ids[0], METADATA | {"key": SPOTIFY_KEY}).status == 200
     assert admin.update(ids[0], {"description": None}, If_Match='"2"').status == 200
     store.put(store.item(ids[0]) | FALSE_VALUES)
-    assert admin.update(ids[0], {"active": True}).status == 200
+    for active in (False, True):
+        assert admin.update(ids[0], {"active": active}).status == 200
     for key_id in ids:
         assert admin.get(key_id).status == 200
-        assert admin.verify(key_id).status == 200
+        assert admin.verify(key_id).status == (200 if key_id.partition(".")[0] in VERIFIABLE_SERVICES else 400)
     store.put(store.item(ids[0]) | FALSE_VALUES)
-    assert admin.rollback(ids[0], If_Match='"4"').status == 200
+    assert admin.rollback(ids[0], If_Match='"5"').status == 200
     assert admin.update(ids[0], {"keepPrevious": False}).status == 200
     store.put(store.item(ids[0]) | FALSE_VALUES)
     assert admin.delete(ids[0]).status == 200
     store.put(store.item(ids[0]) | FALSE_VALUES)
     assert admin.restore(ids[0], {"name": "Restored"}).status == 200
     assert admin.history(ids[0]).status == 200
+    assert admin.services().status == 200
     assert admin.call("DELETE", f"{COLLECTION}/{admin.create('Short-lived')['id']}", query={"permanent": "true"}).data
 
 
@@ -110,10 +116,10 @@ def test_every_grant_is_used_down_to_each_attribute(
     administer(admin, store)
     for service, principal in READERS.items():
         consumer_of(principal).get(service)
-        # Reads without a usage stamp, which the first read wrote.
-        consumer_of().get(service)
-    other = admin.create("Of no known service", service="lastfm")
-    assert consumer_of().get("lastfm").id == other["id"]
+    # Reads without a usage stamp, which the first read wrote.
+    consumer_of().get("openai")
+    other = admin.create("Of no known service", service="soundcloud")
+    assert consumer_of().get("soundcloud").id == other["id"]
 
     spare = {(grant.principal, grant.sid): spare_values(grant, fault_proxy) for grant in fault_proxy.used}
 
@@ -163,7 +169,7 @@ def key_of(key_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("service", [*KEYS, "lastfm"])
+@pytest.mark.parametrize("service", ["openai", "deezer", "soundcloud"])
 def test_each_principal_has_its_kms_calls_only(admin: Admin, store: Store, denied: Denied, service: str) -> None:
     """Deny every other call, and a decryption with a wrong encryption context."""
     key = admin.create(key=KEYS.get(service, SECRET), service=service)
@@ -184,20 +190,23 @@ def test_each_principal_has_its_kms_calls_only(admin: Admin, store: Store, denie
     }
 
     expected = {"CreateApiKey": {"encrypt"}, "UpdateApiKey": {"encrypt"}, "ReadAllKeys": {"decrypt"}}
-    if service in KEYS:
-        expected |= {"VerifyApiKey": {"decrypt"}, READERS[service]: {"decrypt"}}
+    if service in READERS:
+        expected[READERS[service]] = {"decrypt"}
+    if service in VERIFIABLE_SERVICES:
+        expected["VerifyApiKey"] = {"decrypt"}
     assert {principal: names for principal, names in allowed.items() if names} == expected
     for principal in PRINCIPALS:
         for wrong in ({}, {"id": key["id"]}, {"Service": "openai", "id": key["id"]}):
             assert denied(principal, "decrypt", CiphertextBlob=ciphertext, EncryptionContext=wrong)
 
 
-@pytest.mark.parametrize("service", [*KEYS, "lastfm"])
+@pytest.mark.parametrize("service", [*KEYS, "soundcloud"])
 def test_verify_reads_ciphertexts_of_verifiable_services_only(admin: Admin, denied: Denied, service: str) -> None:
     """Read everything except the ciphertext of a key whose service has no probe."""
     key = key_of(admin.create(key=KEYS.get(service, SECRET), service=service)["id"])
 
-    assert denied("VerifyApiKey", "get_item", Key=key, ProjectionExpression="ciphertext") == (service not in KEYS)
+    refused = service not in VERIFIABLE_SERVICES
+    assert denied("VerifyApiKey", "get_item", Key=key, ProjectionExpression="ciphertext") == refused
     assert denied("VerifyApiKey", "get_item", Key=key)
     assert not denied("VerifyApiKey", "get_item", Key=key, ProjectionExpression="verification")
 
@@ -249,7 +258,8 @@ def is_allowed(fault_proxy: FaultProxy, call: Call) -> bool:
     ("partition", "attribute", "expected"),
     [
         ("openai", "ciphertext", {"VerifyApiKey": {"GetItem", "TransactGetItems"}, **READ_BY_QUERY}),
-        ("lastfm", "ciphertext", {"ReadAllKeys": {"Query"}}),
+        ("deezer", "ciphertext", {READERS["deezer"]: {"Query"}, "ReadAllKeys": {"Query"}}),
+        *((name, "ciphertext", {"ReadAllKeys": {"Query"}}) for name in ("soundcloud", "opena", "openai2")),
         ("openai", "previousCiphertext", {}),
         ("openai", "deletedCiphertext", {}),
         (NAME_PARTITION, "key", {}),
@@ -327,9 +337,9 @@ def test_the_index_of_lists_contains_no_ciphertext(
 
 # --- attributes that a role can write, by attempt -------------------------------------------------------------------
 
-SERVICE, OTHER_SERVICE = "openai", "lastfm"
+SERVICE, OTHER_SERVICE = "openai", "soundcloud"
 INTERNAL_PARTITIONS = (NAME_PARTITION, IDEMPOTENCY_PARTITION, HISTORY_PARTITION)
-PARTITIONS = (*SERVICES, OTHER_SERVICE, *INTERNAL_PARTITIONS, "#x", "#")
+PARTITIONS = (SERVICE, "spotify", "deezer", OTHER_SERVICE, *INTERNAL_PARTITIONS, "#x", "#")
 ATTRIBUTES = (
     *(*RESPONSE_ATTRIBUTES[2:], *CIPHERTEXTS, "entity", "expiresAt", "key"),
     *("change", "fields", "at", "by", "byName", "requestId", "before", "after"),
@@ -400,8 +410,9 @@ def possible(fault_proxy: FaultProxy, table: str, principal: str) -> Reach:
 def services_of(principal: str) -> set[str]:
     """Return the services of `PARTITIONS` whose keys a principal can write."""
     if principal == "VerifyApiKey":
-        return set(SERVICES)
-    return {CONSUMERS[principal]} if principal in READERS.values() else {*SERVICES, OTHER_SERVICE}
+        return {SERVICE, "spotify"}
+    every = {partition for partition in PARTITIONS if not partition.startswith("#")}
+    return {CONSUMERS[principal]} if principal in READERS.values() else every
 
 
 def test_a_role_can_write_the_attributes_it_writes_and_no_other(
@@ -413,8 +424,8 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     """
     fault_proxy.clear()
     administer(admin, store)
-    for service, principal in READERS.items():
-        consumer_of(principal).get(service)
+    for principal in READERS["openai"], READERS["deezer"]:
+        consumer_of(principal).get(CONSUMERS[principal])
     for item in store.items():
         if item.pop("lastUsed", None):
             store.put(item)
@@ -436,9 +447,9 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
         assert can[principal] == expected, principal
     everywhere = {principal: set().union(*reach.values()) for principal, reach in can.items()}
     assert everywhere["VerifyApiKey"] == {"verification", "keyUpdatedAt"}
-    assert [everywhere[reader] for reader in CONSUMERS] == [{"lastUsed"}] * len(CONSUMERS)
+    assert all(everywhere[name] == {"lastUsed"} for name in PRINCIPALS if name in CONSUMERS)
     assert [name for name in PRINCIPALS if not can[name]] == [
-        *("Authorizer", "ListApiKeys", "GetApiKey", "GetApiKeyHistory"),
+        *("Authorizer", "ListApiKeys", "GetApiKey", "GetApiKeyHistory", "ListServices"),
     ]
     of_keys = {name: set().union(*(can[name].get((SERVICE, action), set()) for action in WRITES)) for name in can}
     assert {name for name in can if "expiresAt" in of_keys[name]} == {"DeleteApiKey", "RestoreApiKey"}
@@ -497,16 +508,35 @@ def test_a_denied_write_changes_nothing(admin: Admin, store: Store, denied: Deni
     assert key["id"] in {sort for _, sort in before}
 
 
+def neighbours(service: str) -> tuple[str, ...]:
+    """Return partitions whose names resemble that of a service, with the wildcards of IAM."""
+    longer = (f"{service}2", f"{service}-eu", f"x{service}", f"{service} ")
+    return (
+        service[:-1],
+        service[1:],
+        service.upper(),
+        *longer,
+        f"{service[:3]}*",
+        f"{service[:-1]}?",
+        "*",
+        f"#{service}",
+    )
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_consumer_of_one_service_reads_no_other(
     admin: Admin, store: Store, fault_proxy: FaultProxy, consumer_of: ConsumerOf, denied: Denied, service: str
 ) -> None:
-    """Deny the read, a decryption and a GetItem of the keys of every other service."""
-    ids = {other: admin.create(f"Key of {other}", key, service=other)["id"] for other, key in KEYS.items()}
+    """Deny the read, a decryption and a GetItem of the keys of another service, and of one with a longer name."""
+    names = [*SERVICES, *SERVICES]
+    others = names[names.index(service) + 1], f"{service}2", f"{service}-eu", service[:-1]
+    ids = {
+        name: admin.create(f"Key of {name}", KEYS.get(name, SECRET), service=name)["id"] for name in (service, *others)
+    }
     consumer = consumer_of(READERS[service])
 
     assert consumer.get(service).id == ids[service]
-    for other in ids.keys() - {service}:
+    for other in others:
         with pytest.raises(KeyAccessDeniedError, match="IAM policy"):
             consumer.get(other)
         assert f"LeadingKeys={other}" in fault_proxy.denials.pop()
@@ -516,7 +546,42 @@ def test_a_consumer_of_one_service_reads_no_other(
         assert denied(READERS[service], "get_item", Key=key_of(ids[other]))
 
 
-@pytest.mark.parametrize(("principal", "service"), CONSUMERS.items())
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_consumer_policy_covers_one_service(fault_proxy: FaultProxy, store: Store, service: str) -> None:
+    """Deny reads, stamps and decryptions for every other service, similar names and internal partitions."""
+    assert_covers_one_service(fault_proxy, store, READERS[service], service)
+
+
+def assert_covers_one_service(fault_proxy: FaultProxy, store: Store, principal: str, service: str) -> None:
+    """Try the calls of a consumer for every partition, and every write of its own partition."""
+    allowed: dict[str, set[str]] = {"DynamoDB.Query": set(), "DynamoDB.UpdateItem": set(), "KMS.Decrypt": set()}
+    sealed = {"CiphertextBlob": base64.b64encode(store.kms_key.rpartition("/")[2].encode()).decode()}
+    projection = ", ".join(f"#{name}" for name in READER_ATTRIBUTES)
+    for partition in (*SERVICES, OTHER_SERVICE, service, *neighbours(service), *INTERNAL_PARTITIONS, "#", ""):
+        address = {"TableName": store.table, "Key": {"service": {"S": partition}, "id": {"S": f"{partition}.0"}}}
+        stamp = {"UpdateExpression": "SET lastUsed = :x", "ConditionExpression": "attribute_exists(id)"}
+        read = query(partition, projection, **dict(zip(READER_ATTRIBUTES, READER_ATTRIBUTES, strict=True)))
+        context = {"EncryptionContext": {"service": partition, "id": f"{service}.0"}}
+        requests: dict[str, dict[str, Any]] = {
+            "DynamoDB.Query": {"TableName": store.table} | read,
+            "DynamoDB.UpdateItem": address | stamp | {"ExpressionAttributeValues": {":x": {"S": "x"}}},
+            "KMS.Decrypt": sealed | context,
+        }
+        for operation, request in requests.items():
+            if is_allowed(fault_proxy, Call(operation, request, principal)):
+                allowed[operation].add(partition)
+    written = {
+        (action, attribute)
+        for attribute in ATTRIBUTES
+        for action, operation, request in attempts(store.table, service, attribute)
+        if is_allowed(fault_proxy, Call(operation, request, principal))
+    }
+
+    assert allowed == {operation: {service} for operation in allowed}
+    assert written == {("UpdateItem", "lastUsed")}
+
+
+@pytest.mark.parametrize(("principal", "service"), SOME_CONSUMERS)
 def test_a_consumer_writes_only_usage_stamps(
     admin: Admin, store: Store, denied: Denied, principal: str, service: str
 ) -> None:
@@ -538,7 +603,7 @@ def test_a_consumer_writes_only_usage_stamps(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("principal", "service"), CONSUMERS.items())
+@pytest.mark.parametrize(("principal", "service"), SOME_CONSUMERS)
 def test_a_consumer_reads_only_the_attributes_it_needs(
     admin: Admin, denied: Denied, principal: str, service: str
 ) -> None:

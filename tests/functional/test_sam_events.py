@@ -11,7 +11,7 @@ from tests.functional.conftest import Store
 
 FUNCTIONS = (
     *("CreateApiKey", "ListApiKeys", "GetApiKey", "UpdateApiKey", "VerifyApiKey"),
-    *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory"),
+    *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory", "ListServices"),
 )
 
 

@@ -101,7 +101,7 @@ def test_an_update_of_other_fields_encrypts_nothing(admin: Admin, fault_proxy: F
     key = admin.create()
     fault_proxy.clear()
 
-    admin.update(key["id"], {"active": False})
+    admin.update(key["id"], {"description": "Changed", "active": True})
 
     assert fault_proxy.counts() == {"DynamoDB.GetItem": 1, "DynamoDB.TransactWriteItems": 1}
 

@@ -25,6 +25,7 @@ ROUTES = {
     ("POST", f"{COLLECTION}/{{id}}/rollback"): "RollbackApiKey",
     ("POST", f"{COLLECTION}/{{id}}/restore"): "RestoreApiKey",
     ("GET", f"{COLLECTION}/{{id}}/history"): "GetApiKeyHistory",
+    ("GET", "/api/v1/admin/services"): "ListServices",
 }
 
 

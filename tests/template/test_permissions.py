@@ -6,20 +6,32 @@ from typing import Any
 import pytest
 
 from local.template import Template
-from service_keys.admin.services import SERVICES
+from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
 from service_keys.store.consumer_items import READER_ATTRIBUTES
 from service_keys.store.history import _ATTRIBUTES as HISTORY_ATTRIBUTES
 from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
+from service_keys.store.serving import SERVING_ATTRIBUTES
 from tests.support.processes import ROOT
 from tools import generate_permissions_doc
+from tools.generate_template import reader_policy
 
-EVERY_SERVICE, KNOWN, NAMES, REQUESTS, HISTORY = "every service", "known services", "names", "requests", "history"
+EVERY_SERVICE, VERIFIABLE, NAMES, REQUESTS, HISTORY = (
+    "every service",
+    "verifiable services",
+    "names",
+    "requests",
+    "history",
+)
 INDEX, ALL = "the index", "all"
-CONSUMERS = {service: f"Read{service.title()}Keys" for service in (*SERVICES, "all")}
+CONSUMERS = {service: reader_policy(service) for service in (*SERVICES, "all")}
 
 GRANTED = {
     "Authorizer": {},
-    "CreateApiKey": {"dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS, HISTORY], "kms:Encrypt": [ALL]},
+    "CreateApiKey": {
+        "dynamodb:PutItem": [EVERY_SERVICE, NAMES, REQUESTS, HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
+        "kms:Encrypt": [ALL],
+    },
     "ListApiKeys": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
     "GetApiKey": {"dynamodb:GetItem": [EVERY_SERVICE]},
     "UpdateApiKey": {
@@ -27,18 +39,20 @@ GRANTED = {
         "dynamodb:GetItem": [EVERY_SERVICE],
         "dynamodb:PutItem": [NAMES, HISTORY],
         "dynamodb:DeleteItem": [NAMES],
+        "dynamodb:Query": [EVERY_SERVICE],
         "kms:Encrypt": [ALL],
     },
     "VerifyApiKey": {
-        "dynamodb:GetItem": [EVERY_SERVICE, KNOWN],
-        "dynamodb:UpdateItem": [KNOWN],
-        "kms:Decrypt": [KNOWN],
+        "dynamodb:GetItem": [EVERY_SERVICE, VERIFIABLE],
+        "dynamodb:UpdateItem": [VERIFIABLE],
+        "kms:Decrypt": [VERIFIABLE],
     },
     "DeleteApiKey": {
         "dynamodb:GetItem": [EVERY_SERVICE],
         "dynamodb:UpdateItem": [EVERY_SERVICE],
         "dynamodb:DeleteItem": [EVERY_SERVICE, NAMES],
         "dynamodb:PutItem": [HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
     },
     "RollbackApiKey": {
         "dynamodb:GetItem": [EVERY_SERVICE],
@@ -49,8 +63,10 @@ GRANTED = {
         "dynamodb:GetItem": [EVERY_SERVICE],
         "dynamodb:UpdateItem": [EVERY_SERVICE],
         "dynamodb:PutItem": [NAMES, HISTORY],
+        "dynamodb:Query": [EVERY_SERVICE],
     },
     "GetApiKeyHistory": {"dynamodb:Query": [HISTORY]},
+    "ListServices": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
 }
 """Actions of each role and the items that they cover; log permissions are separate."""
 
@@ -80,12 +96,12 @@ def leading_keys(statement: dict[str, Any]) -> str:
     condition = statement.get("Condition", {})
     if statement["Resource"] == "arn:key":
         given = condition.get("StringEquals", {}).get("kms:EncryptionContext:service")
-        return {None: ALL, tuple(SERVICES): KNOWN}[given and tuple(given)]
+        return {None: ALL, tuple(VERIFIABLE_SERVICES): VERIFIABLE}[given and tuple(given)]
     if condition.get("ForAllValues:StringNotLike") == {"dynamodb:LeadingKeys": ["#*"]}:
         return EVERY_SERVICE
     given = condition["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
     partitions = {NAME_PARTITION: NAMES, IDEMPOTENCY_PARTITION: REQUESTS, HISTORY_PARTITION: HISTORY}
-    return KNOWN if tuple(given) == tuple(SERVICES) else partitions["".join(given)]
+    return VERIFIABLE if tuple(given) == tuple(VERIFIABLE_SERVICES) else partitions["".join(given)]
 
 
 def every_statement(template: Template) -> list[tuple[str, dict[str, Any]]]:
@@ -177,7 +193,9 @@ def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
     """Each read lists its attributes; `ciphertext` is for VerifyApiKey and consumers, other ciphertexts for neither."""
     secret: dict[str, tuple[str, ...]] = {"VerifyApiKey": ("id", "ciphertext", "keyUpdatedAt")}
     secret |= dict.fromkeys(CONSUMERS.values(), READER_ATTRIBUTES)
-    others = {"GetApiKeyHistory": HISTORY_ATTRIBUTES}
+    others: dict[tuple[str, str], tuple[str, ...]] = {("GetApiKeyHistory", "QueryHistory"): HISTORY_ATTRIBUTES}
+    changing = ("CreateApiKey", "UpdateApiKey", "DeleteApiKey", "RestoreApiKey")
+    others |= {(name, "QueryServingKey"): SERVING_ATTRIBUTES for name in changing}
     with_ciphertext = set()
     for name, statement in every_statement(template):
         if set(actions(statement)) & {"dynamodb:GetItem", "dynamodb:Query"}:
@@ -188,7 +206,7 @@ def test_only_verify_and_consumers_read_ciphertexts(template: Template) -> None:
                 with_ciphertext.add(name)
                 assert readable == {"service", *secret[name]}
             else:
-                assert readable == {"service", *others.get(name, RESPONSE_ATTRIBUTES)}
+                assert readable == {"service", *others.get((name, statement["Sid"]), RESPONSE_ATTRIBUTES)}
     assert with_ciphertext == {"VerifyApiKey", *CONSUMERS.values()}
 
 

@@ -8,6 +8,7 @@ from local.template import Template
 from service_keys.admin.services import SERVICES
 from service_keys.store.items import ALL_BY_CREATED_INDEX, RESPONSE_ATTRIBUTES
 from tests.support.processes import ROOT
+from tools.generate_template import reader_policy
 
 
 def test_table_is_retained_with_backups(template: Template) -> None:
@@ -98,7 +99,7 @@ def test_outputs_and_exports(template: Template) -> None:
     """Other stacks import exports, and read the layer's ARN from an SSM parameter."""
     outputs = template.cloudformation["Outputs"]
 
-    policies = {f"Read{service.title()}KeysPolicyArn" for service in (*SERVICES, "all")}
+    policies = {f"{reader_policy(service)}PolicyArn" for service in (*SERVICES, "all")}
     assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"} | policies
     assert all(output["Description"] for output in outputs.values())
     # The layer's ARN changes with every version, and CloudFormation cannot change an export in use.

@@ -78,6 +78,7 @@ AUTHORIZER_WITHOUT = {"botocore", "pydantic", "aws_lambda_powertools", "service_
         ("rollback_api_key", 1.0, {"pydantic"}),
         ("restore_api_key", 1.25, set()),
         ("get_api_key_history", 1.0, {"pydantic"}),
+        ("list_services", 1.0, {"pydantic"}),
         ("authorizer", 0.43, AUTHORIZER_WITHOUT),
     ],
 )

@@ -12,15 +12,16 @@ from service_keys.admin import responses
 from service_keys.admin.request import Request
 from service_keys.admin.responses import (
     Response,
+    changed_response,
     created_response,
     current_timestamp,
     deleted_response,
     key_response,
     list_response,
-    updated_response,
 )
 from service_keys.core.models import DeletedKey
 from service_keys.store.key_list import Page
+from service_keys.store.recovery import Deletion
 from tests.unit.admin.conftest import COLLECTION, event
 from tests.unit.core.test_models import KEY
 
@@ -57,13 +58,13 @@ def test_an_update_that_affects_consumers_has_effective_by(effective_by: str, fi
     """Return the time from which all consumers use the change."""
     expected = Response(200, DATA | {"effectiveBy": effective_by}, {"ETag": '"1"'})
 
-    assert updated_response(KEY, fields=fields) == expected
+    assert changed_response(KEY, fields=fields) == expected
 
 
 @pytest.mark.parametrize("fields", [{"name"}, {"description"}, set[str]()])
 def test_an_update_without_consumer_effect_has_no_effective_by(fields: set[str]) -> None:
     """Omit `effectiveBy` for name and description."""
-    assert updated_response(KEY, fields=fields) == Response(200, DATA, {"ETag": '"1"'})
+    assert changed_response(KEY, fields=fields) == Response(200, DATA, {"ETag": '"1"'})
 
 
 def test_a_list_response_has_a_next_cursor() -> None:
@@ -79,8 +80,8 @@ def test_a_deletion_is_confirmed(effective_by: str) -> None:
     key = DeletedKey(KEY.id, "Key", "2026-01-01T00:00:00.000Z")
 
     body = {"message": "API key deleted successfully", "data": key.to_response(), "effectiveBy": effective_by}
-    assert deleted_response(key, None) == Response(200, body)
-    assert deleted_response(key, 7) == Response(200, body, {"ETag": '"7"'})
+    assert deleted_response(Deletion(key, None, KEY)) == Response(200, body)
+    assert deleted_response(Deletion(key, 7, KEY)) == Response(200, body, {"ETag": '"7"'})
 
 
 def test_current_timestamp_is_the_current_time() -> None:

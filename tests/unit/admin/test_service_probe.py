@@ -12,21 +12,17 @@ import pytest
 
 from service_keys.admin import service_probe
 from service_keys.admin.bounded_http import Response
-from service_keys.admin.services import SERVICES
+from service_keys.admin.services import VERIFIABLE_SERVICES
 from service_keys.admin.services.openai import OpenAI
 from service_keys.core import settings
 from service_keys.core.secret_value import SecretValue
 from service_keys.errors import ConfigurationError, VerificationNotSupportedError
+from tests.support.example_keys import KEYS
 
 if TYPE_CHECKING:
-    from service_keys.admin.services.definition import ServiceDefinition
+    from service_keys.admin.services.definition import VerifiableService
 
 SECRET = "sk-made-up-key-0123456789"
-KEYS: dict[str, Any] = {
-    "spotify": {"clientId": "0" * 32, "clientSecret": "f" * 32},
-    "openai": SECRET,
-    "anthropic": "sk-ant-made-up-key-0123456789",
-}
 
 
 class Service:
@@ -50,8 +46,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-@pytest.mark.parametrize("definition", SERVICES.values(), ids=lambda definition: definition.name)
-def test_a_probe_uses_tls_and_the_host_of_the_service(definition: ServiceDefinition, service: Service) -> None:
+@pytest.mark.parametrize("definition", VERIFIABLE_SERVICES.values(), ids=lambda definition: definition.name)
+def test_a_probe_uses_tls_and_the_host_of_the_service(definition: VerifiableService, service: Service) -> None:
     """Send the request of the definition with a deadline of 6 s and a limit of 256 KB."""
     secret_value = SecretValue(KEYS[definition.name])
     probe = definition.build_probe(secret_value)
@@ -78,10 +74,13 @@ def test_base_url_redirects_a_probe_to_the_fake_service(service: Service) -> Non
 
 
 def test_only_a_known_service_is_supported() -> None:
-    """Name the known services in the error."""
-    assert service_probe.get_service("openai") is SERVICES["openai"]
-    with pytest.raises(VerificationNotSupportedError, match=r"keys of 'lastfm'.* for spotify, openai, anthropic\."):
-        service_probe.get_service("lastfm")
+    """Name the reason and the verifiable services in the error."""
+    assert service_probe.get_service("openai") is VERIFIABLE_SERVICES["openai"]
+    for service, reason in {"unheard-of": "keys of 'unheard-of'", "deezer": "^Deezer has no free"}.items():
+        with pytest.raises(
+            VerificationNotSupportedError, match=rf"{reason}.* for spotify, openai, anthropic, .*youtube\."
+        ):
+            service_probe.get_service(service)
 
 
 @pytest.mark.parametrize(

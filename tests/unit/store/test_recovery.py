@@ -47,10 +47,11 @@ class Calls:
         return self.keys.rollback(KEY.id, CONTEXT, if_match=frozenset({1, 2}))
 
     def delete(self, days: int = 7) -> tuple[DeletedKey, int | None]:
-        return self.keys.delete(KEY.id, CONTEXT, recoverable_days=days)
+        deletion = self.keys.delete(KEY.id, CONTEXT, recoverable_days=days)
+        return deletion.key, deletion.version
 
     def restore(self) -> StoredKey:
-        return self.keys.restore(KEY.id, CONTEXT)
+        return self.keys.restore(KEY.id, CONTEXT).after
 
 
 @pytest.fixture

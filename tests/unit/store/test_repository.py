@@ -201,7 +201,7 @@ def test_each_secret_value_has_a_unique_key_updated_at(
     """Set a later time in the same millisecond too, and after a clock was set back; replace an unusable time by now."""
     change_item(dynamodb, key, {"keyUpdatedAt": {"S": before}})
 
-    updated = repository.update(key.id, BOB, {}, secret=NEW_SECRET)
+    updated = repository.update(key.id, BOB, {}, secret=NEW_SECRET).after
 
     assert updated.key_updated_at == format_timestamp(after)
     assert repository.get_ciphertext(key.id).key_updated_at == format_timestamp(after)
@@ -222,7 +222,7 @@ def test_several_attributes_are_removed_in_one_update(repository: KeyRecovery, k
     """Remove the description and the verification together."""
     repository.set_verification(key.id, RESULT, expected_key_updated_at=key.key_updated_at)
 
-    updated = repository.update(key.id, BOB, {"description": None}, secret=NEW_SECRET)
+    updated = repository.update(key.id, BOB, {"description": None}, secret=NEW_SECRET).after
 
     assert (updated.description, updated.verification) == (None, None)
     assert repository.get(key.id) == updated

@@ -82,7 +82,7 @@ def test_the_key_is_read_again_after_a_concurrent_change(
     stub.add_response("get_item", {"Item": ITEM | {"version": {"N": "7"}}})
     stub.add_response("transact_write_items", {})
 
-    assert repository.update(KEY.id, CHANGE, {"active": False}).version == 8
+    assert repository.update(KEY.id, CHANGE, {"active": False}).after.version == 8
     assert len(pauses) == 1
 
 

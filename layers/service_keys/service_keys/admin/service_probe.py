@@ -13,8 +13,8 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from service_keys.admin.bounded_http import request
-from service_keys.admin.services import SERVICES
-from service_keys.admin.services.definition import ProbeRequest, ProbeResponse, ServiceDefinition
+from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
+from service_keys.admin.services.definition import ProbeRequest, ProbeResponse, VerifiableService
 from service_keys.errors import VerificationNotSupportedError
 
 if TYPE_CHECKING:
@@ -26,21 +26,23 @@ DEADLINE: Final = 6.0
 RESPONSE_MAX_BYTES: Final = 256 * 1024
 
 
-def get_service(service: str) -> ServiceDefinition:
-    """Return the definition of a known service.
+def get_service(service: str) -> VerifiableService:
+    """Return the definition of a service with a probe.
 
     Raises:
-        VerificationNotSupportedError: The service is not known.
+        VerificationNotSupportedError: The service is not known, or has no probe.
     """
-    if service not in SERVICES:
-        raise VerificationNotSupportedError(
-            f"There is no way to check keys of {service!r}. It can be done for {', '.join(SERVICES)}."
-        )
-    return SERVICES[service]
+    if service in VERIFIABLE_SERVICES:
+        return VERIFIABLE_SERVICES[service]
+    if service in SERVICES:
+        reason = f"{SERVICES[service].title} has no free and harmless call that shows if it accepts a key"
+    else:
+        reason = f"There is no way to check keys of {service!r}"
+    raise VerificationNotSupportedError(f"{reason}. It can be done for {', '.join(VERIFIABLE_SERVICES)}.")
 
 
 def verify(
-    service: ServiceDefinition, secret_value: SecretValue, *, base_url: str | None = None
+    service: VerifiableService, secret_value: SecretValue, *, base_url: str | None = None
 ) -> tuple[VerificationStatus, str]:
     """Probe the service with the key, and return the verification status and a description.
 
@@ -60,7 +62,7 @@ def verify(
     return service.interpret(response)
 
 
-def _send_probe(service: ServiceDefinition, probe: ProbeRequest, base_url: str | None) -> ProbeResponse:
+def _send_probe(service: VerifiableService, probe: ProbeRequest, base_url: str | None) -> ProbeResponse:
     base = f"https://{probe.host}" if base_url is None else f"{base_url}/{service.name}"
     headers = {"Accept": "application/json", "User-Agent": "service-keys", **probe.headers}
     response = request(

@@ -118,6 +118,11 @@ class StoredKey:
         return service_of(self.id)
 
     @property
+    def available(self) -> bool:
+        """True if consumers can read the key: it is neither disabled nor deleted."""
+        return self.active and self.deleted_at is None
+
+    @property
     def etag(self) -> str:
         """The strong entity tag of this version (RFC 9110, 8.8.3)."""
         return f'"{self.version}"'
@@ -129,6 +134,14 @@ class StoredKey:
             for name in DELETION_FIELDS:
                 del response[name]
         return response
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key before and after a change; before its restore, it is deleted."""
+
+    before: StoredKey
+    after: StoredKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from service_keys.core.models import KEY_FIELDS, PreviousKey
+from service_keys.core.models import KEY_FIELDS, Change, PreviousKey
 from service_keys.core.names import normalize_name
 from service_keys.core.timestamps import format_timestamp, milliseconds
 from service_keys.errors import (
@@ -143,7 +143,7 @@ class KeyChanges(KeyRepository):
         *,
         secret: EncryptedSecret | None = None,
         if_match: frozenset[int] | None = None,
-    ) -> StoredKey:
+    ) -> Change:
         """Change fields of a key.
 
         Args:
@@ -156,7 +156,7 @@ class KeyChanges(KeyRepository):
             if_match: The versions in which the change is allowed; None for any.
 
         Returns:
-            The changed key.
+            The key before and after the change.
 
         Raises:
             KeyNotFoundError: No such key exists.
@@ -165,7 +165,7 @@ class KeyChanges(KeyRepository):
             DuplicateKeyNameError: Another key has the new name.
         """
 
-        def attempt() -> StoredKey:
+        def attempt() -> Change:
             current = self._existing_key(key_id)
             key = to_key(current, context.at_ms)
             check_version(key.version, if_match)
@@ -178,7 +178,7 @@ class KeyChanges(KeyRepository):
             if fields.get("keepPrevious") is False:
                 update.put("previousCiphertext", None)
                 update.put("previousKey", None)
-            return self._write_update("update", context, current, key, update, fields)
+            return Change(key, self._write_update("update", context, current, key, update, fields))
 
         return self._writer.retry_on_conflict(attempt)
 

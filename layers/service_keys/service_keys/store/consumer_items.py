@@ -60,3 +60,18 @@ def primary_key(key_id: str) -> Item:
 def projection_of(attributes: tuple[str, ...]) -> tuple[str, Mapping[str, str]]:
     """Return a ProjectionExpression and its ExpressionAttributeNames (many attributes are reserved words)."""
     return ", ".join(f"#{name}" for name in attributes), {f"#{name}": name for name in attributes}
+
+
+def service_query(table_name: str, service: str, attributes: tuple[str, ...]) -> dict[str, Any]:
+    """Return a strongly consistent Query of a service's items, newest first."""
+    projection, names = projection_of(attributes)
+    return {
+        "TableName": table_name,
+        "KeyConditionExpression": "#service = :service",
+        "ProjectionExpression": projection,
+        "ExpressionAttributeNames": {**names, "#service": "service"},
+        "ExpressionAttributeValues": {":service": {"S": service}},
+        "Select": "SPECIFIC_ATTRIBUTES",
+        "ConsistentRead": True,
+        "ScanIndexForward": False,
+    }

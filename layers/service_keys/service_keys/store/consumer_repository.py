@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from service_keys.store.aws_errors import member, translate_aws_errors
 from service_keys.store.consumer_items import (
@@ -10,7 +10,7 @@ from service_keys.store.consumer_items import (
     STAMP_LENGTH,
     is_key_item,
     primary_key,
-    projection_of,
+    service_query,
     to_encrypted_key,
 )
 
@@ -34,17 +34,7 @@ class ConsumerRepository:
 
     def list_for_service(self, service: str) -> tuple[EncryptedKey | MalformedItem, ...]:
         """Read all keys of a service, newest first (strongly consistent)."""
-        projection, names = projection_of(READER_ATTRIBUTES)
-        request: dict[str, Any] = {
-            "TableName": self._table_name,
-            "KeyConditionExpression": "#service = :service",
-            "ProjectionExpression": projection,
-            "ExpressionAttributeNames": {**names, "#service": "service"},
-            "ExpressionAttributeValues": {":service": {"S": service}},
-            "Select": "SPECIFIC_ATTRIBUTES",
-            "ConsistentRead": True,
-            "ScanIndexForward": False,
-        }
+        request = service_query(self._table_name, service, READER_ATTRIBUTES)
         found: list[EncryptedKey | MalformedItem] = []
         while True:
             with translate_aws_errors("DynamoDB"):

@@ -141,7 +141,12 @@ def skip_malformed(items: list[Item], at_ms: int, *, deleted: bool = False) -> I
             if is_recoverable(item, at_ms) if deleted else is_key_item(item):
                 yield to_key(item, at_ms)
         except KeyCorruptedError as error:
-            _logger.error("%s It is left out of the list.", error)  # noqa: TRY400 - the message is complete
+            log_malformed(error)
+
+
+def log_malformed(error: KeyCorruptedError) -> None:
+    """Log that a list leaves out a malformed key."""
+    _logger.error("%s It is left out of the list.", error)
 
 
 def name_reservation(name: str, key_id: str) -> Item:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service_keys.core.timestamps import format_timestamp
 from service_keys.store.aws_errors import translate_aws_errors
-from service_keys.store.consumer_items import projection_of
+from service_keys.store.consumer_items import service_query
 from service_keys.store.items import (
     ALL_BY_CREATED_INDEX,
     DELETED_ENTITY,
@@ -44,7 +44,7 @@ def read_page(client: DynamoDBClient, table_name: str, query: ListQuery, *, at_m
         query: The filters, the page size and the start.
         at_ms: The current time, in milliseconds since the Unix epoch. Later stored times are false.
     """
-    request = {"TableName": table_name} | _request(query, at_ms)
+    request = _request(table_name, query, at_ms)
     found: list[StoredKey] = []
     start = query.start_after and exclusive_start_key(query.start_after, query)
     while len(found) <= query.limit:
@@ -64,23 +64,20 @@ def read_page(client: DynamoDBClient, table_name: str, query: ListQuery, *, at_m
     return Page(page, query.encode_cursor(page[-1].id) if len(found) > len(page) else None)
 
 
-def _request(query: ListQuery, at_ms: int) -> dict[str, Any]:
+def _request(table_name: str, query: ListQuery, at_ms: int) -> dict[str, Any]:
     names: dict[str, str]
     values: Item
     if query.service is None:
         names = {"#entity": "entity"}
         values = {":entity": {"S": DELETED_ENTITY if query.deleted else KEY_ENTITY}}
-        request: dict[str, Any] = {"IndexName": ALL_BY_CREATED_INDEX, "KeyConditionExpression": "#entity = :entity"}
-    else:
-        projection, projected = projection_of(RESPONSE_ATTRIBUTES)
-        names = dict(projected)
-        values = {":service": {"S": query.service}}
-        request = {
-            "KeyConditionExpression": "#service = :service",
-            "ProjectionExpression": projection,
-            "Select": "SPECIFIC_ATTRIBUTES",
-            "ConsistentRead": True,
+        request: dict[str, Any] = {
+            "TableName": table_name,
+            "IndexName": ALL_BY_CREATED_INDEX,
+            "KeyConditionExpression": "#entity = :entity",
         }
+    else:
+        request = service_query(table_name, query.service, RESPONSE_ATTRIBUTES)
+        names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
     # One more than the page size, to detect a next page.
     limit = query.limit + 1
     filters = []

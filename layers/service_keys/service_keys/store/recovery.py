@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from service_keys.core.models import DeletedKey
+from service_keys.core.models import Change, DeletedKey
 from service_keys.core.timestamps import MS_PER_DAY, format_timestamp
 from service_keys.errors import KeyCorruptedError, KeyNotFoundError, NoPreviousKeyError, PreconditionRequiredError
 from service_keys.store.changes import (
@@ -34,6 +35,21 @@ if TYPE_CHECKING:
     from service_keys.store.consumer_items import Item
 
 _DELETION_ATTRIBUTES: Final = ("deletedCiphertext", "deletedAt", "deletedBy", "recoverableUntil", "expiresAt")
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The outcome of a deletion.
+
+    Attributes:
+        key: The deleted key.
+        version: Its version, if it can be restored.
+        before: The key before the deletion; None if the item was malformed.
+    """
+
+    key: DeletedKey
+    version: int | None
+    before: StoredKey | None
 
 
 class KeyRecovery(KeyChanges):
@@ -101,7 +117,7 @@ class KeyRecovery(KeyChanges):
         recoverable_days: int,
         permanent: bool = False,
         if_match: frozenset[int] | None = None,
-    ) -> tuple[DeletedKey, int | None]:
+    ) -> Deletion:
         """Delete a key and release its name; or delete a stub item.
 
         A malformed key and a stub item cannot be restored, so they are deleted permanently.
@@ -114,7 +130,7 @@ class KeyRecovery(KeyChanges):
             if_match: The versions in which the deletion is allowed; None for any.
 
         Returns:
-            The deleted key, and its version if it can be restored.
+            The deleted key.
 
         Raises:
             KeyNotFoundError: No such key exists.
@@ -122,7 +138,7 @@ class KeyRecovery(KeyChanges):
         """
         failed_versions: set[int] = set()
 
-        def attempt() -> tuple[DeletedKey, int | None]:
+        def attempt() -> Deletion:
             item = self._get_item(key_id, RESPONSE_ATTRIBUTES)
             if ("deletedAt" in item and not permanent) or is_expired(item, context.at_ms):
                 not_found()
@@ -146,7 +162,8 @@ class KeyRecovery(KeyChanges):
                 writes.append({"Delete": self._writer.release_name(key_id, name)})
             with _noting(version, failed_versions):
                 self._write_or_conflict(writes)
-            return DeletedKey(key_id, name, format_timestamp(context.at_ms), until), version + 1 if until else None
+            deleted = DeletedKey(key_id, name, format_timestamp(context.at_ms), until)
+            return Deletion(deleted, version + 1 if until else None, key)
 
         return self._writer.retry_on_conflict(attempt)
 
@@ -157,7 +174,7 @@ class KeyRecovery(KeyChanges):
         *,
         name: str | None = None,
         if_match: frozenset[int] | None = None,
-    ) -> StoredKey:
+    ) -> Change:
         """Restore a deleted key and reserve its name.
 
         Args:
@@ -167,7 +184,7 @@ class KeyRecovery(KeyChanges):
             if_match: The versions in which the change is allowed; None for any.
 
         Returns:
-            The restored key.
+            The deleted key and the restored one.
 
         Raises:
             KeyNotFoundError: No deleted key with this id can be restored.
@@ -177,7 +194,7 @@ class KeyRecovery(KeyChanges):
         """
         failed_versions: set[int] = set()
 
-        def attempt() -> StoredKey:
+        def attempt() -> Change:
             try:
                 item = self._get_item(key_id, RESPONSE_ATTRIBUTES)
             except KeyNotFoundError:
@@ -208,7 +225,7 @@ class KeyRecovery(KeyChanges):
             advice = 'Restore the key under another name: send it as {"name": "…"}, or rename that key.'
             with _noting(key.version, failed_versions):
                 self._write_or_conflict(writes, name_advice=advice)
-            return restored
+            return Change(key, restored)
 
         return self._writer.retry_on_conflict(attempt)
 

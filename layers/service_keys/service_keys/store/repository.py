@@ -31,10 +31,11 @@ from service_keys.store.consumer_items import is_key_item, primary_key, projecti
 from service_keys.store.history import read_history
 from service_keys.store.items import RESPONSE_ATTRIBUTES, to_key
 from service_keys.store.key_list import read_page
+from service_keys.store.serving import find_serving_change, read_overview
 from service_keys.store.transactions import TransactionWriter, WriteConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from service_keys.store.consumer_items import Item
     from service_keys.store.history import HistoryPage
     from service_keys.store.key_list import Page
+    from service_keys.store.serving import Overview, ServingChange
 
 
 class KeyRepository:
@@ -108,6 +110,22 @@ class KeyRepository:
                 "No changes of a key with this id are recorded. List the keys to find the right one."
             )
         return page
+
+    def overview(self, known: Sequence[str]) -> Overview:
+        """Summarize these services and all others with keys, in a bounded number of calls."""
+        return read_overview(self._client, self._name, known, at_ms=self._now_ms())
+
+    def serving_change(self, before: StoredKey | None, after: StoredKey | None) -> ServingChange | None:
+        """Compare the key that consumers got before a written change with the one that they get now.
+
+        Args:
+            before: The changed key before the change; None if it is new.
+            after: The changed key after the change; None if it was deleted.
+
+        Returns:
+            Both keys; None if the change cannot have affected the choice.
+        """
+        return find_serving_change(self._client, self._name, before, after)
 
     def _get_item(self, key_id: str, attributes: tuple[str, ...]) -> Item:
         projection, names = projection_of(attributes)

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
-from service_keys.admin.services.definition import ProbeRequest, interpret_by_status, nested
-from service_keys.errors import FieldError
+from service_keys.admin.services.definition import (
+    KeyField,
+    ProbeRequest,
+    VerifiableService,
+    interpret_by_status,
+    nested,
+)
 
 if TYPE_CHECKING:
     from service_keys.admin.services.definition import ProbeResponse, ProbeResult
     from service_keys.core.secret_value import SecretValue
 
 
-class Anthropic:
+class Anthropic(VerifiableService):
     """An API key of an Anthropic workspace.
 
     Sources: https://docs.anthropic.com/en/api/overview, https://docs.anthropic.com/en/api/models-list,
     https://docs.anthropic.com/en/api/errors
     """
 
-    name: ClassVar[str] = "anthropic"
-    _KEY = re.compile(r"sk-ant-[!-~]+")
-
-    def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Require a string that begins with ``sk-ant-``."""
-        value = secret_value.reveal()
-        if isinstance(value, str) and self._KEY.fullmatch(value):
-            return ()
-        message = (
-            "an Anthropic key is a string that begins with sk-ant- and has no white space; copy it from the console"
-        )
-        return (FieldError("key", message),)
+    name = "anthropic"
+    title = "Anthropic"
+    fields = (
+        KeyField(
+            None,
+            "API key",
+            "^sk-ant-[!-~]+$",
+            "an Anthropic key is a string that begins with sk-ant- and has no white space; copy it from the console",
+        ),
+    )
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
         """Return a request for the list of models, which is free of charge."""

@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
-import re
+import dataclasses
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from service_keys.admin.services.definition import VISIBLE_ASCII, ProbeRequest, interpret_by_status, nested
-from service_keys.errors import FieldError
+from service_keys.admin.services.definition import (
+    VISIBLE_ASCII,
+    KeyField,
+    ProbeRequest,
+    VerifiableService,
+    foreign_keys,
+    interpret_by_status,
+    nested,
+    visible_ascii_without,
+)
 
 if TYPE_CHECKING:
     from service_keys.admin.services.definition import ProbeResponse, ProbeResult
     from service_keys.core.secret_value import SecretValue
 
 
-class OpenAI:
+_FOREIGN: Final = foreign_keys("OpenAI", "an Anthropic key")
+
+
+class OpenAI(VerifiableService):
     """An OpenAI API key, optionally with organization and project.
 
     Sources: https://platform.openai.com/docs/api-reference/authentication,
     https://platform.openai.com/docs/guides/error-codes
     """
 
-    name: ClassVar[str] = "openai"
-    _KEY = re.compile(r"sk-[!-~]+")
+    name = "openai"
+    title = "OpenAI"
+    fields = (
+        KeyField(
+            None,
+            "API key",
+            visible_ascii_without(_FOREIGN, prefix="sk-"),
+            "an OpenAI key begins with sk- and has no white space; copy it from the dashboard",
+            foreign=_FOREIGN,
+        ),
+    )
+    expected = "an OpenAI key is a string, or an object with apiKey and optionally organization and project"
+    object_fields = (
+        dataclasses.replace(fields[0], name="apiKey"),
+        *(
+            KeyField(
+                name,
+                name.title(),
+                VISIBLE_ASCII,
+                "use visible ASCII characters, as in the id that the dashboard shows",
+                secret=False,
+                required=False,
+            )
+            for name in ("organization", "project")
+        ),
+    )
     _OPTIONS: ClassVar[dict[str, str]] = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
     _ORGANIZATION: ClassVar[ProbeResult] = (
         "inconclusive",
@@ -38,30 +73,6 @@ class OpenAI:
             "OpenAI does not serve the region that this function runs in (403).",
         ),
     }
-
-    def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Require a string that begins with ``sk-``, or an object with it as ``apiKey`` and optional fields."""
-        value = secret_value.reveal()
-        if isinstance(value, str):
-            field_name, fields = "key", {"apiKey": value}
-        elif "apiKey" in value and value.keys() - {"apiKey"} <= self._OPTIONS.keys():
-            field_name, fields = "key.apiKey", value
-        else:
-            expected = "an OpenAI key is a string, or an object with apiKey and optionally organization and project"
-            return (FieldError("key", expected),)
-        found = []
-        if fields["apiKey"].startswith("sk-ant-"):
-            message = "this is an Anthropic key; store it for the service anthropic, or give the OpenAI key"
-            found.append(FieldError(field_name, message))
-        elif not self._KEY.fullmatch(fields["apiKey"]):
-            message = "an OpenAI key begins with sk- and has no white space; copy it from the dashboard"
-            found.append(FieldError(field_name, message))
-        found += [
-            FieldError(f"key.{option}", "use visible ASCII characters, as in the id that the dashboard shows")
-            for option in fields.keys() & self._OPTIONS.keys()
-            if not VISIBLE_ASCII.fullmatch(fields[option])
-        ]
-        return tuple(found)
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
         """Return a request for the list of models, which is free of charge."""

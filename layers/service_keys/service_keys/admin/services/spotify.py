@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import base64
-import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from service_keys.admin.services.definition import ProbeRequest, interpret_by_status, nested
-from service_keys.errors import FieldError
+from service_keys.admin.services.definition import (
+    KeyField,
+    ProbeRequest,
+    VerifiableService,
+    interpret_by_status,
+    nested,
+)
 
 if TYPE_CHECKING:
     from service_keys.admin.services.definition import ProbeResponse, ProbeResult
     from service_keys.core.secret_value import SecretValue
 
 
-class Spotify:
+class Spotify(VerifiableService):
     """The credentials of a Spotify Web API application.
 
     Sources: https://developer.spotify.com/documentation/web-api/concepts/apps,
     https://developer.spotify.com/documentation/web-api/tutorials/client-credentials-flow
     """
 
-    name: ClassVar[str] = "spotify"
-    _CREDENTIAL = re.compile(r"[0-9a-fA-F]{32}")
-
-    def validate(self, secret_value: SecretValue) -> tuple[FieldError, ...]:
-        """Require exactly ``clientId`` and ``clientSecret``, 32 hexadecimal characters each."""
-        fields = secret_value.reveal()
-        if isinstance(fields, str) or fields.keys() != {"clientId", "clientSecret"}:
-            expected = (
-                "a Spotify key is an object with exactly clientId and clientSecret, 32 hexadecimal characters each"
-            )
-            return (FieldError("key", expected),)
-        return tuple(
-            FieldError(
-                f"key.{name}", f"a Spotify {name} is exactly 32 hexadecimal characters; copy it from the dashboard"
-            )
-            for name, value in fields.items()
-            if not self._CREDENTIAL.fullmatch(value)
+    name = "spotify"
+    title = "Spotify Web API"
+    fields = tuple(
+        KeyField(
+            name,
+            label,
+            "^[0-9a-fA-F]{32}$",
+            f"a Spotify {name} is exactly 32 hexadecimal characters; copy it from the dashboard",
+            secret=secret,
         )
+        for name, label, secret in (("clientId", "Client ID", False), ("clientSecret", "Client secret", True))
+    )
+    expected = "a Spotify key is an object with exactly clientId and clientSecret, 32 hexadecimal characters each"
 
     def build_probe(self, secret_value: SecretValue) -> ProbeRequest:
         """Return a request for a token; clients can get any number of them."""
