@@ -37,6 +37,7 @@ LOCAL: Final = "local"
 SERVICE: Final = "openai"
 NAME_PREFIX: Final = "Smoke test "
 PATH: Final = "/api/v1/admin/api-keys"
+SERVICES_PATH: Final = "/api/v1/admin/services"
 # Longer than the 29 s after which API Gateway answers 504
 # (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html).
 TIMEOUT_SECONDS: Final = 30
@@ -117,9 +118,12 @@ class Client:
         if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
             raise SmokeError(f"Invalid API_URL {target.url}: use https; http would send the token in clear text.")
         self._headers, self._url = {}, target.url.rstrip("/")
+        if not self._url.endswith(PATH):
+            raise SmokeError(f"Invalid API_URL {target.url}: give it with the path, as the output ApiUrl: …{PATH}")
+        self._url = self._url.removesuffix(PATH)
         if host.endswith(".localhost"):
             self._headers = {"Host": parts.netloc}
-            self._url = parts._replace(netloc=f"127.0.0.1:{parts.port or 80}").geturl().rstrip("/")
+            self._url = self._url.replace(parts.netloc, f"127.0.0.1:{parts.port or 80}", 1)
         self._session = requests.Session()
         # A proxy cannot reach the loopback interface of this machine.
         self._session.trust_env = not loopback
@@ -127,7 +131,7 @@ class Client:
     def call(
         self,
         method: str,
-        path: str = "",
+        path: str = PATH,
         body: object = None,
         headers: Mapping[str, str] | None = None,
         *,
@@ -145,7 +149,7 @@ class Client:
                 request.headers["Authorization"] = f"Bearer {self.target.token}"
             return request
 
-        title = f"{method} {PATH}{path}"
+        title = f"{method} {path}"
         try:
             response = self._session.request(
                 method,
@@ -201,6 +205,13 @@ class Smoke:
             raise
 
     def _steps(self) -> None:
+        created = self._store()
+        path = f"{PATH}/{self.key_id}"
+        self._read(path, created)
+        self._change(path)
+        self._delete(path)
+
+    def _store(self) -> dict[str, Any]:
         with self._during("reject a request without a token", "authorizer"):
             reply = self._client.call("GET", token=False)
             self._expect(reply, 401, code="AUTHENTICATION_REQUIRED")
@@ -213,16 +224,27 @@ class Smoke:
             expected = {"name": self.name, "service": SERVICE, "previousKey": None, "verification": None}
             self._expect_key(reply, 1, self._first, status=201, **expected)
             self._require(reply, self.key_id is not None, "data.id is missing")
-            created = reply.data
-        path = f"/{self.key_id}"
+        return reply.data
+
+    def _read(self, path: str, created: Mapping[str, Any]) -> None:
         with self._during("read it", "get-api-key"):
             reply = self._client.call("GET", path)
             self._expect_key(reply, 1, self._first)
             self._require(reply, reply.data == created, "data differs from that of the create")
         with self._during("list the keys of its service", "list-api-keys"):
-            reply = self._client.call("GET", f"?service={SERVICE}&active=false&limit=1")
+            reply = self._client.call("GET", f"{PATH}?service={SERVICE}&active=false&limit=1")
             self._expect(reply, 200)
             self._require(reply, isinstance(reply.body.get("data"), list), "data is not a list")
+        with self._during("list the services", "list-services"):
+            reply = self._client.call("GET", SERVICES_PATH)
+            self._expect(reply, 200)
+            entries = reply.body.get("data")
+            entry = next((each for each in entries if each.get("service") == SERVICE), None) if entries else None
+            self._require(reply, entry is not None, f"data has no entry of {SERVICE}")
+            serving = (entry or {}).get("serving") or {}
+            self._require(reply, serving.get("id") != self.key_id, "consumers get the key, though it is inactive")
+
+    def _change(self, path: str) -> None:
         with self._during("replace its secret value", "update-api-key"):
             body = {"key": self._second, "active": False}
             reply = self._client.call("PATCH", path, body, {"If-Match": '"1"'})
@@ -237,6 +259,8 @@ class Smoke:
         with self._during("roll back", "rollback-api-key"):
             reply = self._client.call("POST", f"{path}/rollback", headers={"If-Match": '"2"'})
             self._expect_key(reply, 3, self._first, previous=self._second, verification=None)
+
+    def _delete(self, path: str) -> None:
         with self._during("delete it permanently", "delete-api-key"):
             reply = self._client.call("DELETE", f"{path}?permanent=true", headers={"If-Match": '"3"'})
             self._expect(reply, 200, id=self.key_id, recoverableUntil=None)
@@ -259,7 +283,7 @@ class Smoke:
             "active": False,
             "key": self._first,
         }
-        return self._client.call("POST", "", body, {"Idempotency-Key": f"make-smoke-{self._random}"})
+        return self._client.call("POST", PATH, body, {"Idempotency-Key": f"make-smoke-{self._random}"})
 
     @contextlib.contextmanager
     def _during(self, step: str, function: str) -> Iterator[None]:
@@ -339,7 +363,9 @@ class Smoke:
                 if self.key_id is None:
                     # The create succeeds, or is repeated: both return the id.
                     self.key_id = _id_of(self._create())
-                if self.key_id is not None and is_gone(self._client.call("DELETE", f"/{self.key_id}?permanent=true")):
+                if self.key_id is not None and is_gone(
+                    self._client.call("DELETE", f"{PATH}/{self.key_id}?permanent=true")
+                ):
                     self._progress(f"The made-up key {self.key_id} is removed.")
                     return
         except KeyboardInterrupt:
@@ -380,13 +406,13 @@ def remove(client: Client, key_id: str) -> None:
     Raises:
         SmokeError: It is not a key of a smoke test, or could not be removed.
     """
-    reply = client.call("GET", f"/{key_id}")
+    reply = client.call("GET", f"{PATH}/{key_id}")
     if is_gone(reply):
         return
     if reply.status != 200 or not str(reply.data.get("name")).startswith(NAME_PREFIX):  # noqa: PLR2004 - OK
         state = f"the API answered {reply.status}" if reply.status != 200 else "its name is another"  # noqa: PLR2004
         raise SmokeError(f"{key_id} is not known to be a key of make smoke ({state}), so it is not removed.")
-    reply = client.call("DELETE", f"/{key_id}?permanent=true")
+    reply = client.call("DELETE", f"{PATH}/{key_id}?permanent=true")
     if not is_gone(reply):
         answer = reply.status or reply.problem
         raise SmokeError(f"{key_id} is not removed ({answer}). Look at {client.target.log('delete-api-key')}.")

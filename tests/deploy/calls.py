@@ -11,7 +11,7 @@ import requests
 
 from local.issuer import Issuer
 from tests.functional.conftest import COLLECTION
-from tests.functional.test_gateway import ORIGIN, ROUTES, UNKNOWN_ROUTES
+from tests.functional.test_gateway import ORIGIN, ROUTES, SERVICES, UNKNOWN_ROUTES
 from tests.support import contract
 from tests.support.mistakes import KEY, MISTAKES, NAME, TAKEN
 
@@ -160,6 +160,8 @@ GOOD = [
     _create("create PEM", "Apple", "-----BEGIN PRIVATE KEY-----\nmade/up\n-----END PRIVATE KEY-----\n", "apple"),
     _create("create an inactive key", "Anthropic", f"sk-ant-{KEY}", "anthropic", service="anthropic", active=False),
     Call("list", "GET", COLLECTION),
+    Call("list the services", "GET", SERVICES),
+    Call("list the services with a parameter", "GET", f"{SERVICES}?service=openai"),
     Call("list a page", "GET", f"{COLLECTION}?limit=2"),
     Call("list a service", "GET", f"{COLLECTION}?service=openai"),
     Call("list inactive keys", "GET", f"{COLLECTION}?active=false"),
@@ -195,6 +197,7 @@ GOOD = [
     _key("delete permanently", "DELETE", "apple2", "?permanent=true", If_Match='"1"'),
     _key("history of a deleted key", "GET", "apple2", "/history"),
     _key("an invalid parameter of DELETE", "DELETE", "apple", "?permanent=maybe"),
+    Call("list the services after the changes", "GET", SERVICES),
     Call("history of no key", "GET", f"{COLLECTION}/openai.0123456789ab/history"),
 ]
 TOKENS = [

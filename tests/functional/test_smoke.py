@@ -30,11 +30,12 @@ STEPS = {
     "create an inactive key": Break("POST", COLLECTION),
     "read it": Break("GET"),
     "list the keys of its service": Break("GET", "limit=1"),
+    "list the services": Break("GET", "/services"),
     "replace its secret value": Break("PATCH"),
     "verify it": Break("POST", "/verify"),
     "roll back": Break("POST", "/rollback"),
     "delete it permanently": Break("DELETE"),
-    "find it gone": Break("GET", skip=2),
+    "find it gone": Break("GET", skip=3),
     "find its history": Break("GET", "/history"),
 }
 FAULTS: dict[str, dict[str, Any]] = {
@@ -44,9 +45,9 @@ FAULTS: dict[str, dict[str, Any]] = {
     "html": {"text": "<html>Bad gateway</html>"},
     "cached": {"headers": {"Cache-Control": None}},
 }
-CREATE, READ, REPLACE, VERIFY, ROLL_BACK, DELETE, HISTORY = (
-    list(STEPS)[index] for index in (1, 2, 4, 5, 6, 7, 9)
-)  # fmt: skip
+CREATE, READ, SERVICES, REPLACE, VERIFY, ROLL_BACK, DELETE, HISTORY = (
+    list(STEPS)[index] for index in (1, 2, 4, 5, 6, 7, 8, 10)
+)
 
 
 def data(**values: object) -> Callable[[dict[str, Any]], object]:
@@ -63,6 +64,7 @@ WRONG: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     (CREATE, lambda document: document.update(data=[]), "Data.name is not"),
     (READ, data(description=None), "Data differs from that of the create"),
     (READ, data(version=2), "Data.version is not 1"),
+    (SERVICES, lambda document: document.update(data=[]), "Data has no entry of openai"),
     (REPLACE, data(maskedKey="••••aaaa"), 'Data.maskedKey is not "••••bbbb"'),
     (REPLACE, data(previousKey=None), "Data.previousKey.maskedKey is not ••••aaaa"),
     (REPLACE, lambda document: document.update(warnings=[{"code": "SERVING_CHANGED"}]), "Warnings has SERVING_CHANGED"),
@@ -186,6 +188,16 @@ def test_a_response_with_the_secret_is_not_printed(
     assert "The response contains the secret value" in fail(step, {"change": leak})
 
 
+def test_a_key_that_consumers_get_is_noticed(fail: Callable[[str, dict[str, Any]], str], proxy: BreakingProxy) -> None:
+    """Require that the overview serves another key, or none."""
+
+    def serve(document: dict[str, Any]) -> None:
+        (entry,) = (each for each in document["data"] if each["service"] == "openai")
+        entry["serving"] = {"id": next(path.rpartition("/")[2] for path in proxy.seen if "/openai." in path)}
+
+    assert "Consumers get the key, though it is inactive" in fail(SERVICES, {"change": serve})
+
+
 def test_an_accepted_request_without_a_token_is_noticed(fail: Callable[[str, dict[str, Any]], str]) -> None:
     """Require 401, and create no key."""
     fault = {"status": 200}
@@ -202,7 +214,9 @@ def test_a_refused_token_points_to_the_authorizer(fail: Callable[[str, dict[str,
     assert 'docs/operations.md, "The first administrator"' in error
 
 
-@pytest.mark.parametrize("calls", [2, 6, *(pytest.param(calls, marks=SLOW) for calls in (1, 3, 4, 5, 7, 8, 9, 10, 11))])
+@pytest.mark.parametrize(
+    "calls", [2, 6, *(pytest.param(calls, marks=SLOW) for calls in (1, 3, 4, 5, 7, 8, 9, 10, 11, 12))]
+)
 def test_ctrl_c_removes_the_key(
     proxy: BreakingProxy, store: Store, monkeypatch: pytest.MonkeyPatch, calls: int
 ) -> None:
@@ -344,6 +358,7 @@ def test_the_address_is_the_output_of_the_stack(
     ("variables", "reason"),
     [
         ({"API_URL": "http://api.example.com/live"}, "use https"),
+        ({"API_URL": "http://127.0.0.1:1/live"}, "as the output ApiUrl"),
         ({"API_URL": "ftp://127.0.0.1/live"}, "use https"),
         ({"API_URL": "https://127.0.0.1.example.com:1", "SERVICE_KEYS_TOKEN": "Bearer x"}, "give the token alone"),
         ({"API_URL": "https://127.0.0.1:1", "SERVICE_KEYS_TOKEN": "x\ny"}, "give the token alone"),
