@@ -44,8 +44,6 @@ TIMEOUT_SECONDS: Final = 30
 CLEANUP_ATTEMPTS: Final = 3
 CLEANUP_PAUSE_SECONDS: Final = 1.0
 _LOOPBACK: Final = re.compile(r"127\.0\.0\.1|\[::1\]|localhost|.+\.localhost", re.IGNORECASE)
-# A stored key cannot be the result of these: each is decided before the write.
-_NOTHING_STORED: Final = range(400, 500)
 
 
 class SmokeError(Exception):
@@ -89,22 +87,24 @@ class Reply:
     def body(self) -> dict[str, Any]:
         """The JSON object of the body; empty if it is another text."""
         try:
-            loaded = json.loads(self.text)
+            return _object(json.loads(self.text))
         except ValueError:
             return {}
-        return loaded if isinstance(loaded, dict) else {}
 
     @property
     def data(self) -> dict[str, Any]:
         """The object `data` of the body; empty if there is none."""
-        data = self.body.get("data")
-        return data if isinstance(data, dict) else {}
+        return _object(self.body.get("data"))
 
     @property
     def error(self) -> dict[str, Any]:
         """The object `error` of the body; empty if there is none."""
-        error = self.body.get("error")
-        return error if isinstance(error, dict) else {}
+        return _object(self.body.get("error"))
+
+    def objects(self, name: str) -> list[dict[str, Any]]:
+        """Return the objects of a list in the body; empty if there is none."""
+        found = self.body.get(name)
+        return [_object(each) for each in found] if isinstance(found, list) else []
 
 
 class Client:
@@ -219,7 +219,7 @@ class Smoke:
         with self._during("create an inactive key", "create-api-key"):
             self._may_be_stored = True
             reply = self._create()
-            self._may_be_stored = reply.status is None or reply.status not in _NOTHING_STORED
+            self._may_be_stored = not _is_refused(reply)
             self.key_id = _id_of(reply)
             expected = {"name": self.name, "service": SERVICE, "previousKey": None, "verification": None}
             self._expect_key(reply, 1, self._first, status=201, **expected)
@@ -238,10 +238,9 @@ class Smoke:
         with self._during("list the services", "list-services"):
             reply = self._client.call("GET", SERVICES_PATH)
             self._expect(reply, 200)
-            entries = reply.body.get("data")
-            entry = next((each for each in entries if each.get("service") == SERVICE), None) if entries else None
-            self._require(reply, entry is not None, f"data has no entry of {SERVICE}")
-            serving = (entry or {}).get("serving") or {}
+            entries = [entry for entry in reply.objects("data") if entry.get("service") == SERVICE]
+            self._require(reply, len(entries) == 1, f"data has no entry of {SERVICE}")
+            serving = _object(entries[0].get("serving"))
             self._require(reply, serving.get("id") != self.key_id, "consumers get the key, though it is inactive")
 
     def _change(self, path: str) -> None:
@@ -252,7 +251,7 @@ class Smoke:
         with self._during("verify it", "verify-api-key"):
             reply = self._client.call("POST", f"{path}/verify")
             self._expect_key(reply, 2, self._second, previous=self._first)
-            result = (reply.data.get("verification") or {}).get("status")
+            result = _object(reply.data.get("verification")).get("status")
             known = result in ("valid", "rejected", "inconclusive")
             self._require(reply, known, "data.verification.status is not valid, rejected or inconclusive")
         self._progress(f"      the service's answer: {result}")
@@ -270,8 +269,7 @@ class Smoke:
         with self._during("find its history", "get-api-key-history"):
             reply = self._client.call("GET", f"{path}/history")
             self._expect(reply, 200)
-            entries = reply.body.get("data")
-            changes = [entry.get("change") for entry in entries] if isinstance(entries, list) else None
+            changes = [entry.get("change") for entry in reply.objects("data")]
             complete = changes == ["delete", "rollback", "update", "create"]
             self._require(reply, complete, "data is not delete, rollback, update, create")
 
@@ -305,8 +303,7 @@ class Smoke:
         """Require a response with the inactive key in this version, with the masks of these secret values."""
         self._expect(reply, status, **{**data, "version": version, "active": False, "maskedKey": _mask(secret)})
         self._require(reply, reply.headers.get("ETag") == f'"{version}"', f'ETag is not "{version}"')
-        former = reply.data.get("previousKey")
-        masked = former.get("maskedKey") if isinstance(former, dict) else None
+        masked = _object(reply.data.get("previousKey")).get("maskedKey")
         expected = _mask(previous) if previous else None
         self._require(reply, masked == expected, f"data.previousKey.maskedKey is not {expected}")
 
@@ -323,9 +320,9 @@ class Smoke:
         for name, expected in data.items():
             wanted = json.dumps(expected, ensure_ascii=False)
             self._require(reply, reply.data.get(name, ...) == expected, f"data.{name} is not {wanted}")
-        warnings = reply.body.get("warnings") or []
-        redirected = {"SERVING_CHANGED", "SERVICE_WITHOUT_ACTIVE_KEY"} & {warning.get("code") for warning in warnings}
-        self._require(reply, not redirected, f"warnings has {', '.join(redirected)}, though the key is inactive")
+        for warning in reply.objects("warnings"):
+            redirected = warning.get("code") in ("SERVING_CHANGED", "SERVICE_WITHOUT_ACTIVE_KEY")
+            self._require(reply, not redirected, f"warnings has {warning.get('code')}, though the key is inactive")
 
     def _require(self, reply: Reply, condition: object, fault: str) -> None:
         if not condition:
@@ -380,6 +377,16 @@ class Smoke:
                 f"The made-up key {self.key_id} is still stored, inactive, so that no consumer gets it. "
                 f"Remove it: {self._target.command(f'REMOVE={self.key_id}')}"
             )
+
+
+def _object(value: object) -> dict[str, Any]:
+    """Return a JSON object; empty if the value is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _is_refused(reply: Reply) -> bool:
+    """Return True if the API itself refused a request, before it wrote anything; a proxy's 408 proves nothing."""
+    return reply.status in range(400, 500) and bool(reply.error.get("code"))
 
 
 def _mask(secret: str) -> str:
@@ -461,10 +468,13 @@ def _sign_in(stack: str) -> str:
     if stack == LOCAL:
         raise SmokeError("Set SERVICE_KEYS_TOKEN to an administrator's token for the API in API_URL.")
     try:
-        sign_in = importlib.import_module("tools.sign_in").sign_in
+        browser = importlib.import_module("tools.sign_in")
     except ImportError:
         raise SmokeError("Set SERVICE_KEYS_TOKEN to an administrator's token.") from None
-    return str(sign_in(stack))
+    try:
+        return str(browser.sign_in(stack))
+    except browser.SignInError as exc:
+        raise SmokeError(f"{exc} Or set SERVICE_KEYS_TOKEN to an administrator's token.") from exc
 
 
 def _end_on_signals() -> None:
