@@ -23,7 +23,7 @@ BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: docker sam-build sam-invoke sam-api test-e2e test-deploy
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -102,8 +102,9 @@ openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template
 template: $(VENV)/ready ## Generate the reader policies and the list of verifiable services in template.yaml
 	@$(BIN)/python -m tools.generate_template > template.yaml.new && mv template.yaml.new template.yaml
 
-docs: $(VENV)/ready ## Generate docs/permissions.md and docs/faults.md
+docs: $(VENV)/ready ## Generate docs/permissions.md, docs/services.md and docs/faults.md
 	@$(BIN)/python -m tools.generate_permissions_doc > docs/permissions.md.new && mv docs/permissions.md.new docs/permissions.md
+	@$(BIN)/python -m tools.generate_services_doc > docs/services.md.new && mv docs/services.md.new docs/services.md
 	@$(BIN)/python -m tools.generate_faults_doc > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
 # Pin the hashes of all files of a release. --universal: one lock with markers for all platforms and Pythons from 3.11 on.
@@ -131,6 +132,10 @@ deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in 
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
 	@$(BIN)/python -m local check-deployment "$(STAGE)"
 	@exec $(BIN)/sam deploy --config-env "$(STAGE)" $(DEPLOY_OPTIONS)
+
+sign-in: $(VENV)/ready ## Sign in to a deployed stack in the browser and print an access token (STACK=service-keys)
+	@[ -n "$(STACK)" ] || { echo "Which stack? make sign-in STACK=service-keys, or STACK=service-keys-dev" >&2; exit 2; }
+	@exec $(BIN)/python -m tools.sign_in "$(STACK)"
 
 smoke: $(VENV)/ready ## Test a deployed API with a made-up, inactive key (STACK=; without it, make run's; REMOVE= an id)
 	@exec $(BIN)/python -m tools.smoke --stack "$(STACK)" --port $(PORT) $(if $(REMOVE),--remove "$(REMOVE)")

@@ -89,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--sub", default="local-admin", help="the subject (local-admin)")
     token.add_argument("--role", default="admin", help="any other than admin gets a 403 (admin)")
     token.add_argument("--hours", type=float, default=12, help="how long it is valid; negative for an expired one (12)")
-    add(_retained, "print a template of the resources that outlive the stack")
+    retained = add(_retained, "print a template of the resources that outlive the stack")
+    retained.add_argument("--user-pool", action="store_true", help="of a stack with a user pool of its own, too")
     deployment = add(_check_deployment, "check the parameters of a deployment")
     deployment.add_argument("stage", help="such as dev or prod")
     artifacts = add(_artifacts, "check the output of sam build")
@@ -119,16 +120,18 @@ def _token(options: argparse.Namespace) -> None:
     print(Issuer.load(options.state / "issuer.pem").token(options.sub, options.role, options.hours))
 
 
-def _retained(_: argparse.Namespace) -> None:
+def _retained(options: argparse.Namespace) -> None:
     """Print, as JSON, the part of the template that CloudFormation keeps when the stack is deleted.
 
-    These are the table and the KMS key. A new stack imports them by it: docs/operations.md.
+    These are the table and the KMS key, and with --user-pool the pool with its administrators. A new stack imports them
+    by it: docs/operations.md.
     """
     from local.deployment import retained_resources_template
     from local.template import EXAMPLE_PARAMETERS, Template
 
     # The printed template contains none of these parameter values.
-    print(json.dumps(retained_resources_template(Template.load(EXAMPLE_PARAMETERS).cloudformation), indent=2))
+    cloudformation = Template.load(EXAMPLE_PARAMETERS).cloudformation
+    print(json.dumps(retained_resources_template(cloudformation, user_pool=options.user_pool), indent=2))
 
 
 def _check_deployment(options: argparse.Namespace) -> None:

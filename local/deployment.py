@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from local.template import Template, TemplateError
 
@@ -18,19 +18,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAMCONFIG = Path(__file__).parents[1] / "samconfig.toml"
+MAX_STACK_NAME_LENGTH: Final = 53
+"""The authorizer is named `<stack>-authorizer`, and a function's name has at most 64 characters:
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+"""
+_LEFT_OUT: Final = ("Condition", "DependsOn")
 
 
 def check(stage: str, path: Path = SAMCONFIG) -> None:
     """Check the parameters of a stage in the file.
 
     Raises:
-        TemplateError: A parameter is missing, unknown or not allowed, or the file lacks the stage.
+        TemplateError: A parameter is missing, unknown or not allowed, the stack's name is too long, or the file lacks
+            the stage.
     """
     try:
         Template.load(parameters(stage, path))
     except TemplateError as exc:
         message = f"{exc}. Correct parameter_overrides under [{stage}.deploy.parameters] in samconfig.toml."
         raise TemplateError(message) from exc
+    settings = _settings(path)[stage]
+    name = settings["deploy"]["parameters"].get("stack_name") or settings.get("global", {}).get("parameters", {}).get(
+        "stack_name", ""
+    )
+    if len(name) > MAX_STACK_NAME_LENGTH:
+        message = f"The stack name {name} has {len(name)} characters. Give stage {stage} a stack_name of at most "
+        raise TemplateError(f"{message}{MAX_STACK_NAME_LENGTH} in {path.name}: its authorizer's name is longer.")
 
 
 def parameters(stage: str, path: Path = SAMCONFIG) -> dict[str, str]:
@@ -42,10 +55,7 @@ def parameters(stage: str, path: Path = SAMCONFIG) -> dict[str, str]:
     from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
 
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        given = settings[stage]["deploy"]["parameters"].get("parameter_overrides", "")
-    except tomllib.TOMLDecodeError as exc:
-        raise TemplateError(f"{path.name} is not valid TOML: {exc}") from exc
+        given = _settings(path)[stage]["deploy"]["parameters"].get("parameter_overrides", "")
     except KeyError as exc:
         raise TemplateError(f"{path.name} has no stage {stage}") from exc
     parsed: dict[str, str] = {}
@@ -54,22 +64,43 @@ def parameters(stage: str, path: Path = SAMCONFIG) -> dict[str, str]:
     return parsed
 
 
-def retained_resources_template(cloudformation: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as exc:
+        raise TemplateError(f"{path.name} is not valid TOML: {exc}") from exc
+
+
+def retained_resources_template(cloudformation: Mapping[str, Any], *, user_pool: bool = False) -> dict[str, Any]:
     """Return the template of the retained resources with their conditions and parameters.
 
     Omits resources that a deployment can recreate, such as the key's alias, and outputs and transforms, which imports
     do not allow. Every DeletionPolicy is Retain: with RetainExceptOnCreate, the rollback of an import could delete the
     key.
+
+    Args:
+        cloudformation: The translated template.
+        user_pool: True to include the user pool, its domain and group, and the first administrator. They are part of
+            the import then, so they have no condition.
     """
 
     def named(section: str, names: list[str]) -> dict[str, Any]:
         declared = cloudformation.get(section, {})
         return {name: declared[name] for name in names if name in declared}
 
+    def is_retained(resource: Mapping[str, Any]) -> bool:
+        kind = resource["Type"]
+        return (
+            resource.get("DeletionPolicy", "").startswith("Retain")
+            and kind != "AWS::Lambda::LayerVersion"
+            and (user_pool or not kind.startswith("AWS::Cognito::"))
+        )
+
+    # A resource that this one only has to wait for, such as the sign-in client, is not part of the import.
     resources = {
-        name: {**resource, "DeletionPolicy": "Retain"}
+        name: {**{key: value for key, value in resource.items() if key not in _LEFT_OUT}, "DeletionPolicy": "Retain"}
         for name, resource in cloudformation["Resources"].items()
-        if resource.get("DeletionPolicy", "").startswith("Retain") and resource["Type"] != "AWS::Lambda::LayerVersion"
+        if is_retained(resource)
     }
     conditions = named("Conditions", re.findall(r'"Fn::If": \["(\w+)"', json.dumps(resources)))
     return {

@@ -74,7 +74,7 @@ class LoadedFunction:
             ResponseTooLargeError: The result is larger than `MAX_PAYLOAD`.
         """
         function = self.definition
-        context = Context(function.logical_id, function.arn, function.memory, function.timeout)
+        context = Context(function.name, function.arn, function.memory, function.timeout)
         result = json.dumps(self._handler(json.loads(json.dumps(event)), context))
         if len(result) > MAX_PAYLOAD:
             raise ResponseTooLargeError(f"{function.logical_id} returned {len(result)} bytes, not up to {MAX_PAYLOAD}")
@@ -116,7 +116,7 @@ def _load(function: Function, environment: Mapping[str, str], stack: ExitStack) 
     sys.modules[name] = module
     stack.callback(sys.modules.pop, name, None)
     own = {
-        "AWS_LAMBDA_FUNCTION_NAME": function.logical_id,
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory),
         # The fault proxy identifies the caller by this user-agent app id (on AWS: by its role).
         "AWS_SDK_UA_APP_ID": function.logical_id,

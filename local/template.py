@@ -30,7 +30,7 @@ EXAMPLE_PARAMETERS = {
     "AdminClaimRule": "role=admin",
     "AllowedOrigin": "https://admin.example.com",
 }
-"""A valid value for each parameter that a deployment must set, and a web page's origin."""
+"""Valid parameters of a deployment with an issuer of its own, and a web page's origin."""
 REGION, ACCOUNT_ID = "eu-west-1", "123456789012"
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT_ID,
@@ -68,6 +68,11 @@ class Function:
     timeout: int
     memory: int
 
+    @property
+    def name(self) -> str:
+        """Return the function's name: its `FunctionName`, or else the logical id."""
+        return self.arn.rpartition(":")[2]
+
 
 @dataclass(frozen=True)
 class Authorizer:
@@ -96,8 +101,8 @@ class Route:
 class Template:
     """A translated template with values for its parameters and references.
 
-    For functions, `Ref` is the logical id and `Arn` an ARN that contains it. All other references must be in
-    `references`: `Name` for `Ref`, `Name.Attribute` for `Fn::GetAtt`.
+    For functions, `Ref` is the `FunctionName` or else the logical id, and `Arn` an ARN that contains it. All other
+    references must be in `references`: `Name` for `Ref`, `Name.Attribute` for `Fn::GetAtt`.
 
     Attributes:
         folder: The template's folder; code folders are relative to it.
@@ -206,9 +211,8 @@ class Template:
     def routes(self) -> list[Route]:
         """Return the API's routes, sorted by path and method."""
         body = self.api()
-        authorizers = {
-            name: _authorizer(scheme) for name, scheme in body.get("components", {}).get("securitySchemes", {}).items()
-        }
+        schemes_by_name = body.get("components", {}).get("securitySchemes", {})
+        authorizers = {name: self._authorizer(scheme) for name, scheme in schemes_by_name.items()}
         routes = []
         for path, operations in sorted(body["paths"].items()):
             for method, operation in sorted(operations.items()):
@@ -216,7 +220,7 @@ class Template:
                     raise TemplateError(f"{method} of {path}: name the methods of a path, a local run knows no others")
                 # SAM marks a route without the default authorizer as NONE.
                 schemes = {name for requirement in operation.get("security", []) for name in requirement} - {"NONE"}
-                function = _function_of(operation["x-amazon-apigateway-integration"])
+                function = self._function_of(operation["x-amazon-apigateway-integration"])
                 authorizer = authorizers[schemes.pop()] if schemes else None
                 routes.append(Route(method.upper(), path, function, authorizer, operation))
         return routes
@@ -236,34 +240,50 @@ class Template:
             memory=int(value("MemorySize", 128)),
         )
 
+    def _function_of(self, integration: Mapping[str, Any]) -> str | None:
+        if integration["type"] == "mock":
+            return None
+        match = _FUNCTION_OF_URI.search(integration["uri"])
+        if match is None or integration["type"] != "aws_proxy":
+            raise TemplateError(f"A local run knows Lambda proxy integrations and mocks, not {integration['type']}")
+        return self._logical_id(match["function"])
+
+    def _authorizer(self, scheme: Mapping[str, Any]) -> Authorizer:
+        settings = scheme.get("x-amazon-apigateway-authorizer", {})
+        match = _FUNCTION_OF_URI.search(settings.get("authorizerUri", ""))
+        if match is None or settings["type"] != "token":
+            raise TemplateError("A local run knows Lambda authorizers with FunctionPayloadType TOKEN, and no other")
+        function = self._logical_id(match["function"])
+        return Authorizer(function, scheme["name"], settings.get("identityValidationExpression"))
+
+    def _logical_id(self, function_name: str) -> str:
+        for logical_id, name in self._function_names.items():
+            if name == function_name:
+                return logical_id
+        raise TemplateError(f"The API calls the function {function_name}, which the template does not create")
+
+    @functools.cached_property
+    def _function_names(self) -> Mapping[str, str]:
+        """The name of each function by logical id: its `FunctionName`, or else the logical id."""
+        resolver = Resolver({**PSEUDO_PARAMETERS, **self.parameters}, self.cloudformation.get("Conditions", {}), {})
+        return {
+            logical_id: resolver.resolve(resource["Properties"].get("FunctionName", logical_id))
+            for logical_id, resource in self.cloudformation["Resources"].items()
+            if resource["Type"] == "AWS::Lambda::Function"
+        }
+
     @functools.cached_property
     def _resolver(self) -> Resolver:
         references: dict[str, str] = {}
         for logical_id, resource in self.cloudformation["Resources"].items():
             if resource["Type"] == "AWS::Lambda::Function":
-                references[logical_id] = logical_id
-                references[f"{logical_id}.Arn"] = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{logical_id}"
+                name = self._function_names[logical_id]
+                references[logical_id] = name
+                references[f"{logical_id}.Arn"] = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
             elif resource["Type"] == "AWS::Lambda::LayerVersion":
                 references[logical_id] = resource["Properties"]["Content"]["S3Key"]
         parameters = {**PSEUDO_PARAMETERS, **self.parameters}
         return Resolver(parameters, self.cloudformation.get("Conditions", {}), {**references, **self.references})
-
-
-def _function_of(integration: Mapping[str, Any]) -> str | None:
-    if integration["type"] == "mock":
-        return None
-    match = _FUNCTION_OF_URI.search(integration["uri"])
-    if match is None or integration["type"] != "aws_proxy":
-        raise TemplateError(f"A local run knows Lambda proxy integrations and mocks, not {integration['type']}")
-    return match["function"]
-
-
-def _authorizer(scheme: Mapping[str, Any]) -> Authorizer:
-    settings = scheme.get("x-amazon-apigateway-authorizer", {})
-    match = _FUNCTION_OF_URI.search(settings.get("authorizerUri", ""))
-    if match is None or settings["type"] != "token":
-        raise TemplateError("A local run knows Lambda authorizers with FunctionPayloadType TOKEN, and no other")
-    return Authorizer(match["function"], scheme["name"], settings.get("identityValidationExpression"))
 
 
 @functools.lru_cache(maxsize=8)
@@ -334,8 +354,12 @@ def _constraint_violation(declaration: Mapping[str, Any], value: str) -> str | N
         return f"must be one of {', '.join(allowed)}"
     if pattern and not re.fullmatch(pattern, value):
         return f"must match {pattern}"
-    if declaration["Type"] != "Number":
-        return None
+    if len(value) > int(declaration.get("MaxLength", len(value))):
+        return f"must have at most {declaration['MaxLength']} characters"
+    return _range_violation(declaration, value) if declaration["Type"] == "Number" else None
+
+
+def _range_violation(declaration: Mapping[str, Any], value: str) -> str | None:
     try:
         number = float(value)
     except ValueError:

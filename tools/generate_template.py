@@ -6,6 +6,7 @@ Each part stands between a line ``# >>> <part>: ...`` and a line ``# <<<``; ever
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def reader_policy(service: str) -> str:
 
 
 def _verifiable() -> str:
-    return f'"dynamodb:LeadingKeys": &verifiable [{", ".join(VERIFIABLE_SERVICES)}]\n'
+    return f'"dynamodb:LeadingKeys": &verifiable {json.dumps([*VERIFIABLE_SERVICES])}\n'
 
 
 def _policies() -> str:
@@ -45,14 +46,14 @@ def _policies() -> str:
           Resource: !GetAtt ApiKeysTable.Arn
           Condition:
             StringEquals: {{"dynamodb:Select": SPECIFIC_ATTRIBUTES}}
-            ForAllValues:StringEquals: {{"dynamodb:LeadingKeys": [{service}], "dynamodb:Attributes": *readable}}
+            ForAllValues:StringEquals: {{"dynamodb:LeadingKeys": ["{service}"], "dynamodb:Attributes": *readable}}
             "Null": *both-are-there
         - Sid: UpdateLastUsed
           Effect: Allow
           Action: dynamodb:UpdateItem
           Resource: !GetAtt ApiKeysTable.Arn
           Condition:
-            ForAllValues:StringEquals: {{"dynamodb:LeadingKeys": [{service}], "dynamodb:Attributes": *stamped}}
+            ForAllValues:StringEquals: {{"dynamodb:LeadingKeys": ["{service}"], "dynamodb:Attributes": *stamped}}
             StringEqualsIfExists: {{"dynamodb:ReturnValues": NONE}}
             "Null": *both-are-there
         - Sid: Decrypt
@@ -60,7 +61,7 @@ def _policies() -> str:
           Action: kms:Decrypt
           Resource: !GetAtt EncryptionKey.Arn
           Condition:
-            StringEquals: {{"kms:EncryptionContext:service": {service}}}
+            StringEquals: {{"kms:EncryptionContext:service": "{service}"}}
 """
         for service in SERVICES
     )

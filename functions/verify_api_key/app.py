@@ -22,7 +22,7 @@ fake_services_url = settings.fake_services_url()
 def handler(request: Request) -> Response:
     """Decrypt the key, probe its service, and store the result."""
     key_id = request.key_id
-    # Get the service before the ciphertext: the role can read ciphertexts of known services only.
+    # Get the service before the ciphertext: the role can read ciphertexts of verifiable services only.
     service = get_service(repository.get(key_id).service)
     secret = repository.get_ciphertext(key_id)
     secret_value = decrypt(kms, secret.ciphertext, key_id=key_id)

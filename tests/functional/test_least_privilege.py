@@ -5,13 +5,17 @@ The tests here use every path that calls AWS, to show that none is spare, and th
 """
 
 import base64
+import dataclasses
+import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.stack import LocalStack
+from local.template import Template
 from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
 from service_keys.errors import KeyAccessDeniedError
 from service_keys.store.consumer_items import READER_ATTRIBUTES
@@ -30,6 +34,7 @@ from tests.support.example_keys import KEYS
 from tests.support.fault_proxy import Call, FaultProxy
 from tests.support.iam import Grant, Policies
 from tests.support.key_fields import METADATA
+from tests.support.processes import ROOT
 from tools.generate_template import reader_policy
 
 Denied = Callable[..., bool]
@@ -550,6 +555,40 @@ def test_a_consumer_of_one_service_reads_no_other(
 def test_each_consumer_policy_covers_one_service(fault_proxy: FaultProxy, store: Store, service: str) -> None:
     """Deny reads, stamps and decryptions for every other service, similar names and internal partitions."""
     assert_covers_one_service(fault_proxy, store, READERS[service], service)
+
+
+@pytest.fixture
+def documented_policy(
+    stack: LocalStack, store: Store, fault_proxy: FaultProxy, policies: Policies, tmp_path: Path
+) -> Iterator[str]:
+    """Add the policy for a service that is not known, as docs/consumers.md has it, to the enforced ones."""
+    page = (ROOT / "docs" / "consumers.md").read_text()
+    (declared,) = (block for block in page.split("```yaml\n")[1:] if block.startswith("ReadSoundcloudKeys:"))
+    header = "Transform: AWS::Serverless-2016-10-31\nResources:\n"
+    path = tmp_path / "template.yaml"
+    path.write_text(header + textwrap.indent(declared.partition("```")[0], "  "))
+    exports = {"service-keys-TableName": store.table}
+    exports["service-keys-EncryptionKeyArn"] = stack.template.resolve({"Fn::GetAtt": ["EncryptionKey", "Arn"]})
+    documented = Policies.of(Template.load(path=path, references=exports))
+    fault_proxy.policies = dataclasses.replace(policies, grants=policies.grants + documented.grants)
+    yield "ReadSoundcloudKeys"
+    fault_proxy.policies = policies
+
+
+def test_a_documented_policy_covers_one_unknown_service(
+    admin: Admin, store: Store, fault_proxy: FaultProxy, consumer_of: ConsumerOf, documented_policy: str
+) -> None:
+    """Read the keys of the service of the page, and of no other; write usage stamps only."""
+    key_id = admin.create("Of no known service", service=OTHER_SERVICE)["id"]
+    admin.create("Another", service=f"{OTHER_SERVICE}2")
+    consumer = consumer_of(documented_policy)
+
+    assert consumer.get(OTHER_SERVICE).value == SECRET
+    assert "lastUsed" in store.item(key_id)
+    with pytest.raises(KeyAccessDeniedError, match="IAM policy"):
+        consumer.get(f"{OTHER_SERVICE}2")
+    fault_proxy.denials.clear()
+    assert_covers_one_service(fault_proxy, store, documented_policy, OTHER_SERVICE)
 
 
 def assert_covers_one_service(fault_proxy: FaultProxy, store: Store, principal: str, service: str) -> None:

@@ -16,7 +16,6 @@ from tests.functional.conftest import (
     SPOTIFY_KEY,
     Admin,
     ApiResponse,
-    ClientsOf,
     ConsumerOf,
     HttpAdmin,
     Store,
@@ -240,11 +239,11 @@ def test_after_each_action_a_consumer_gets_the_serving_key(
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
-def copies(store: Store, key_id: str, count: int, **attributes: dict[str, Any]) -> None:
-    """Write ``count`` copies of a key's item, newer than it, with other ids."""
+def copies(store: Store, key_id: str, count: int, first: str = "zz", **attributes: dict[str, Any]) -> None:
+    """Write ``count`` copies of a key's item with other ids: newer than it with ``zz`` first, older with ``00``."""
     item = store.item(key_id) | attributes
     prefix = key_id.partition(".")[0]
-    store.put_all([item | {"id": {"S": f"{prefix}.zz{number:010}"}} for number in range(count)])
+    store.put_all([item | {"id": {"S": f"{prefix}.{first}{number:010}"}} for number in range(count)])
 
 
 def test_a_service_with_many_disabled_keys_is_read_in_pages(
@@ -261,6 +260,36 @@ def test_a_service_with_many_disabled_keys_is_read_in_pages(
     assert found["keys"] == {"active": 1, "total": 41}
     calls = [call for call in fault_proxy.calls if call.caller == "ListServices"]
     assert len(calls) == 1 + len(SERVICES) + 1
+
+
+def test_a_service_is_read_until_its_serving_key(admin: Admin, store: Store, fault_proxy: FaultProxy) -> None:
+    """Read one page of a service whose newest key is active, and count its 30 keys in the index."""
+    key_id = admin.create("Newest", OPENAI_KEY, service="openai")["id"]
+    copies(store, key_id, 29, "00")
+    fault_proxy.clear()
+
+    found = entry(admin, "openai")
+
+    assert (found["serving"]["id"], found["keys"]) == (key_id, {"active": 30, "total": 30})
+    assert len(fault_proxy.calls) == 1 + len(SERVICES)
+
+
+def test_the_keys_of_a_small_service_are_counted_consistently(admin: Admin, store: Store) -> None:
+    """Count the service's own items, because the index may trail."""
+    store.change(admin.create("One", OPENAI_KEY, service="openai")["id"], entity=None)
+
+    assert entry(admin, "openai")["keys"] == {"active": 1, "total": 1}
+
+
+def test_a_warning_is_left_out_if_older_keys_decide_it(admin: Admin, store: Store) -> None:
+    """Warn of nothing if the key that consumers get now is behind more than 1 MB of disabled keys."""
+    key_id = admin.create("Newest", OPENAI_KEY, service="openai")["id"]
+    copies(store, key_id, 1, "00")
+    copies(store, key_id, 12, "01", description={"S": "x" * 100_000}, active={"BOOL": False})
+
+    response = admin.update(key_id, {"active": False})
+
+    assert (response.status, response.body.get("warnings")) == (200, None)
 
 
 def test_the_calls_are_bounded_and_the_rest_is_reported(
@@ -299,11 +328,15 @@ def test_an_index_of_many_pages_is_read_in_part(
     assert openai["serving"]["id"] == key_id
 
 
-def test_the_overview_requests_no_ciphertext(admin: Admin, fault_proxy: FaultProxy, clients_of: ClientsOf) -> None:
-    """Name the attributes of each Query, none of them with a ciphertext."""
+def test_the_serving_key_is_read_consistently_without_ciphertext(admin: Admin, fault_proxy: FaultProxy) -> None:
+    """Each Query names its attributes; those of services are strongly consistent, in warnings too."""
+    key = admin.create(key=OPENAI_KEY, service="openai")
     fault_proxy.clear()
-    assert admin.services().status == 200
+    assert admin.services().status == admin.update(key["id"], {"active": False}).status == 200
 
-    names = {name for call in fault_proxy.calls for name in call.request["ExpressionAttributeNames"].values()}
-    assert names
-    assert not {name for name in names if "ciphertext" in name.lower()}
+    queries = [call.request for call in fault_proxy.calls if call.operation == "DynamoDB.Query"]
+    assert len(queries) == 1 + len(SERVICES) + 1
+    for query in queries:
+        assert query.get("ConsistentRead") == (None if "IndexName" in query else True)
+        assert query["Select"] == "SPECIFIC_ATTRIBUTES"
+        assert not [name for name in query["ExpressionAttributeNames"].values() if "ciphertext" in name.lower()]

@@ -1,4 +1,4 @@
-"""Tokens and keys in the formats of eight identity providers; every value is made up.
+"""Tokens and keys in the formats of nine identity providers; every value is made up.
 
 Sources: the providers' documentation of their tokens (docs/identity-providers.md lists the configuration).
 """
@@ -176,6 +176,7 @@ def okta() -> Provider:
         user=Token({**access, "groups": ["Everyone"]}, plain),
         others={
             "ID token": Token({**access, "jti": "ID.made-up", "aud": "0oamadeup0000000000"}, plain, "wrong_audience"),
+            "ID token for the API's audience": Token({**access, "at_hash": "made-up"}, plain, "wrong_type"),
             "DPoP-bound access token": Token({**access, "cnf": {"jkt": "made-up"}}, plain, "wrong_type"),
             "access token for Okta itself": Token(access, {"typ": "application/okta-internal-at+jwt"}, "wrong_type"),
             "security event": Token(logout_of(access), {"typ": "secevent+jwt"}, "wrong_type"),
@@ -202,6 +203,7 @@ def entra_id() -> Provider:
             "ID token of the client": Token(identity, {}, "wrong_audience"),
             "access token bound to a key": Token({**access, "cnf": {"kid": "made-up"}}, {}, "wrong_type"),
             "signed request": Token(access, {"typ": "pop"}, "wrong_type"),
+            "ID token with a hash": Token({**identity, "at_hash": "made-up"}, {}, "wrong_type"),
             "version 1 token": Token({**access, "iss": f"https://sts.windows.net/{tenant}/"}, {}, "wrong_issuer"),
         },
         jwk=lambda jwk: (
@@ -293,6 +295,25 @@ def firebase() -> Provider:
     )
 
 
+def google() -> Provider:
+    identity = (
+        {"iss": "https://accounts.google.com", "azp": "123-madeup.apps.googleusercontent.com"}
+        | {"aud": "123-madeup.apps.googleusercontent.com", "sub": "100000000000000000001", "hd": "example.com"}
+        | {"email": "ada@example.com", "email_verified": True, "at_hash": "made-up-at-hash", "name": "Ada Lovelace"}
+        | times()
+    )
+    return Provider(
+        row="Google",
+        administrator=Token(identity),
+        user=Token({**identity, "email": "grace@example.com"}),
+        others={
+            "token that nothing marks as an ID token": Token(without(identity, "at_hash"), {}, "wrong_type"),
+            "ID token of another client": Token({**identity, "aud": "456-madeup"}, {}, "wrong_audience"),
+            "security event": Token(logout_of(identity), {"typ": "secevent+jwt"}, "wrong_type"),
+        },
+    )
+
+
 def supabase() -> list[Provider]:
     session = (
         {"iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1", "sub": "f2b6a000-0000-4000-8000-000000000001"}
@@ -325,7 +346,7 @@ def supabase() -> list[Provider]:
     ]
 
 
-PROVIDERS = [*cognito(), auth0(), okta(), entra_id(), keycloak(), clerk(), firebase(), *supabase()]
+PROVIDERS = [*cognito(), auth0(), okta(), entra_id(), keycloak(), clerk(), firebase(), google(), *supabase()]
 OTHER_TOKENS = [(provider, name) for provider in PROVIDERS for name in provider.others]
 
 

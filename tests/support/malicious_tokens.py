@@ -210,6 +210,12 @@ TYPES: Cases = {
     **claim("cnf", "wrong_type", [{"x5t#S256": "made-up-thumbprint-of-a-certificate"}]),
     **claim("events", "wrong_type", [{"http://schemas.openid.net/event/backchannel-logout": {}}, {}]),
     **claim("events", "wrong_type", [{"https://schemas.openid.net/secevent/caep/event-type/session-revoked": {}}]),
+    **claim("token_use", "wrong_type", ["id", "ID", ["id"], ["access", "id"]]),
+    **claim("token_type", "wrong_type", ["id_token", "ID-Token", "urn:ietf:params:oauth:token-type:id_token"]),
+    **claim("at_hash", "wrong_type", ["made-up", None]),
+    **claim("c_hash", "wrong_type", ["made-up"]),
+    **claim("s_hash", "wrong_type", ["made-up"]),
+    **claim("tokenUse", "wrong_type", ["Id"]),
     **claim("token_use", "wrong_type", ["refresh", "REFRESH", "refresh_token", "client_assertion", "", 1]),
     **claim("token_use", "wrong_type", [{"refresh": True}, ["access", "refresh"]]),
     **claim("tokenUse", "wrong_type", ["refresh"]),
@@ -217,9 +223,9 @@ TYPES: Cases = {
     **claim("token_type", "wrong_type", ["refresh", "refresh-token", "DPoP"]),
     **claim("token_type", "wrong_type", ["urn:ietf:params:oauth:token-type:refresh_token"]),
     **claim("tokenType", "wrong_type", ["RefreshToken"]),
-    **claim("typ", "wrong_type", ["Refresh", "Offline", "Logout", "DPoP", "Serialized-ID", "verify-email"]),
-    **claim("type", "wrong_type", ["refresh", ["refresh"]]),
-    **claim("use", "wrong_type", ["refresh"]),
+    **claim("typ", "wrong_type", ["ID", "Refresh", "Offline", "Logout", "DPoP", "Serialized-ID", "verify-email"]),
+    **claim("type", "wrong_type", ["refresh", ["refresh"], "id_token", "ID"]),
+    **claim("use", "wrong_type", ["refresh", "id"]),
 }
 HOSTILE: Cases = SIGNATURES | HEADERS | TIMES | NAMES | PAYLOADS | TYPES
 

@@ -64,6 +64,7 @@ _MASKED_NEW: Final = "this is a masked value, not the key; copy the whole key fr
 _MASKED: Final = "this is a masked value, not the key; send the whole key, or leave `key` out to keep the stored one"
 _SHAPE: Final = "give a string, or an object of 1 to 20 named strings"
 _NESTED: Final = "give an object of named strings only; send a file of nested JSON as one string"
+_SPELLED: Final = {"clientId": "0" * 32, "clientSecret": "0" * 32, "client_id": "0" * 32}
 _HEX: Final = "a Spotify clientSecret is exactly 32 hexadecimal characters; copy it from the dashboard"
 _ANTHROPIC: Final = "this is an Anthropic key; store it for the service anthropic, or give the OpenAI key"
 _ZERO_WIDTH: Final = "use printable characters and plain spaces only: character 4 is U+200B ZERO WIDTH SPACE"
@@ -132,8 +133,8 @@ def _idempotency(title: str, value: str) -> Mistake:
     return _post(title, IDEMPOTENCY, body, headers=JSON | {"Idempotency-Key": value})
 
 
-def _spotify(title: str, key: object) -> Mistake:
-    return Mistake(title, "PATCH", COLLECTION + "/{spotify}", SPOTIFY, {"key": key}, field="key")
+def _spotify(title: str, key: object, text: str = SPOTIFY, field: str = "key") -> Mistake:
+    return Mistake(title, "PATCH", COLLECTION + "/{spotify}", text, {"key": key}, field=field)
 
 
 def _missing(title: str, method: str, path: str, body: object = None, **headers: str) -> Mistake:
@@ -214,7 +215,8 @@ _MISTAKES: Final = (
     _update("a short new key", "give at least 8 characters", "key", key="short"),
     _update("the masked key of a response", _MASKED, "key", key="••••6789"),
     _update("null to keep the key", f"{_SHAPE}; leave `key` out to keep the stored one", "key", key=None),
-    _spotify("half of a Spotify key", {"clientSecret": "0" * 32}),
+    _spotify("half of a Spotify key", {"clientSecret": "0" * 32}, f"missing: {SPOTIFY}", "key.clientId"),
+    _spotify("another spelling of a field", _SPELLED, f"unknown: {SPOTIFY}", "key.client_id"),
     _spotify("a string for a stored Spotify key", KEY),
     # --- headers
     _if_match("If-Match without quotation marks", IF_MATCH, "4"),

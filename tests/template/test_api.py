@@ -122,7 +122,7 @@ def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) 
 
 
 REJECTED = {
-    "AdminClaimRule": ["", "role", "role=", "=admin", "role=admin,"],
+    "AdminClaimRule": ["role", "role=", "=admin", "role=admin,"],
     "JwksUrl": [
         *("http://issuer.example.com/jwks.json", "http://127.0.0.1.example.com/jwks.json"),
         *("https://issuer.example.com/jwks.json https://other.example.com/jwks.json",),
@@ -134,8 +134,14 @@ REJECTED = {
     "JwtSecretKmsKeyArn": [
         *("alias/aws/ssm", "arn:aws:kms:eu-west-1:123456789012:alias/mine", "arn:aws:kms:eu-west-1:123456789012:key/*"),
     ],
-    "JwtIssuer": [""],
+    "JwtIssuer": ["https://issuer.example.com/ "],
     "JwtAudience": [" "],
+    "AdminEmail": ["ada", "ada@example", "Ada <ada@example.com>", f"{'a' * 120}@example.com"],
+    "ConsoleUrl": [
+        *("http://keys.example.com/console", "https://keys.example.com/", "https://keys.example.com/console/"),
+        *("https://keys.example.com/console?x", "https://Keys.example.com", "keys.example.com/console"),
+    ],
+    "SignInDomain": ["Keys", "my-aws-keys", "cognito", "-keys", "keys-", "a.b", "a" * 64],
     "AllowedOrigin": [
         *("*", "null", "https://*.example.com", "https://admin.example.com/"),
         *("https://a.example.com, https://b.example.com", "https://a.example.com https://b.example.com"),
@@ -160,6 +166,7 @@ REJECTED = {
     "Architecture": ["sparc"],
 }
 ACCEPTED = {
+    "RequiredTokenType": ["", "token_use=id"],
     "AllowedOrigin": [
         *("", "https://admin.example.com", "https://admin.example.com:8443", "https://admin.example.com:80"),
         *("https://admin.example.com:65535", "http://admin.example.com:443", "http://localhost:3000"),
@@ -274,13 +281,6 @@ def test_authorizer_gets_its_verification_mode(
     environment = template.with_parameters(given).functions()["Authorizer"].environment
 
     assert (environment["JWKS_URL"], environment["JWT_SECRET_PARAMETER"]) == expected
-
-
-@pytest.mark.parametrize("parameter", sorted(DEPLOYMENT.keys() - {"AllowedOrigin"}))
-def test_identity_parameters_have_no_default(parameter: str) -> None:
-    """Issuer, audience, JWKS URL and admin rule must be given."""
-    with pytest.raises(TemplateError, match=parameter):
-        Template.load({name: value for name, value in DEPLOYMENT.items() if name != parameter})
 
 
 def test_every_parameter_has_description_and_constraint(template: Template) -> None:

@@ -126,7 +126,7 @@ def test_alarm_dimensions(template: Template) -> None:
     assert watched("AuthorizerErrorsAlarm") == [{}]
     assert watched("ConsumerReadFailuresAlarm") == [{}, {}]
     assert watched("AccessDeniedAlarm") == [{"service": stack}]
-    assert watched("ThrottlesAlarm") == [{"FunctionName": "Authorizer"}], "other functions' are 5XXError"
+    assert watched("ThrottlesAlarm") == [{"FunctionName": "service-keys-authorizer"}], "other functions' are 5XXError"
     (index,) = template.table().create["GlobalSecondaryIndexes"]
     of_index = {"TableName": table, "GlobalSecondaryIndexName": index["IndexName"]}
     assert watched("TableThrottledAlarm") == [{"TableName": table}, {"TableName": table}, of_index, of_index]
@@ -200,7 +200,8 @@ def test_dashboard_shows_every_metric(template: Template) -> None:
     assert {name for namespace, name in displayed if namespace == NAMESPACE} == counted_in(template)
     for name in ("Duration", "Throttles"):
         lines = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"] if name in metric]
-        assert {line[line.index("FunctionName") + 1] for line in lines} == set(template.functions())
+        names = {function.name for function in template.functions().values()}
+        assert {line[line.index("FunctionName") + 1] for line in lines} == names
     assert {namespace for namespace, _ in displayed} == {NAMESPACE, "AWS/ApiGateway", "AWS/Lambda", "AWS/DynamoDB"}
 
 

@@ -36,21 +36,21 @@ def test_unchanged_deployment_succeeds() -> None:
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_a_fresh_checkout_names_the_missing_parameters(stage: str) -> None:
-    """Missing required parameters are reported before the upload."""
-    with pytest.raises(TemplateError, match="needs a value for the parameter AdminClaimRule, JwtAudience, JwtIssuer"):
+    """The error names both ways to identify administrators, before the upload."""
+    with pytest.raises(TemplateError, match=r"Give AdminEmail .* Or give JwtIssuer, JwtAudience, AdminClaimRule"):
         check(stage)
 
 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (GIVEN.replace('https://issuer.example.com/"', '"', 1), "Parameter JwtIssuer: give the issuer exactly"),
-        (GIVEN.replace("role=admin", ""), "Parameter AdminClaimRule: must"),
+        (GIVEN.replace('https://issuer.example.com/"', ' "', 1), "Parameter JwtIssuer: give the issuer exactly"),
+        (GIVEN.replace("role=admin", "role"), "Parameter AdminClaimRule: must"),
         (GIVEN.replace("service-keys", " "), "Parameter JwtAudience: give one audience"),
         (GIVEN + ' JwksUrl=""', "Give JwksUrl"),
         (GIVEN + ' AllowedOrigins="x"', "no parameter AllowedOrigins"),
         (GIVEN + ' LogLevel="WARNING"', "Parameter LogLevel: must be one of DEBUG, INFO"),
-        ("", "needs a value for the parameter"),
+        ("", "AdminEmail and JwtIssuer are both empty"),
     ],
 )
 def test_invalid_parameter_rejected(tmp_path: Path, overrides: str, words: str) -> None:
@@ -78,4 +78,14 @@ def test_check_deployment_names_the_setting() -> None:
     ran = local_command("check-deployment", "prod")
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert "JwtIssuer. Correct parameter_overrides under [prod.deploy.parameters] in samconfig.toml." in ran.stderr
+    assert "identity provider. Correct parameter_overrides under [prod.deploy.parameters] in" in ran.stderr
+
+
+def test_stack_name_leaves_room_for_the_authorizer(tmp_path: Path) -> None:
+    """A function's name has at most 64 characters: the stack's name and -authorizer."""
+    path = config(tmp_path, GIVEN + "'\n[dev.global.parameters]\nstack_name = '" + 53 * "s")
+    check("dev", path)
+
+    path = config(tmp_path, GIVEN + "'\n[dev.global.parameters]\nstack_name = '" + 54 * "s")
+    with pytest.raises(TemplateError, match=r"has 54 characters\. Give stage dev a stack_name of at most 53 in"):
+        check("dev", path)

@@ -100,11 +100,13 @@ def test_outputs_and_exports(template: Template) -> None:
     outputs = template.cloudformation["Outputs"]
 
     policies = {f"{reader_policy(service)}PolicyArn" for service in (*SERVICES, "all")}
-    assert set(outputs) == {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"} | policies
+    sign_in = {"SignInIssuer", "SignInClientId", "SignInDomainName", "UserPoolId"}
+    resources = {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"}
+    assert set(outputs) == resources | policies | sign_in
     assert all(output["Description"] for output in outputs.values())
     # The layer's ARN changes with every version, and CloudFormation cannot change an export in use.
     without_export = {name for name, output in outputs.items() if "Export" not in output}
-    assert without_export == {"ApiUrl", "LayerArn", "AlarmTopicArn"}
+    assert without_export == {"ApiUrl", "LayerArn", "AlarmTopicArn"} | sign_in
     name, kind = (template.property("LayerParameter", each) for each in ("Name", "Type"))
     assert (name, kind) == ("/service-keys/layer-arn", "String")
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]

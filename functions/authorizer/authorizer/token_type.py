@@ -1,6 +1,8 @@
-"""Accepted token types (RFC 8725, section 3.11): access and ID tokens, as plain bearer tokens.
+"""Accepted token types (RFC 8725, section 3.11): access tokens, as plain bearer tokens.
 
-Issuers sign other tokens with the same key: logout tokens, security events, refresh tokens, proofs of possession.
+Issuers sign other tokens with the same key: ID tokens, logout tokens, security events, refresh tokens, proofs of
+possession. An ID token is for the application that signed the user in. It is rejected if it can be recognized, unless
+the required type is that of ID tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +21,16 @@ REQUIRED_TYPE_PATTERN = r"((typ|token_use|token_type)=)?[A-Za-z0-9][A-Za-z0-9!#$
 _ACCEPTED_MEDIA_TYPES = frozenset({"jwt", "at+jwt"})
 # Names and values in lower case without punctuation: tokenUse is token_use, Refresh-Token is refresh_token.
 _TYPE_CLAIMS = frozenset({"tokenuse", "tokentype", "typ"})
-_ACCEPTED_CLAIM_VALUES = frozenset({"access", "accesstoken", "atjwt", "bearer", "id", "idtoken", "jwt"})
+_ACCEPTED_CLAIM_VALUES = frozenset({"access", "accesstoken", "atjwt", "bearer", "jwt"})
+_ID_TOKEN_VALUES = frozenset({"id", "idtoken"})
+# Hashes of the code, token or state issued with an ID token (OpenID Connect Core, 3.1.3.6 and 3.3.2.11; FAPI 1.0, part
+# 2). No access token of the documented providers has one. A nonce is not among them: Keycloak has it in access tokens
+# too, with https://www.keycloak.org/docs-api/25.0.4/javadocs/org/keycloak/protocol/oidc/mappers/NonceBackwardsCompatibleMapper.html.
+_ID_TOKEN_CLAIMS = ("at_hash", "c_hash", "s_hash")
+_HINT_FOR_ID_TOKENS = (
+    "This is an ID token, for the application that signed the administrator in. Send the access token instead; if the "
+    "issuer has none for APIs, set RequiredTokenType to id_token."
+)
 # Issuers also use these claims for other purposes (a type of user, for example), so only these words are rejected.
 _LOOSE_TYPE_CLAIMS = frozenset({"type", "use"})
 _OTHER_TYPES = re.compile(r"refresh|offline|logout|secevent|dpop")
@@ -34,7 +45,8 @@ class RequiredType(NamedTuple):
     Attributes:
         place: The header or claim with the type, ``typ``, ``token_use`` or ``token_type``; empty for any of them or
             the claim ``type``.
-        value: The type in lower case; in the header's ``typ``, ``application/`` is ignored too.
+        value: The type in lower case; in the header's ``typ``, ``application/`` is ignored too. ``id_token`` without a
+            place also stands for ID tokens that do not name their type, but have a claim that marks them.
     """
 
     place: str
@@ -52,7 +64,8 @@ class RequiredType(NamedTuple):
         if not re.fullmatch(REQUIRED_TYPE_PATTERN, text):
             raise ConfigurationError(
                 "REQUIRED_TOKEN_TYPE must be a type such as at+jwt, access or Bearer, or name its place too: "
-                "typ=at+jwt, token_use=access, token_type=access. Leave it empty to accept access and ID tokens"
+                "typ=at+jwt, token_use=access, token_type=access; or id_token for ID tokens. Leave it empty to accept "
+                "every token that is not recognized as an ID token"
             )
         place, _, value = text.rpartition("=")
         if _OTHER_TYPES.search(value.lower()):
@@ -66,8 +79,19 @@ class RequiredType(NamedTuple):
         """Return True if the header or the claims state this type."""
         if self.place in ("", "typ") and _media_type(header.get("typ")) == self.value:
             return True
+        if not self.place and self.is_id_token and not claims.keys().isdisjoint((*_ID_TOKEN_CLAIMS, "nonce")):
+            return True
         places = (self.place,) if self.place else ("typ", "token_use", "token_type", "type")
-        return any(value.lower() == self.value for place in places for value in _strings(claims.get(place)))
+        return any(self.names(value) for place in places for value in _strings(claims.get(place)))
+
+    @property
+    def is_id_token(self) -> bool:
+        """Return True if this is the type of ID tokens."""
+        return _squeezed(self.value) in _ID_TOKEN_VALUES
+
+    def names(self, stated: str) -> bool:
+        """Return True if this is the type that a claim states."""
+        return stated.lower() == self.value or (self.is_id_token and _squeezed(stated) in _ID_TOKEN_VALUES)
 
 
 def check_header(header: Mapping[str, object], required: RequiredType | None) -> None:
@@ -97,15 +121,28 @@ def check_claims(header: Mapping[str, object], claims: Mapping[str, object], req
             raise TokenRefusedError(
                 Reason.WRONG_TYPE, claim=name, hint="A token with this claim is not a plain bearer token."
             )
+    if not (required and required.is_id_token):
+        _check_is_no_id_token(claims)
     for name, value in claims.items():
         if _is_of_another_type(_letters(name), value, required):
             raise TokenRefusedError(
                 Reason.WRONG_TYPE,
-                hint="A claim such as token_use, token_type or typ names neither an access token nor an ID token. "
-                "RequiredTokenType can name a type of the issuer's own.",
+                hint="A claim such as token_use, token_type or typ does not name an access token. RequiredTokenType "
+                "can name a type of the issuer's own.",
             )
     if required and not required.is_stated(header, claims):
         raise TokenRefusedError(Reason.WRONG_TYPE, hint="The token does not state the type in RequiredTokenType.")
+
+
+def _check_is_no_id_token(claims: Mapping[str, object]) -> None:
+    for name in _ID_TOKEN_CLAIMS:
+        if name in claims:
+            raise TokenRefusedError(Reason.WRONG_TYPE, claim=name, hint=_HINT_FOR_ID_TOKENS)
+    for name, value in claims.items():
+        if _letters(name) in _TYPE_CLAIMS | _LOOSE_TYPE_CLAIMS and any(
+            _squeezed(stated) in _ID_TOKEN_VALUES for stated in _strings(value)
+        ):
+            raise TokenRefusedError(Reason.WRONG_TYPE, hint=_HINT_FOR_ID_TOKENS)
 
 
 def _is_of_another_type(name: str, value: object, required: RequiredType | None) -> bool:
@@ -115,7 +152,7 @@ def _is_of_another_type(name: str, value: object, required: RequiredType | None)
         return False
     stated = list(_strings(value))
     accepted = all(
-        _squeezed(each) in _ACCEPTED_CLAIM_VALUES or (required and each.lower() == required.value) for each in stated
+        _squeezed(each) in _ACCEPTED_CLAIM_VALUES or (required is not None and required.names(each)) for each in stated
     )
     return not (stated and accepted)
 

@@ -187,7 +187,7 @@ def test_malformed_rule_rejected(rule: str) -> None:
         AdminRule.parse(rule)
 
 
-@pytest.mark.parametrize("rule", [*(rule for rule, _ in AMBIGUOUS), *MALFORMED])
+@pytest.mark.parametrize("rule", [*(rule for rule, _ in AMBIGUOUS), *filter(None, MALFORMED)])
 def test_invalid_rule_rejected_at_deployment(rule: str) -> None:
     """The template's parameter pattern rejects the rules that the parser rejects."""
     with pytest.raises(TemplateError, match="Parameter AdminClaimRule"):
@@ -203,7 +203,7 @@ def allowed_pattern(parameter: str) -> str:
 
 def test_the_template_and_the_function_share_their_patterns() -> None:
     """Both reject the same rules, token types and names of claims."""
-    assert allowed_pattern("AdminClaimRule") == f"^{RULE_PATTERN}$"
+    assert allowed_pattern("AdminClaimRule") == f"^({RULE_PATTERN})?$"
     assert allowed_pattern("RequiredTokenType") == f"^({REQUIRED_TYPE_PATTERN})?$"
     assert allowed_pattern("NameClaims") == f"^{NAME_CLAIMS_PATTERN}$"
 
@@ -224,12 +224,12 @@ pieces = st.sampled_from(
 @example("role=admin\n")
 @example("role=\ud800")
 def test_the_parser_and_the_template_accept_the_same_rules(rule: str) -> None:
-    """Every rule that the template accepts parses, and the reverse."""
+    """Every rule that the template accepts parses, and the reverse. Empty stands for that of the stack's user pool."""
     try:
         parsed = AdminRule.parse(rule)
     except ConfigurationError:
         parsed = None
-    assert (parsed is not None) == bool(re.fullmatch(allowed_pattern("AdminClaimRule"), rule))
+    assert (parsed is not None) == (rule != "" and bool(re.fullmatch(allowed_pattern("AdminClaimRule"), rule)))
     if parsed:
         assert parsed.path
         assert all(parsed.values)

@@ -33,7 +33,8 @@ VARIABLES = {
     "REQUIRED_TOKEN_TYPE": "RequiredTokenType",
 }
 NAMES = {
-    **dict.fromkeys(("Cognito, ID token", "Entra ID", "Firebase", "Supabase", "Supabase, HS256"), "ada@example.com"),
+    **dict.fromkeys(("Entra ID", "Firebase", "Google", "Supabase", "Supabase, HS256"), "ada@example.com"),
+    "Cognito, ID token": "ada@example.com",
     **dict.fromkeys(("Cognito, access token", "Keycloak"), "ada"),
     **dict.fromkeys(("Auth0", "Okta", "Clerk"), None),
 }

@@ -38,16 +38,16 @@ def outcome(key_set_mode: pytest.MonkeyPatch, keys: Keys) -> Outcome:
     ("header", "changes"),
     [
         *(({"typ": typ}, {}) for typ in (..., "JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt")),
-        *(({"typ": "application/JWT"}, {}), ({}, {"nonce": "made-up", "at_hash": "made-up"})),
-        *(({}, {"token_use": use}) for use in ("access", "id", None)),
-        *(({}, {"typ": typ}) for typ in ("Bearer", "ID", "at+jwt")),
+        *(({"typ": "application/JWT"}, {}), ({}, {"nonce": "made-up"})),
+        *(({}, {"token_use": use}) for use in ("access", None)),
+        *(({}, {"typ": typ}) for typ in ("Bearer", "at+jwt")),
         *(({}, {"token_type": "access_token"}), ({}, {"token_type": ["Bearer"]})),
         ({}, {"token_type": "urn:ietf:params:oauth:token-type:access_token"}),
         *(({}, {"type": "employee"}), ({}, {"use": 1})),
     ],
     ids=str,
 )
-def test_access_and_id_tokens_are_accepted(header: dict[str, Any], changes: dict[str, Any], outcome: Outcome) -> None:
+def test_access_tokens_are_accepted(header: dict[str, Any], changes: dict[str, Any], outcome: Outcome) -> None:
     """Issuers state the type in `typ` (case and prefix do not count: RFC 7515, 4.1.9), in claims, or not at all."""
     assert outcome(changes, header) == "Allow"
 
@@ -68,12 +68,16 @@ def test_access_and_id_tokens_are_accepted(header: dict[str, Any], changes: dict
         ("session", {}, {"token_use": "session"}),
         ("vnd.example.session", {"typ": "vnd.example.session"}, {}),
         ("session+jwt", {"typ": "session+jwt"}, {}),
+        *((required, {}, {"token_use": "id", "at_hash": "made-up"}) for required in ("token_use=id", "id", "id_token")),
+        *((required, {}, {"typ": "ID", "nonce": "made-up"}) for required in ("typ=ID", "ID", "id_token")),
+        *(("id_token", {}, {claim: "made-up"}) for claim in ("at_hash", "c_hash", "s_hash", "nonce")),
+        ("id_token", {}, {"token_type": "urn:ietf:params:oauth:token-type:id_token"}),
     ],
 )
 def test_a_token_of_the_required_type_is_accepted(
     required: str, header: dict[str, Any], stated: dict[str, Any], outcome: Outcome
 ) -> None:
-    """The required type may be a custom one, which is rejected by default."""
+    """The required type may be a custom one or that of ID tokens, which are rejected by default."""
     assert outcome(stated, header, REQUIRED_TOKEN_TYPE=required) == "Allow"
 
 
@@ -96,6 +100,12 @@ def test_a_token_of_the_required_type_is_accepted(
         ("access", {"typ": "logout+jwt"}, {"token_use": "access"}),
         ("access", {}, {"token_use": "access", "cnf": {"jkt": "made-up"}}),
         ("token_use=session", {"typ": "session"}, {"token_use": "session"}),
+        ("id_token", {}, {}),
+        ("id_token", {}, {"token_use": "access"}),
+        ("token_use=id", {}, {"at_hash": "made-up"}),
+        ("token_use=id", {}, {"typ": "ID"}),
+        ("access", {}, {"token_use": "access", "at_hash": "made-up"}),
+        ("typ=JWT", {}, {"at_hash": "made-up"}),
     ],
 )
 def test_other_type_than_required_rejected(

@@ -24,6 +24,7 @@ Parameters:
   CustomMetrics: {Type: String, Default: "true"}
   AllowedOrigin: {Type: String, AllowedPattern: "^https?://[^/]+$", ConstraintDescription: must be an origin}
   Size: {Type: Number, Default: 3, MinValue: 1, MaxValue: 9}
+  Label: {Type: String, Default: "", MaxLength: 4}
   Colour: {Type: String, Default: red, AllowedValues: [red, blue]}
 Rules:
   RedThingsAreSmall:
@@ -45,7 +46,10 @@ Resources:
         DefaultAuthorizer: Token
         AddDefaultAuthorizerToCorsPreflight: false
         Authorizers:
-          Token: {FunctionArn: !GetAtt Gatekeeper.Arn, FunctionPayloadType: TOKEN}
+          Token:
+            FunctionArn: !Sub arn:aws:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-gatekeeper
+            DisableFunctionDefaultPermissions: true
+            FunctionPayloadType: TOKEN
       Cors: {AllowOrigin: !Sub "'${AllowedOrigin}'", AllowMethods: "'GET,POST'", AllowHeaders: "'Authorization'"}
       GatewayResponses:
         UNAUTHORIZED:
@@ -64,6 +68,7 @@ Resources:
   Gatekeeper:
     Type: AWS::Serverless::Function
     Properties:
+      FunctionName: !Sub ${AWS::StackName}-gatekeeper
       CodeUri: functions/gatekeeper
       Environment: {Variables: {JWKS_URL: !Ref JwksUrl}}
   Echo:

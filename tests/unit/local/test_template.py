@@ -66,6 +66,16 @@ def test_routes_name_their_function_and_their_authorizer(template: Template) -> 
     assert routes["OPTIONS", "/things/{id}"] == (None, None)
 
 
+def test_unknown_function_name_rejected(template_path: Path, tmp_path: Path) -> None:
+    """The API's definition may spell a function's name, which then has to be that of a function."""
+    path = tmp_path / "template.yaml"
+    text = template_path.read_text(encoding="utf-8")
+    path.write_text(text.replace("FunctionName: !Sub ${AWS::StackName}-gatekeeper", "FunctionName: other"))
+
+    with pytest.raises(TemplateError, match="calls the function service-keys-gatekeeper, which the template does not"):
+        Template.load(EXAMPLE_PARAMETERS, REFERENCES, path=path).routes()
+
+
 @pytest.mark.parametrize(
     ("parameters", "complaint"),
     [
@@ -74,6 +84,7 @@ def test_routes_name_their_function_and_their_authorizer(template: Template) -> 
         ({"Colour": "green"}, "Colour: must be one of red, blue"),
         ({"Size": 10}, "Size: must be between 1 and 9"),
         ({"Size": "many"}, "Size: must be a number"),
+        ({"Label": "large"}, "Label: must have at most 4 characters"),
         ({"Weight": 1}, "has no parameter Weight"),
         ({"Size": 9}, "Rule RedThingsAreSmall: give a red thing a size below 9"),
     ],
