@@ -70,7 +70,7 @@ function askAfterConflict(base, latest, mine) {
 function table(headings, rows) {
 	const row = ([first, ...others]) => h("tr", h("th", { scope: "row" }, first), others.map((each) => h("td", each)));
 	const head = h("tr", headings.map((each) => h("th", { scope: "col" }, each)));
-	return h("table.plain", h("thead", head), h("tbody", rows.map(row)));
+	return h("table.plain-table", h("thead", head), h("tbody", rows.map(row)));
 }
 
 /**

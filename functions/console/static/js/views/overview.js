@@ -37,7 +37,7 @@ function render(app, services, incomplete) {
 			? h("ul.cards", configured.map((each) => h("li", card(app, each))))
 			: h("p.empty", "No key is stored yet. Choose a service below to store the first one."),
 		h("h2", "Not configured"),
-		h("ul.cards.tiles", others.map((each) => h("li", tile(each))), h("li", otherTile())),
+		h("ul.cards", others.map((each) => h("li", tile(each))), h("li", otherTile())),
 	];
 }
 
