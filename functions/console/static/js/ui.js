@@ -33,12 +33,11 @@ export function button(label, action, symbol = "", kind = "", name = null) {
 /** Run an action once at a time. The button stays focusable, because a disabled one loses the focus. */
 export async function busy(element, action) {
 	if (element.getAttribute("aria-disabled") === "true") return;
-	const set = (value) => ["aria-disabled", "aria-busy"].forEach((name) => element.setAttribute(name, value));
-	set(true);
+	element.setAttribute("aria-disabled", "true");
 	try {
 		await action();
 	} finally {
-		set(false);
+		element.removeAttribute("aria-disabled");
 	}
 }
 
@@ -119,19 +118,22 @@ export function paged(signal, loading, fetchPage, draw, failed) {
 	return element;
 }
 
+/** Call `tick` with the remaining seconds, each second until it returns true. */
+function countSeconds(seconds, tick) {
+	const end = Date.now() + seconds * 1000;
+	const timer = setInterval(() => tick(Math.ceil((end - Date.now()) / 1000)) && clearInterval(timer), 500);
+	tick(seconds);
+}
+
 /** Count down to the time by which all consumers act on a change. */
 export function countdown(seconds) {
-	const end = Date.now() + Math.round(seconds) * 1000;
 	const left = h("span", { "aria-hidden": "true" });
-	const element = h("p.countdown", `All consumers act on this by ${clock(end)}`, left);
-	const tick = () => {
-		const remaining = Math.ceil((end - Date.now()) / 1000);
-		left.textContent = ` (in ${remaining} s)`;
+	const element = h("p.countdown", `All consumers act on this by ${clock(Date.now() + seconds * 1000)}`, left);
+	countSeconds(Math.round(seconds), (remaining) => {
 		if (remaining <= 0) fill(element, "All consumers act on this now.");
-		if (remaining <= 0 || !element.isConnected) clearInterval(timer);
-	};
-	const timer = setInterval(tick, 1000);
-	left.textContent = ` (in ${Math.round(seconds)} s)`;
+		else left.textContent = ` (in ${remaining} s)`;
+		return remaining <= 0;
+	});
 	return element;
 }
 
@@ -141,26 +143,24 @@ export function countdown(seconds) {
  */
 export function waitVisibly(place, text, seconds, signal) {
 	return new Promise((resolve) => {
-		const end = Date.now() + seconds * 1000;
-		const left = h("span", { "aria-hidden": "true" }, seconds && ` in ${seconds} s`);
+		const left = h("span", { "aria-hidden": "true" });
 		const finish = (goOn) => {
-			clearInterval(timer);
 			removeEventListener("online", online);
 			element.remove();
 			resolve(goOn);
 		};
 		const online = () => finish(true);
-		const explanation = h("p", seconds ? "Trying again" : "Trying again once you are online.", left);
 		const actions = [button("Try again now", online), button("Cancel", () => finish(false), "", "quiet")];
-		const element = notice("warning", text, explanation, actions);
-		const timer = setInterval(() => {
-			const remaining = Math.ceil((end - Date.now()) / 1000);
-			if (seconds) left.textContent = ` in ${remaining} s`;
-			if (seconds && remaining <= 0) finish(true);
-		}, 250);
+		const element = notice("warning", text, h("p", "Trying again", seconds ? left : " once you are online"), actions);
+		place.append(element);
 		addEventListener("online", online);
 		signal?.addEventListener("abort", () => finish(false), { once: true });
-		place.append(element);
+		if (!seconds) return;
+		countSeconds(seconds, (remaining) => {
+			left.textContent = ` in ${remaining} s`;
+			if (remaining <= 0 && element.isConnected) finish(true);
+			return remaining <= 0 || !element.isConnected;
+		});
 	});
 }
 
