@@ -17,10 +17,6 @@ const PRIVATE = {
 	"data-lpignore": true,
 };
 
-/**
- * Create a field for text. `check` returns the problem of a value that is not empty, or null. The field's `validate`
- * shows the problem and returns true if there is none; with `focus` it moves there.
- */
 export function textField({ label, name, type = "text", value = "", hint, required, multiline, check, attributes, after }) {
 	const id = uniqueId(name);
 	const properties = { id, name, required, "aria-describedby": `${id}-hint ${id}-error`, autocomplete: "off", ...attributes };
@@ -57,7 +53,6 @@ export function textField({ label, name, type = "text", value = "", hint, requir
 	return { element, input, setError, validate };
 }
 
-/** Create a checkbox or, with a `group`, a radio button. */
 export function checkbox({ label, name, checked = false, hint, group }) {
 	const id = uniqueId(name);
 	const described = hint && `${id}-hint`;
@@ -88,10 +83,7 @@ export function showErrors(error, fields) {
 	return errorNotice(new ApiError(error.message, { ...error, details }));
 }
 
-/**
- * Create a form that keeps all input on an error. `validators` show their problems; `confirm` asks before `send`, whose
- * errors are shown at the `fields`.
- */
+/** Create a form that keeps all input on an error of `send`, and shows it at the `fields`. */
 export function inputForm({ label, content, submit, cancel, validators, confirm = () => true, send, fields = () => ({}) }) {
 	const messages = h("div.messages");
 	const go = h("button.button.primary", { type: "submit" }, submit);
@@ -120,7 +112,6 @@ function sentence(message) {
 	return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 
-/** Create a field for a secret value that only its typist can show. */
 function secretField({ label, name, required = true, secret = true, multiline = false, check }) {
 	const show = h("button.button.quiet", { type: "button", "aria-pressed": "false", "aria-label": `Show ${label}` }, "Show");
 	const attributes = { ...PRIVATE, "data-secret": true, ...(multiline && { class: "concealed", rows: 6, wrap: "off" }) };
@@ -142,8 +133,8 @@ function secretField({ label, name, required = true, secret = true, multiline = 
 }
 
 /**
- * Create the editor for a secret value: the `fields` of the service's format or, if it has none, a choice of forms.
- * `names`: the fields of the stored key. The editor's `fields` are by the API's names: `key`, `key.clientId` …
+ * Create the editor for a secret value: the `fields` of the service's format or, if it has none or the stored key has
+ * other `names`, a choice of forms.
  */
 export function secretEditor({ fields, names = [], update = false }) {
 	const hasFormat = fields.length > 0 && names.every((name) => fields.some((field) => field.name === name));

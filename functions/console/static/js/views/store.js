@@ -110,7 +110,6 @@ function serviceNote(known, name) {
 	return name && !serviceProblem(name) && h("p.small.muted", unknown);
 }
 
-/** State the effect of a new active key on a service that is in use. */
 async function confirmServing(app, service, name) {
 	const [serving] = (await activeKeys(app, service)) ?? [];
 	if (!serving) return true;
