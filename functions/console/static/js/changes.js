@@ -7,30 +7,23 @@ import { descriptionField, nameField, showErrors, textField } from "./forms.js";
 import { trim } from "./rules.js";
 import { button, countdown, errorNotice, notice } from "./ui.js";
 
-/** Consumers act on a change within this time, by the API's contract. */
 const PROPAGATION_S = 60;
+const RESULTS = { valid: ["success", "accepts"], rejected: ["error", "rejects"] };
 export const UNUSED = "The key is disabled: no consumer gets it.";
 export const CHANGEABLE = { name: "Name", description: "Description", active: "Active", maskedKey: "Secret value" };
 
 export async function verify(app, key, title) {
 	try {
 		const { data } = await app.api.verify(key.id);
-		const [kind, text] = {
-			valid: ["success", `${title} accepts “${key.name}”`],
-			rejected: ["error", `${title} rejects “${key.name}”`],
-		}[data.verification?.status] ?? ["warning", `Could not find out whether ${title} accepts “${key.name}”`];
-		const replace = kind === "error" && button("Replace the key", `${keyHref(key)}/replace`, "", "primary");
-		app.notify(notice(kind, text, h("p", data.verification?.detail), [replace]));
+		const [kind, answer] = RESULTS[data.verification?.status] ?? ["warning", "gave no clear answer about"];
+		app.notify(notice(kind, `${title} ${answer} “${key.name}”`, h("p", data.verification?.detail)));
 		app.changed(data);
 	} catch (error) {
 		app.notify(errorNotice(error));
 	}
 }
 
-/**
- * Send a change with the version that the user saw. After another administrator's change, show it and let the user
- * decide. `mine`: the change, as labels and values to show.
- */
+/** Send a change with the version that the user saw. After another administrator's change, let the user decide. */
 export async function withVersion(app, key, mine, perform) {
 	for (let base = key; ; ) {
 		try {
@@ -69,10 +62,7 @@ function askAfterConflict(base, latest, mine) {
 
 export const discardedNotice = () => notice("info", "Your change was discarded. This is the key as it is now.");
 
-/**
- * Make a change and report it; ask first if there is a `question`. `undo` returns a button that undoes the change.
- * Returns the response, or undefined if no change was made.
- */
+/** Make a change and report it; ask first if there is a `question`. */
 async function change(app, key, { question, mine, perform, done, undo }) {
 	const act = () => withVersion(app, key, typeof mine === "function" ? mine() : mine, perform);
 	try {

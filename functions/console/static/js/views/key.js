@@ -44,11 +44,9 @@ const panel = (title, ...content) => h("section.panel", { "aria-label": title },
 
 function details(app, key, service) {
 	const { verification } = key;
-	const rejected = verification?.status === "rejected";
-	const replace = button("Replace", `${keyHref(key)}/replace`, "", "primary", "Replace the rejected key");
 	return [
 		actions(app, key, service),
-		rejected && notice("error", "The service rejects this key", h("p", verification.detail), [replace]),
+		verification?.status === "rejected" && notice("error", "The service rejects this key. Replace it.", h("p", verification.detail)),
 		h(
 			"div.columns",
 			h("div", panel("Details", fields(key, service)), previous(key)),
@@ -151,20 +149,8 @@ function entry({ change, fields: named, at, by, byName, requestId, version, befo
 	const difference = ([name, label]) => h("li", `${label}: `, h("del", valueText(old[name])), " → ", h("ins", valueText(now[name])));
 	return h(
 		"li",
-		h("p", h("b", CHANGES[change] ?? summary(named, now)), " ", time(at), ` by ${byName ?? by}`),
+		h("p", h("b", CHANGES[change] ?? `Changed: ${valueText(named)}`), " ", time(at), ` by ${byName ?? by}`),
 		compared.length > 0 && h("ul.small", compared.map(difference)),
 		h("p.small.muted", `Version ${version} · request `, h("code", requestId)),
 	);
-}
-
-function summary(named, { active }) {
-	const has = (name) => Array.isArray(named) && named.includes(name);
-	const parts = [
-		has("key") && "Secret value replaced",
-		!has("key") && has("keepPrevious") && "Previous value removed",
-		has("active") && { true: "Enabled", false: "Disabled", undefined: "State confirmed" }[active],
-		has("name") && "Renamed",
-		has("description") && "Description changed",
-	];
-	return parts.filter(Boolean).join(", ") || "Changed";
 }

@@ -97,13 +97,12 @@ function storeForm(app, services, typed) {
 
 function serviceNote(known, name) {
 	if (isObject(known?.serving)) {
-		const text = "A new active key is newer, so they get it instead. To change the value of the present key, replace it.";
+		const text = "They get a new active key instead, because it is newer. To change the value of the present key, replace it.";
 		const replace = button("Replace it instead", `${keyHref(known.serving)}/replace`);
 		return notice("info", `Consumers of ${known.title} get “${known.serving.name}” now`, h("p", text), [replace]);
 	}
-	if (known?.known) return h("p.small.muted", known.title, known.verifiable && "; its keys can be verified", ".");
-	const unknown = `${name} is not a known service: its format is not checked, and it cannot be verified.`;
-	return name && !serviceProblem(name) && h("p.small.muted", unknown);
+	const unknown = name && !known?.known && !serviceProblem(name);
+	return unknown && h("p.small.muted", `${name} is not a known service: its format is not checked, and it cannot be verified.`);
 }
 
 async function confirmServing(app, service, name) {
