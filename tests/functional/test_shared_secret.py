@@ -10,18 +10,20 @@ import requests
 from local.aws import sandboxed_environment
 from local.functions import load_functions
 from local.gateway import Gateway, Request
-from local.issuer import AUDIENCE, ISSUER
+from local.issuer import AUDIENCE
 from local.stack import LocalStack, local_stack
 from tests.functional.conftest import COLLECTION, policies_of
 from tests.support.fault_proxy import FaultProxy
 
 JWT_SECRET = "made-up-secret-shared-with-the-issuer"
 PARAMETER = "/made-up/jwt-secret"
+ISSUER = "made-up-issuer"
 
 
 @pytest.fixture(scope="module")
 def secret_stack() -> Iterator[LocalStack]:
-    with local_stack({"JwksUrl": "", "JwtSecretParameter": PARAMETER}, jwt_secret=JWT_SECRET) as stack:
+    given = {"JwtIssuer": ISSUER, "JwksUrl": "", "JwtSecretParameter": PARAMETER}
+    with local_stack(given, jwt_secret=JWT_SECRET) as stack:
         yield stack
 
 
