@@ -54,7 +54,7 @@ class Watch:
         self.executions: list[str] = []
         context.on("console", self._on_console)
         context.on("weberror", lambda raised: self._problems.append(f"error: {raised.error}"))
-        context.on("request", self.requests.append)
+        context.on("request", lambda request: self.requests.append(request))  # noqa: PLW0108 - Playwright marks it
         context.on("requestfailed", self._on_failure)
         context.expose_function("reportViolation", lambda text: self._problems.append(f"violation: {text}"))
         context.expose_function(PLANTED, lambda *_: self.executions.append(PLANTED))
