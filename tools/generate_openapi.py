@@ -246,7 +246,8 @@ def build() -> dict[str, Any]:
     codes = _codes(template)
     paths: dict[str, Any] = {}
     for route in template.routes():
-        if route.function is None:
+        # Preflights and the files of the web console are no operations.
+        if route.function is None or route.authorizer is None:
             continue
         path = paths.setdefault(route.path, {})
         # Operation ids must be unique, and one function handles two methods.

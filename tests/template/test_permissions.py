@@ -67,6 +67,7 @@ GRANTED = {
     },
     "GetApiKeyHistory": {"dynamodb:Query": [HISTORY]},
     "ListServices": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
+    "WebConsole": {},
 }
 """Actions of each role and the items that they cover; log permissions are separate."""
 
