@@ -39,7 +39,7 @@ _STATE: Final = """() => ({
 
 
 class Watch:
-    """Watches all pages of a browser context.
+    """Watches all pages of a browser context. Access tokens are secrets too, except in the header of a request.
 
     Attributes:
         requests: Every request, in the order of its start.
@@ -50,24 +50,33 @@ class Watch:
         self._context = context
         self._problems: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
+        self._tokens: set[str] = set()
         self.requests: list[Request] = []
         self.executions: list[str] = []
         context.on("console", self._on_console)
         context.on("weberror", lambda raised: self._problems.append(f"error: {raised.error}"))
-        context.on("request", lambda request: self.requests.append(request))  # noqa: PLW0108 - Playwright marks it
+        context.on("request", self._on_request)
         context.on("requestfailed", self._on_failure)
         context.expose_function("reportViolation", lambda text: self._problems.append(f"violation: {text}"))
         context.expose_function(PLANTED, lambda *_: self.executions.append(PLANTED))
         context.add_init_script(_LISTENERS)
 
+    def _on_request(self, request: Request) -> None:
+        self.requests.append(request)
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token:
+            self._tokens.add(token)
+
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("warning", "error", "assert"):
             self._problems.append(f"console: {message.text} ({message.location.get('url', '')})")
-        if contains_canary(message.text):
+        if self._is_secret(message.text):
             self._problems.append(f"a secret in the console's {message.type}")
 
     def _on_failure(self, request: Request) -> None:
-        self._problems.append(f"failed: {request.method} {request.url} {request.failure}")
+        # A page that is left aborts its requests.
+        if request.failure != "net::ERR_ABORTED":
+            self._problems.append(f"failed: {request.method} {request.url} {request.failure}")
 
     def allow(self, *patterns: str) -> None:
         """Allow problems that contain a pattern, before and after this call."""
@@ -89,7 +98,10 @@ class Watch:
         entries = session.send("Page.getNavigationHistory")["entries"]
         session.detach()
         places.append(("the navigation history", json.dumps(entries)))
-        return [place for place, text in places if contains_canary(text)]
+        return [place for place, text in places if self._is_secret(text)]
+
+    def _is_secret(self, text: str) -> bool:
+        return contains_canary(text) or any(token in text for token in self._tokens)
 
 
 def _state(frame: Any) -> list[tuple[str, str]]:
