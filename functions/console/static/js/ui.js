@@ -189,3 +189,30 @@ export function facts(pairs, kind = "facts") {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== false);
   return h("dl", { class: kind }, shown.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
 }
+
+/**
+ * Create a table that becomes a list on a narrow screen. Its roles are explicit, because `display: block` removes them.
+ * @param {string} caption For screen readers.
+ * @param {string[]} columns
+ * @param {unknown[][][]} rows The content of each cell; the first cell of a row is its header.
+ * @returns {{element: HTMLElement, body: HTMLElement, row: (cells: unknown[]) => HTMLElement}}
+ */
+export function dataTable(caption, columns) {
+  const body = h("tbody", { role: "rowgroup" });
+  const headings = columns.map((each) => h("th", { scope: "col", role: "columnheader" }, each));
+  const element = h(
+    "table",
+    { class: "table", role: "table" },
+    h("caption", { class: "hidden" }, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, headings)),
+    body,
+  );
+  const row = ([first, ...others]) =>
+    h(
+      "tr",
+      { role: "row" },
+      h("th", { scope: "row", role: "rowheader" }, first),
+      others.map((cell, index) => h("td", { role: "cell", "data-label": columns[index + 1] }, h("div", {}, cell))),
+    );
+  return { element, body, row };
+}
