@@ -96,3 +96,4 @@ def console(new_console: NewConsole, store: Store) -> Console:
 def admin(stack: LocalStack, store: Store) -> HttpAdmin:
     """Another administrator, who uses the API."""
     return HttpAdmin(stack, sub="grace")
+

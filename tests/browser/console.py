@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
     from tests.browser.watch import Watch
 
@@ -102,3 +102,20 @@ def api_requests(watch: Watch) -> set[tuple[str, str]]:
 def error_body(code: str, message: str, request_id: str = "made-up-request", **more: Any) -> dict[str, Any]:
     """Return the body of an error response of the API."""
     return {"success": False, "error": {"code": code, "message": message, **more}, "requestId": request_id}
+
+
+def refuse_once(console: Console, path: str, method: str, **answer: Any) -> list[str]:
+    """Answer the first request with an error; return the list of answered requests."""
+    answered: list[str] = []
+
+    def handle(route: Route) -> None:
+        if route.request.method != method:
+            route.fallback()
+        elif answered:
+            route.continue_()
+        else:
+            answered.append(route.request.url)
+            route.fulfill(**answer)
+
+    console.page.route(path, handle)
+    return answered

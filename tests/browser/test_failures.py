@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.console import API, Console, error_body
+from tests.browser.console import API, Console, error_body, refuse_once
 
 if TYPE_CHECKING:
     from tests.functional.conftest import HttpAdmin
@@ -39,23 +39,6 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
 ODD_SERVICES = [None, 7, "text", [], {}, {"service": 7}, {"service": "x"}, {"service": "y", "keys": 7, "status": {}}]
 ODD_SERVICES += [{"service": "z", "title": ["t"], "keys": None, "serving": [], "status": "operational", "fields": None}]
 ODD_SERVICES += [{"service": "s", "status": "operational", "keys": {}, "serving": {"verification": 7, "lastUsed": "soon"}}]
-
-
-def refuse_once(console: Console, path: str, method: str, **answer: Any) -> list[str]:
-    """Answer the first request with an error; return the list of answered requests."""
-    answered: list[str] = []
-
-    def handle(route: Route) -> None:
-        if route.request.method != method:
-            route.fallback()
-        elif answered:
-            route.continue_()
-        else:
-            answered.append(route.request.url)
-            route.fulfill(**answer)
-
-    console.page.route(path, handle)
-    return answered
 
 
 @pytest.mark.parametrize("title", ANSWERS)
@@ -143,7 +126,7 @@ def test_the_page_goes_on_once_it_is_online(console: Console) -> None:
 def test_a_slow_response_has_a_loading_state(console: Console) -> None:
     """Say that the services load, for screen readers too; leaving the view drops the response."""
     held: list[Route] = []
-    console.page.route(SERVICES, held.append)
+    console.page.route(SERVICES, lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
     console.sign_in()
     expect(console.page.get_by_text("Loading the services …")).to_be_visible()
     expect(console.page.locator("[aria-busy=true]")).to_have_count(1)

@@ -93,7 +93,9 @@ class Watch:
 
     def traces(self, page: Page) -> list[str]:
         """Return the places in a page and its history that contain a secret."""
-        places = [(f"{name} of {frame.url}", text) for frame in page.frames for name, text in _state(frame)]
+        # The browser's own pages, such as about:blank and error pages, have no storage.
+        frames = [frame for frame in page.frames if frame.url.startswith("http")]
+        places = [(f"{name} of {frame.url}", text) for frame in frames for name, text in _state(frame)]
         session = self._context.new_cdp_session(page)
         entries = session.send("Page.getNavigationHistory")["entries"]
         session.detach()
