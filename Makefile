@@ -121,6 +121,7 @@ validate: $(VENV)/ready ## Validate the template with SAM
 	@$(BIN)/sam validate
 
 build: $(VENV)/ready ## Build and check the layer and the functions for ARCHITECTURE (arm64 or x86_64)
+	@$(BIN)/python -m tools.generate_api_page
 	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)

@@ -217,9 +217,9 @@ def _run(options: argparse.Namespace) -> None:
     """Serve the API of template.yaml on 127.0.0.1, with moto's server in place of DynamoDB and KMS.
 
     Set AWS_ENDPOINT_URL_DYNAMODB to keep the table elsewhere, such as in DynamoDB Local; ALLOWED_ORIGIN to call the API
-    from a web page; SIGN_IN_SECONDS to let the console's sign-ins expire after other than 3600 seconds; and
-    FAKE_SERVICES=1 to verify keys with fakes of the external services. Writes .local/env, with which other programs
-    read keys: source .local/env
+    from a web page; SIGN_IN_SECONDS to let the console's sign-ins expire after other than 3600 seconds; FAKE_SERVICES=1
+    to verify keys with fakes of the external services; and DEMO=1 to begin with sample keys, and these fakes. Writes
+    .local/env, with which other programs read keys: source .local/env
     """
     # Python drops an exception raised in an import-system callback, and a signal may arrive just before the wait.
     # The wake-up byte remains in both cases.
@@ -258,6 +258,7 @@ def _use_dummy_credentials(*kept: str) -> None:
 def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.socket) -> None:
     _log_rejected_tokens()
     from local.aws import DYNAMODB_ENDPOINT
+    from local.demo import store_sample_keys
     from local.fake_services import FakeServices
     from local.issuer import Issuer
     from local.stack import local_stack
@@ -266,7 +267,9 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
     origin, state = os.environ.get("ALLOWED_ORIGIN"), options.state
     try:
         with ExitStack() as exits:
-            fake = os.environ.get("FAKE_SERVICES") == "1"
+            # The services would refuse the made-up keys.
+            demo = os.environ.get("DEMO") == "1"
+            fake = demo or os.environ.get("FAKE_SERVICES") == "1"
             fake_services = exits.enter_context(FakeServices()) if fake else None
             running = local_stack(
                 {"AllowedOrigin": origin} if origin else {},
@@ -282,6 +285,9 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
             # Configure AWS clients that a function creates during a call.
             os.environ.update(stack.consumer_environment())
             _write_environment(state / "env", stack)
+            if demo and fake_services:
+                _progress("Storing sample keys ...")
+                store_sample_keys(stack, fake_services)
             _progress(_READY.format(url=stack.url + stack.base_path, console_url=stack.console_url))
             if fake_services:
                 _progress(_FAKE_SERVICES.format(url=fake_services.url))

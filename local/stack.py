@@ -16,6 +16,7 @@ from local.port import HOST, bind
 from local.server import Application, serving
 from local.sign_in import CLIENT_ID, SignIn
 from local.template import EXAMPLE_PARAMETERS, TEMPLATE, Template
+from tools import generate_api_page
 
 if TYPE_CHECKING:
     import socket
@@ -111,6 +112,8 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
         if jwt_secret is not None:
             create_secret(moto.url, template.parameters["JwtSecretParameter"], jwt_secret)
         progress("Loading the functions ...")
+        if path == TEMPLATE:
+            generate_api_page.update()
         environment = sandboxed_environment(os.environ)
         if dynamodb_url != moto.url:
             environment[DYNAMODB_ENDPOINT] = dynamodb_url

@@ -292,6 +292,8 @@ def build() -> dict[str, Any]:
             "headers": {name: {"description": words, "schema": schema} for name, (words, schema) in _HEADERS.items()},
             "responses": {
                 str(status): _response(description, "Error", *_HEADERS_OF_ERRORS.get(status, ()))
+                # API Gateway's response to a failed function keeps its status, 502.
+                | {"x-error-codes": sorted(codes.get(status, {INTERNAL_ERROR[1]}))}
                 for status, description in _ERRORS.items()
             },
             "schemas": dict(sorted(_schemas(sorted(set().union(*codes.values()))).items())),

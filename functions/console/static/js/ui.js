@@ -106,18 +106,20 @@ export function errorNotice(error, retry = null) {
  * @param {string} what The text of the loading state.
  * @param {() => Promise<T>} fetchData
  * @param {(data: T) => unknown} render Return the nodes to show.
- * @returns {HTMLElement & {reload: () => Promise<void>}}
+ * @param {(error: unknown) => Node|null} [failed] Return the node to show for an error, or null for the usual one.
+ * @returns {HTMLElement & {reload: () => Promise<void>, show: (data: T) => void}} `show` renders data of another
+ *   request, such as the response to a change.
  */
-export function region(signal, what, fetchData, render) {
+export function region(signal, what, fetchData, render, failed) {
   const element = h("div", { class: "region" });
+  element.show = (data) => signal.aborted || fill(element, render(data));
   element.reload = async () => {
     element.setAttribute("aria-busy", "true");
     if (!element.hasChildNodes()) fill(element, h("p", { class: "muted loading" }, what));
     try {
-      const data = await fetchData();
-      if (!signal.aborted) fill(element, render(data));
+      element.show(await fetchData());
     } catch (error) {
-      if (!signal.aborted) fill(element, errorNotice(error, element.reload));
+      if (!signal.aborted) fill(element, failed?.(error) ?? errorNotice(error, element.reload));
     }
     element.removeAttribute("aria-busy");
   };
@@ -131,7 +133,7 @@ export function region(signal, what, fetchData, render) {
  * @returns {HTMLElement}
  */
 export function countdown(seconds) {
-  const end = Date.now() + seconds * 1000;
+  const end = Date.now() + Math.round(seconds) * 1000;
   const left = h("span", { "aria-hidden": "true" });
   const element = h("p", { class: "countdown" }, `All consumers act on this by ${clock(end)}`, left);
   const tick = () => {
@@ -141,7 +143,7 @@ export function countdown(seconds) {
     if (remaining <= 0 || !element.isConnected) clearInterval(timer);
   };
   const timer = setInterval(tick, 1000);
-  left.textContent = ` (in ${Math.ceil(seconds)} s)`;
+  left.textContent = ` (in ${Math.round(seconds)} s)`;
   return element;
 }
 

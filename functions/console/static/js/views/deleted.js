@@ -2,7 +2,7 @@
 
 import { removePermanently, restore } from "../changes.js";
 import { fill, h } from "../dom.js";
-import { count, mask, time } from "../format.js";
+import { count, keyHref, mask, time } from "../format.js";
 import { pages } from "../paging.js";
 import { button, dataTable, errorNotice, region } from "../ui.js";
 
@@ -36,7 +36,7 @@ export function deletedKeys(app, { signal }) {
 
 function table(app, list, reload) {
   if (list.items.length === 0 && !list.more) return h("p", { class: "empty" }, "There is no deleted key that can be restored.");
-  const { element, body, row } = dataTable("Deleted keys", ["Name", "Secret value", "Deleted", "Can be restored", "Actions"]);
+  const { element, body, row } = dataTable("Deleted keys", ["Name", "Secret value", "Deleted", "Time to restore", "Actions"]);
   const error = h("div");
   const status = h("p", { class: "muted", role: "status" });
   const more = button("Load more", async () => {
@@ -63,10 +63,10 @@ function cells(app, key, reload) {
     button("Delete permanently", async () => (await removePermanently(app, key)) && reload(), { kind: "danger", name: `Delete permanently ${key.name}` }),
   ];
   return [
-    [h("a", { href: `#/keys/${encodeURIComponent(key.id)}` }, key.name), h("span", { class: "small muted" }, key.service)],
+    [h("a", { href: keyHref(key) }, key.name), h("span", { class: "small muted" }, key.service)],
     mask(key.maskedKey),
     [time(key.deletedAt), h("span", { class: "small muted" }, key.deletedBy)],
-    ["until ", time(key.recoverableUntil)],
+    time(key.recoverableUntil, "left"),
     h("div", { class: "actions" }, actions),
   ];
 }

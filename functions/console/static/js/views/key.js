@@ -1,8 +1,8 @@
 /** The page of one key: its fields, the changes that can be made, its history, code for consumers. */
 
-import { disable, editDetails, enable, forgetPrevious, remove, removePermanently, rollback, verify } from "../changes.js";
+import { disable, editDetails, enable, forgetPrevious, remove, rollback, verify } from "../changes.js";
 import { fill, h, isObject } from "../dom.js";
-import { keyStatus, mask, maskText, person, time } from "../format.js";
+import { keyHref, keyStatus, mask, maskText, person, time } from "../format.js";
 import { pages } from "../paging.js";
 import { button, errorNotice, facts, linkButton, notice, region, statusChip } from "../ui.js";
 
@@ -14,27 +14,29 @@ export function keyPage(app, { id, signal }) {
   const title = h("h1", { tabindex: "-1" }, "Key");
   const chip = h("span");
   const timeline = history(app, id, signal);
+  let service = null;
   const content = region(
     signal,
     "Loading the key …",
     async () => {
       const [{ data }, services] = await Promise.all([app.api.get(id, signal), app.services().catch(() => new Map())]);
-      return [data, services.get(data.service) ?? null];
+      service = services.get(data.service) ?? null;
+      return data;
     },
-    ([key, service]) => {
+    (key) => {
       fill(title, key.name);
       fill(chip, statusChip(keyStatus(key)));
       app.setTitle(String(key.name));
       return details(app, key, service);
     },
+    absent,
   );
-  const reload = async () => {
-    await Promise.all([content.reload(), timeline.reload()]);
-    if (document.activeElement === document.body) title.focus({ preventScroll: true });
-  };
   return {
     title: "Key",
-    reload,
+    changed(key) {
+      content.show(key);
+      timeline.reload();
+    },
     element: h(
       "div",
       { class: "view" },
@@ -45,12 +47,19 @@ export function keyPage(app, { id, signal }) {
   };
 }
 
+/** Explain that there is no such key: the usual reason is its deletion. */
+function absent(error) {
+  if (error.code !== "API_KEY_NOT_FOUND") return null;
+  const actions = [linkButton("Deleted keys", "#/deleted"), linkButton("All keys", "#/keys")];
+  return notice("warning", "There is no such key", [h("p", {}, "It may have been deleted: then the deleted keys list it while it can be restored.")], actions);
+}
+
 function details(app, key, service) {
   return [
     actions(app, key, service),
     key.verification?.status === "rejected" &&
       notice("error", "The service rejects this key", [h("p", {}, key.verification.detail)], [
-        linkButton("Replace", `#/keys/${encodeURIComponent(key.id)}/replace`, { kind: "primary", name: "Replace the rejected key" }),
+        linkButton("Replace", `${keyHref(key)}/replace`, { kind: "primary", name: "Replace the rejected key" }),
       ]),
     h(
       "div",
@@ -63,26 +72,18 @@ function details(app, key, service) {
 
 function actions(app, key, service) {
   const title = service?.title || key.service;
-  const act = (run) => async () => {
-    if (await run()) await app.reload();
-  };
-  const gone = (run) => async () => {
-    const response = await run();
-    if (response?.data) app.go("#/deleted", document.querySelector("#notices .notice"));
-    else if (response) await app.reload();
-  };
+  const leave = (response) => response && app.go("#/deleted", document.querySelector("#notices .notice"));
   return h(
     "div",
     { class: "toolbar", role: "group", "aria-label": "Actions" },
-    service?.verifiable && button("Verify", act(() => verify(app, key, title)), { symbol: "verify" }),
-    linkButton("Replace", `#/keys/${encodeURIComponent(key.id)}/replace`, { symbol: "replace" }),
-    key.previousKey && button("Roll back", act(() => rollback(app, key)), { symbol: "undo" }),
+    service?.verifiable && button("Verify", () => verify(app, key, title), { symbol: "verify" }),
+    linkButton("Replace", `${keyHref(key)}/replace`, { symbol: "replace" }),
+    key.previousKey && button("Roll back", () => rollback(app, key), { symbol: "undo" }),
     key.active
-      ? button("Disable", act(() => disable(app, key)), { symbol: "disabled" })
-      : button("Enable", act(() => enable(app, key)), { symbol: "play" }),
-    button("Edit", act(() => editDetails(app, key)), { symbol: "edit" }),
-    button("Delete", gone(() => remove(app, key)), { kind: "danger", symbol: "trash" }),
-    button("Delete permanently", gone(() => removePermanently(app, key)), { kind: "danger" }),
+      ? button("Disable", () => disable(app, key), { symbol: "disabled" })
+      : button("Enable", () => enable(app, key), { symbol: "play" }),
+    button("Edit", () => editDetails(app, key), { symbol: "edit" }),
+    button("Delete", () => remove(app, key).then(leave), { kind: "danger", symbol: "trash" }),
   );
 }
 
@@ -111,7 +112,7 @@ function verificationText({ status }) {
 function previous(app, key) {
   const { previousKey } = key;
   if (!isObject(previousKey)) return null;
-  const forget = button("Remove the previous value", async () => (await forgetPrevious(app, key)) && app.reload(), { symbol: "trash" });
+  const forget = button("Remove the previous value", () => forgetPrevious(app, key), { symbol: "trash" });
   return h(
     "section",
     { class: "panel", "aria-label": "Previous value" },
@@ -194,6 +195,7 @@ function history(app, id, signal) {
       return list.load();
     },
     () => timeline(list, element.reload),
+    (error) => (error.code === "API_KEY_NOT_FOUND" ? h("p", { class: "muted" }, "No changes are recorded.") : null),
   );
   return element;
 }

@@ -1,7 +1,7 @@
 /** The list of keys: filters by the API, search over the loaded pages. */
 
 import { fill, h } from "../dom.js";
-import { count, keyStatus, mask, time } from "../format.js";
+import { count, keyHref, keyStatus, mask, time } from "../format.js";
 import { checkbox, select } from "../forms.js";
 import { pages } from "../paging.js";
 import { button, dataTable, errorNotice, linkButton, region, statusChip } from "../ui.js";
@@ -155,7 +155,7 @@ function matches(key, controls) {
 function cells(key) {
   const { verification } = key;
   return [
-    [h("a", { href: `#/keys/${encodeURIComponent(key.id)}` }, key.name), h("span", { class: "small muted" }, key.service)],
+    [h("a", { href: keyHref(key) }, key.name), h("span", { class: "small muted" }, key.service)],
     [statusChip(keyStatus(key)), verification && h("span", { class: "small muted" }, time(verification.checkedAt))],
     mask(key.maskedKey),
     time(key.lastUsed),

@@ -3,7 +3,7 @@
 import { activeKeys, disable, outcome, rollback, verify, withVersion, Discarded } from "../changes.js";
 import { ask } from "../dialogs.js";
 import { fill, h, isObject } from "../dom.js";
-import { maskText, time } from "../format.js";
+import { keyHref, mask, maskText, time } from "../format.js";
 import { checkbox, focusFirstError, secretEditor, showErrors, textField } from "../forms.js";
 import { descriptionProblem, nameProblem, serviceProblem, trim } from "../rules.js";
 import { busy, button, linkButton, notice, region } from "../ui.js";
@@ -38,6 +38,7 @@ function storeForm(app, services, typed, signal) {
     hint: "Consumers ask for the key by this name; it never changes.",
     attributes: { list: "services", autocapitalize: "off", spellcheck: "false" },
   });
+  service.element.append(list);
   const name = textField({ label: "Name", name: "name", value: typed.name ?? "", required: true, check: nameProblem, hint: "Unique, for people; it can be changed." });
   const description = textField({ label: "Description", name: "description", value: typed.description ?? "", multiline: true, check: descriptionProblem });
   const active = checkbox({ label: "Active", name: "active", checked: typed.active ?? true, hint: "Consumers can get the key at once." });
@@ -67,7 +68,6 @@ function storeForm(app, services, typed, signal) {
   const form = h(
     "form",
     { class: "panel form", novalidate: true, "aria-label": "New key" },
-    list,
     service.element,
     about,
     name.element,
@@ -121,9 +121,9 @@ function serviceNote(known, name, services) {
     const { serving } = known;
     return notice("info", `Consumers of ${known.title} get “${serving.name}” now`, [
       h("p", {}, "A new active key is newer, so they get it instead. To change the value of the present key, replace it."),
-    ], [linkButton("Replace it instead", `#/keys/${encodeURIComponent(serving.id)}/replace`)]);
+    ], [linkButton("Replace it instead", `${keyHref(serving)}/replace`)]);
   }
-  if (known?.known) return null;
+  if (known?.known) return h("p", { class: "small muted" }, `${known.title}${known.verifiable ? "; its keys can be verified" : ""}.`);
   const similar = [...services.values()].filter((each) => each.known && (each.service.startsWith(name) || name.startsWith(each.service)));
   if (serviceProblem(name)) return null;
   return h("p", { class: "small muted" }, `${name} is not a known service: its format is not checked, and it cannot be verified.`,
@@ -149,11 +149,11 @@ function stored(app, response, services) {
   const service = services.get(data.service);
   const changed = warnings.some((each) => each.code === "SERVING_CHANGED");
   const actions = [
-    service?.verifiable && button("Verify now", async () => (await verify(app, data, service.title)) && app.reload(), { kind: "primary", symbol: "verify" }),
-    changed && button("Disable the new key", async () => (await disable(app, data)) && app.reload(), { symbol: "undo" }),
+    service?.verifiable && button("Verify now", () => verify(app, data, service.title), { kind: "primary", symbol: "verify" }),
+    changed && button("Disable the new key", () => disable(app, data), { symbol: "undo" }),
     linkButton("Store another key", "#/store", { symbol: "plus" }),
   ].filter(Boolean);
-  app.go(`#/keys/${encodeURIComponent(data.id)}`, outcome(`“${data.name}” is stored`, response, actions));
+  app.go(keyHref(data), outcome(`“${data.name}” is stored`, response, actions));
 }
 
 /**
@@ -181,7 +181,7 @@ export function replaceKey(app, { id, signal, draft }) {
     element: h(
       "div",
       { class: "view" },
-      h("div", {}, h("a", { class: "crumb", href: `#/keys/${encodeURIComponent(id)}` }, "Back to the key"), title),
+      h("div", {}, h("a", { class: "crumb", href: keyHref({ id }) }, "Back to the key"), title),
       content,
     ),
   };
@@ -194,18 +194,19 @@ function replaceForm(app, key, service, typed) {
     label: "This key leaked",
     name: "leaked",
     checked: typed.leaked ?? false,
-    hint: "The present value is not kept: nobody can roll back to it.",
+    hint: "The present value is removed, so that no rollback can bring it back.",
   });
   const steps = h("div", {}, leakSteps(service));
   steps.hidden = !leaked.input.checked;
   leaked.input.addEventListener("change", () => (steps.hidden = !leaked.input.checked));
   const messages = h("div", { class: "messages" });
   const submit = h("button", { type: "submit", class: "button primary" }, "Replace");
-  const href = `#/keys/${encodeURIComponent(key.id)}`;
+  const href = keyHref(key);
   const form = h(
     "form",
     { class: "panel form", novalidate: true, "aria-label": "New value" },
-    h("p", {}, "Present value: ", maskText(key.maskedKey), ". Give the whole new value: the present one is never shown."),
+    h("p", {}, "Give the whole new value. The present one is never shown; its mask:"),
+    mask(key.maskedKey),
     editor.element,
     leaked.element,
     steps,
@@ -254,8 +255,8 @@ function confirmReplacement(key, leaked) {
 function replaced(app, response, service, leaked) {
   const { data } = response;
   const actions = [
-    service?.verifiable && button("Verify now", async () => (await verify(app, data, service.title)) && app.reload(), { kind: "primary", symbol: "verify" }),
-    data.previousKey && button("Roll back", async () => (await rollback(app, data)) && app.reload(), { symbol: "undo" }),
+    service?.verifiable && button("Verify now", () => verify(app, data, service.title), { kind: "primary", symbol: "verify" }),
+    data.previousKey && button("Roll back", () => rollback(app, data), { symbol: "undo" }),
   ].filter(Boolean);
   return outcome(`“${data.name}” has a new value`, response, actions, leaked ? [leakSteps(service)] : []);
 }
