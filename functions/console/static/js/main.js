@@ -1,6 +1,6 @@
 /** Start the console: configuration, sign-in, router. */
 
-import { createApi } from "./api.js";
+import { ApiError, createApi } from "./api.js";
 import { createAuth, SignInError } from "./auth.js";
 import { ask, topDialog } from "./dialogs.js";
 import { fill, h } from "./dom.js";
@@ -234,7 +234,8 @@ async function start() {
   try {
     config = await loadConfig();
   } catch {
-    fill(byId("view"), h("h1", {}, "Service Keys"), errorNotice(new SignInError(), () => location.reload()));
+    const unusable = new ApiError("The console's configuration (config.json) cannot be read. Check your connection, then try again.");
+    fill(byId("view"), h("h1", {}, "Service Keys"), errorNotice(unusable, () => location.reload()));
     return;
   }
   const app = new App(createAuth(config));

@@ -226,6 +226,7 @@ function refusedInSecret(character, index) {
 }
 
 function textProblem(text, multiline) {
+  if (!text.isWellFormed()) return "give valid Unicode text";
   const characters = [...text.replace(FLAG_OF_A_REGION, (flag) => "\u{1f3f4}".repeat([...flag].length))];
   for (const [index, character] of characters.entries()) {
     if (character === LOST) return "some characters were lost on the way: send the body in UTF-8";

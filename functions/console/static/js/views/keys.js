@@ -97,7 +97,7 @@ async function offerServices(app, control, chosen) {
   const services = await app.services().catch(() => new Map());
   const names = new Map([...services.values()].map((each) => [each.service, each.title || each.service]));
   if (chosen && !names.has(chosen)) names.set(chosen, chosen);
-  control.setOptions([["", "All services"], ...[...names].sort((one, other) => one[1].localeCompare(other[1]))]);
+  control.setOptions([["", "All services"], ...[...names].sort((one, other) => String(one[1]).localeCompare(String(other[1])))]);
 }
 
 function apiFilters(controls) {
