@@ -70,9 +70,8 @@ def test_every_change_sends_the_version(console: Console, admin: HttpAdmin, key:
     """Refuse each change of a key that another administrator changed: replace, disable, delete, roll back."""
     console.watch.allow("status of 412")
     admin.update(key["id"], {"key": SECRET + "-2"})
-    changes = {"Disable": "Disable", "Roll back": "Roll back", "Delete": "Delete", "Delete permanently": "Delete permanently"}
     console.sign_in(f"/keys/{key['id']}")
-    for action, confirm in changes.items():
+    for action in ("Disable", "Roll back", "Delete"):
         expect(console.page.get_by_text(f"Version {admin.get(key['id']).data['version']} ·")).to_be_visible()
         console.button(action).click()
         confirmation = console.dialog.get_by_label("Type the name of the key to confirm")
@@ -80,7 +79,7 @@ def test_every_change_sends_the_version(console: Console, admin: HttpAdmin, key:
         if confirmation.count():
             confirmation.fill(NAME)
         admin.update(key["id"], {"description": f"Before {action}"})
-        console.dialog.get_by_role("button", name=confirm, exact=True).click()
+        console.dialog.get_by_role("button", name=action, exact=True).click()
         conflict = console.page.get_by_role("dialog", name=CONFLICT)
         conflict.get_by_role("button", name="Discard mine").click()
         expect(console.dialog).to_have_count(0)
@@ -98,7 +97,7 @@ def test_every_change_sends_the_version(console: Console, admin: HttpAdmin, key:
     conflict.get_by_role("button", name="Apply my change on top").click()
     expect(console.page.get_by_text(f"“{NAME}” has a new value")).to_be_visible()
     changed = [each for each in console.watch.requests if each.method in ("PUT", "PATCH", "DELETE") or "rollback" in each.url]
-    assert len(changed) == 6
+    assert len(changed) == 5
     assert all(re.fullmatch(r'"\d+"', each.headers["if-match"]) for each in changed)
 
 
