@@ -162,7 +162,7 @@ def _check_deployment(options: argparse.Namespace) -> None:
 
 
 def _artifacts(options: argparse.Namespace) -> None:
-    """Print the size of the layer and of the authorizer as they were built.
+    """Print the size of the layer, the authorizer and the web console as they were built.
 
     Fails if one is over its bound, or has a native module that Lambda cannot load.
     """
