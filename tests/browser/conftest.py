@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from local.demo import store_sample_keys
 from tests.browser import chromium
 from tests.browser.console import Console
 from tests.browser.watch import Watch, leaks
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+    from local.fake_services import FakeServices
     from local.stack import LocalStack
 
     NewConsole = Callable[..., Console]
+    Samples = dict[str, str]
 
 __all__ = [
     "clients",
@@ -97,3 +100,13 @@ def admin(stack: LocalStack, store: Store) -> HttpAdmin:
     """Another administrator, who uses the API."""
     return HttpAdmin(stack, sub="grace")
 
+
+@pytest.fixture
+def samples(
+    stack: LocalStack, admin: HttpAdmin, fake_services: FakeServices, monkeypatch: pytest.MonkeyPatch
+) -> Samples:
+    """The sample keys of `DEMO=1 make run`: ids by name."""
+    for name, value in stack.consumer_environment().items():
+        monkeypatch.setenv(name, value)
+    store_sample_keys(stack, fake_services)
+    return {key["name"]: key["id"] for key in [*admin.listing().data, *admin.listing(deleted="true").data]}

@@ -45,6 +45,10 @@ class Console:
         """Change the view without loading the page, which would forget the token."""
         self.page.evaluate("(hash) => { location.hash = hash; }", self.address(view, **query).partition("#")[2])
 
+    def wait_until_loaded(self) -> None:
+        """Wait until no part of the view loads. A button is busy while its dialog is open."""
+        expect(self.page.locator("[aria-busy=true]:not(button)")).to_have_count(0)
+
     def button(self, name: str | re.Pattern[str], *, exact: bool = True) -> Locator:
         return self.page.get_by_role("button", name=name, exact=exact)
 
@@ -104,7 +108,7 @@ def error_body(code: str, message: str, request_id: str = "made-up-request", **m
     return {"success": False, "error": {"code": code, "message": message, **more}, "requestId": request_id}
 
 
-def refuse_once(console: Console, path: str, method: str, **answer: Any) -> list[str]:
+def refuse_once(console: Console, path: str | re.Pattern[str], method: str, **answer: Any) -> list[str]:
     """Answer the first request with an error; return the list of answered requests."""
     answered: list[str] = []
 
