@@ -14,14 +14,16 @@ BUILD := .aws-sam/build
 FUNCTION ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# Separate environments for the benchmark's peers and cosmic-ray, which no other command needs.
+# Separate environments for the benchmark's peers, cosmic-ray and an emulator, which no other command needs.
 BENCH_VENV := .venv-bench
 MUTANTS_VENV := .venv-mutants
+# The emulator of AWS of make test-deploy.
+DEPLOY_VENV := .venv-deploy
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e
+.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -112,6 +114,7 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
+	@$(LOCK) tests/deploy/requirements.txt --universal --python-version 3.13 $(LOCK_OPTIONS) tests/deploy/requirements.in
 	@for folder in layers/service_keys functions/authorizer; do \
 		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
 			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
@@ -135,6 +138,9 @@ sign-in: $(VENV)/ready ## Sign in to a deployed stack in the browser and print a
 	@[ -n "$(STACK)" ] || { echo "Which stack? make sign-in STACK=service-keys, or STACK=service-keys-dev" >&2; exit 2; }
 	@exec $(BIN)/python -m tools.sign_in "$(STACK)"
 
+smoke: $(VENV)/ready ## Test a deployed API with a made-up, inactive key (STACK=; without it, make run's; REMOVE= an id)
+	@exec $(BIN)/python -m tools.smoke --stack "$(STACK)" --port $(PORT) $(if $(REMOVE),--remove "$(REMOVE)")
+
 docker: $(VENV)/ready
 	@$(BIN)/python -m local docker
 
@@ -151,6 +157,17 @@ test-e2e: $(VENV)/ready ## Test the build in containers with Lambda's Python (ne
 	@! $(BIN)/python -m local docker 2>/dev/null || $(MAKE) --no-print-directory sam-build
 	@$(BIN)/pytest --numprocesses=0 tests/e2e
 
+$(DEPLOY_VENV)/ready: tests/deploy/requirements.txt
+	@[ -n "$(RUNTIME_PYTHON)" ] || { echo "Needs Python 3.13, which Lambda runs. Try: make RUNTIME_PYTHON=/path/to/python3.13 test-deploy" >&2; exit 1; }
+	@echo "Installing what tests/deploy/requirements.txt pins into $(DEPLOY_VENV) (once; a minute) ..." >&2
+	@$(RUNTIME_PYTHON) -m venv $(DEPLOY_VENV) >&2
+	@$(DEPLOY_VENV)/bin/python -m $(INSTALL) tests/deploy/requirements.txt >&2
+	@touch $@
+
+test-deploy: $(VENV)/ready $(DEPLOY_VENV)/ready ## Deploy the build onto an emulator of AWS, and compare it with make run
+	@$(MAKE) --no-print-directory build ARCHITECTURE=$(OWN_ARCHITECTURE) BUILD=.aws-sam/deploy
+	@$(BIN)/pytest --numprocesses=0 --capture=no --exitfirst tests/deploy
+
 clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new

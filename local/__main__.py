@@ -38,6 +38,7 @@ Without a browser, in another terminal, in this folder:
     -d '{{"name": "Spotify production", "service": "spotify", "key": {{"clientId": "0123456789abcdef0123456789abcdef", \
 "clientSecret": "fedcba9876543210fedcba9876543210"}}}}'
 
+The key is made up, and the token is good for this machine only. README.md has a command that hides real ones.
 And to read that key as another function does:
 
   (source .local/env && .venv/bin/python -c 'import service_keys; \

@@ -30,7 +30,8 @@ the function, and the function does not know if the change is stored.
 The audited part begins after the calls to KMS and ends with the write. In update and delete it includes GetItem, so a
 failed GetItem is `unknown`, too, although nothing changed. Encrypt (create, update) and Decrypt (verify) come before,
 so a KMS fault changes nothing and leaves no audit line. A denied call in the audited part leaves none either, because
-nothing changed. The third GetItem of verify comes after the audited part, when the change is stored.
+nothing changed. The third GetItem of verify and the Query of a change come after the audited part, when the change is
+stored. The Query is for `warnings` only: without its answer the response has none of a changed or missing key.
 
 """
 

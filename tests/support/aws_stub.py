@@ -164,6 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
     owner: AwsStub
     protocol_version = "HTTP/1.1"
     timeout = 30
+    disable_nagle_algorithm = True
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

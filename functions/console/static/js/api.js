@@ -107,22 +107,11 @@ function unreachable(timedOut, method) {
 }
 
 async function readText(response) {
-  const tooLarge = () => new ApiError("The answer is too large to be one of the API. Try again.", { status: response.status });
-  if (Number(response.headers.get("Content-Length")) > MAX_CHARACTERS) {
-    await response.body?.cancel();
-    throw tooLarge();
-  }
-  if (!response.body) return "";
-  let text = "";
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    text += part.value;
-    if (text.length > MAX_CHARACTERS) {
-      await reader.cancel();
-      throw tooLarge();
-    }
-  }
-  return text;
+  const declared = Number(response.headers.get("Content-Length"));
+  const text = declared > MAX_CHARACTERS ? null : await response.text();
+  if (text !== null && text.length <= MAX_CHARACTERS) return text;
+  await response.body?.cancel().catch(() => {});
+  throw new ApiError("The answer is too large to be one of the API. Try again.", { status: response.status });
 }
 
 function interpret(response, text, list, method) {

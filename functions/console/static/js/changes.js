@@ -4,8 +4,8 @@
 
 import { ask } from "./dialogs.js";
 import { h } from "./dom.js";
-import { maskText, person, relative, time } from "./format.js";
-import { showErrors, textField } from "./forms.js";
+import { keyHref, maskText, person, relative, time } from "./format.js";
+import { checkbox, showErrors, textField } from "./forms.js";
 import { descriptionProblem, nameProblem, trim } from "./rules.js";
 import { button, countdown, errorNotice, linkButton, notice } from "./ui.js";
 
@@ -16,6 +16,12 @@ const WATCHED = { name: "Name", description: "Description", active: "Active", ma
 /** The user gave up a change after another administrator's change. */
 export class Discarded extends Error {
   isDecision = true;
+
+  /** @param {object} latest The key as it is now. */
+  constructor(latest) {
+    super();
+    this.latest = latest;
+  }
 }
 
 /** @typedef {import("./main.js").App} App */
@@ -25,7 +31,6 @@ export class Discarded extends Error {
  * @param {App} app
  * @param {object} key
  * @param {string} title The service's title.
- * @returns {Promise<boolean>} False if the request failed.
  */
 export async function verify(app, key, title) {
   try {
@@ -35,15 +40,14 @@ export async function verify(app, key, title) {
       rejected: ["error", `${title} rejects “${key.name}”`],
     }[data.verification?.status] ?? ["warning", `Could not find out whether ${title} accepts “${key.name}”`];
     app.notify(notice(kind, text, [h("p", {}, data.verification?.detail)], replaceAction(data)));
-    return true;
+    app.changed(data);
   } catch (error) {
     app.notify(errorNotice(error));
-    return false;
   }
 }
 
 function replaceAction(key) {
-  return key.verification?.status === "rejected" ? [linkButton("Replace the key", `#/keys/${key.id}/replace`, { kind: "primary" })] : [];
+  return key.verification?.status === "rejected" ? [linkButton("Replace the key", `${keyHref(key)}/replace`, { kind: "primary" })] : [];
 }
 
 /**
@@ -66,7 +70,7 @@ export async function withVersion(app, key, mine, perform) {
       // The answer to an earlier attempt of this request was lost: the change is made.
       const own = error.retried && latest.version === base.version + 1 && latest.updatedBy === app.auth.subject;
       if (own) return { data: latest };
-      if (!(await askAfterConflict(base, latest, mine))) throw new Discarded();
+      if (!(await askAfterConflict(base, latest, mine))) throw new Discarded(latest);
       base = latest;
     }
   }
@@ -127,8 +131,18 @@ async function change(app, key, { mine, perform, done, undo, ...dialog }) {
     action: () => withVersion(app, key, typeof mine === "function" ? mine() : mine, perform),
   });
   if (!response) return undefined;
-  if (response instanceof Discarded) app.notify(notice("info", "Your change was discarded. This is the key as it is now."));
-  else app.notify(outcome(done, response, undo?.(response) ?? []));
+  return report(app, response, done, undo);
+}
+
+/** Show the key as it is now, and report the change or that it was given up. */
+function report(app, response, done, undo) {
+  if (response instanceof Discarded) {
+    app.notify(notice("info", "Your change was discarded. This is the key as it is now."));
+    app.changed(response.latest);
+    return undefined;
+  }
+  app.notify(outcome(done, response, undo?.(response) ?? []));
+  if (!response.data.deletedAt) app.changed(response.data);
   return response;
 }
 
@@ -142,12 +156,14 @@ async function change(app, key, { mine, perform, done, undo, ...dialog }) {
  */
 export function outcome(title, response, actions = [], more = []) {
   const warnings = response.warnings ?? [];
-  return notice(warnings.length > 0 ? "warning" : "success", title, [more, warnings.map(warningText), effective(response)], actions);
+  const texts = warnings.map((each) => warningText(each, response.data.id));
+  return notice(warnings.length > 0 ? "warning" : "success", title, [more, texts, effective(response)], actions);
 }
 
-function warningText(warning) {
-  const link = (label, key) => key && [` ${label}: `, h("a", { href: `#/keys/${key.id}` }, key.name), "."];
-  const keys = [link("Before", warning.before), link("Now", warning.now?.id === warning.before?.id ? null : warning.now)];
+/** Show a warning with links to the other keys that it names. */
+function warningText(warning, own) {
+  const link = (label, key) => key && key.id !== own && [` ${label}: `, h("a", { href: keyHref(key) }, key.name), "."];
+  const keys = [link("Before", warning.before), link("Now", warning.now)];
   const similar = warning.similar && [" ", h("a", { href: `#/store?service=${warning.similar}` }, `Store a key for ${warning.similar}`), "."];
   return h("p", { "data-warning": warning.code }, warning.message, keys, similar);
 }
@@ -201,7 +217,7 @@ export async function disable(app, key) {
     mine: [["Active", false]],
     perform: (version) => app.api.update(key.id, version, { active: false }),
     done: `“${key.name}” is disabled`,
-    undo: ({ data }) => [button("Enable again", () => enable(app, data).then(app.reload), { symbol: "undo" })],
+    undo: ({ data }) => [button("Enable again", () => enable(app, data), { symbol: "undo" })],
   });
 }
 
@@ -214,7 +230,7 @@ export async function enable(app, key) {
     mine: [["Active", true]],
     perform: (version) => app.api.update(key.id, version, { active: true }),
     done: `“${key.name}” is enabled`,
-    undo: ({ data }) => [button("Disable again", () => disable(app, data).then(app.reload), { symbol: "undo" })],
+    undo: ({ data }) => [button("Disable again", () => disable(app, data), { symbol: "undo" })],
   };
   if (serving && serving.createdAt < key.createdAt) {
     const text = `Consumers of ${key.service} get this key in place of “${serving.name}”, because it is newer, within 60 seconds.`;
@@ -226,12 +242,11 @@ export async function enable(app, key) {
 /** Make a change without a question. */
 async function direct(app, key, { mine, perform, done, undo }) {
   try {
-    const response = await withVersion(app, key, mine, perform);
-    app.notify(outcome(done, response, undo?.(response) ?? []));
-    return response;
+    return report(app, await withVersion(app, key, mine, perform), done, undo);
   } catch (error) {
-    app.notify(error instanceof Discarded ? notice("info", "Your change was discarded.") : errorNotice(error));
-    return error instanceof Discarded ? error : undefined;
+    if (error instanceof Discarded) return report(app, error, done);
+    app.notify(errorNotice(error));
+    return undefined;
   }
 }
 
@@ -247,46 +262,52 @@ function confirmationField(key) {
   });
 }
 
-/** Delete a key; it can be restored for some days. */
+/** Delete a key: for some days it can be restored, unless the user wants it gone at once. */
 export async function remove(app, key) {
   const field = confirmationField(key);
+  const permanent = checkbox({
+    label: "Delete permanently",
+    name: "permanent",
+    hint: "The secret values are removed at once, and the key cannot be restored. Without this, it can be restored for some days.",
+  });
   return change(app, key, {
     title: `Delete “${key.name}”?`,
-    content: [
-      await lossEffect(app, key),
-      h("p", {}, "Its name becomes free at once. As a rule it can be restored for some days: the list of deleted keys shows until when."),
-      field.element,
-      lastUse(key),
-    ],
+    content: [await lossEffect(app, key), h("p", {}, "Its name becomes free at once."), field.element, permanent.element, lastUse(key)],
     confirm: "Delete",
     danger: true,
-    valid: () => field.validate() || (field.input.focus(), false),
+    valid: () => confirmed(field),
     mine: [["Delete the key", true]],
-    perform: (version) => app.api.remove(key.id, version),
+    perform: (version) => (permanent.input.checked ? app.api.removePermanently(key.id, version) : app.api.remove(key.id, version)),
     done: `“${key.name}” is deleted`,
     undo: ({ data }) =>
       data.recoverableUntil ? [button("Restore", () => restore(app, { ...key, ...data, version: key.version + 1 }), { symbol: "undo" })] : [],
   });
 }
 
-/** Delete a key and its secret values at once. */
-export async function removePermanently(app, key) {
+/** Delete a deleted key and its secret values at once. */
+export function removePermanently(app, key) {
   const field = confirmationField(key);
   return change(app, key, {
     title: `Delete “${key.name}” permanently?`,
     content: [
-      key.deletedAt ? h("p", {}, "The key and its secret values are removed at once.") : await lossEffect(app, key),
+      h("p", {}, "No consumer gets the key. It and its secret values are removed at once."),
       h("p", { class: "effect-strong" }, "It cannot be restored."),
       field.element,
       lastUse(key),
     ],
     confirm: "Delete permanently",
     danger: true,
-    valid: () => field.validate() || (field.input.focus(), false),
+    valid: () => confirmed(field),
     mine: [["Delete permanently", true]],
     perform: (version) => app.api.removePermanently(key.id, version),
     done: `“${key.name}” is deleted permanently`,
   });
+}
+
+function confirmed(field) {
+  if (field.validate()) return true;
+  field.input.focus();
+  return false;
 }
 
 /** Restore a deleted key; ask for another name if its name is taken. */
@@ -302,7 +323,7 @@ export async function restore(app, key) {
     response = await restoreRenamed(app, key);
   }
   if (!response) return undefined;
-  app.go(`#/keys/${response.data.id}`, outcome(`“${response.data.name}” is restored`, response));
+  app.go(keyHref(response.data), outcome(`“${response.data.name}” is restored`, response));
   return response;
 }
 
@@ -312,7 +333,7 @@ function restoreRenamed(app, key) {
     title: `Restore “${key.name}” under another name`,
     content: [h("p", {}, "Another key has this name by now. Consumers that read the key by its name must change to the new one."), field.element],
     confirm: "Restore",
-    valid: () => field.validate() || (field.input.focus(), false),
+    valid: () => confirmed(field),
     action: () => app.api.restore(key.id, key.version, trim(field.input.value)),
     failed: (error) => [showErrors(error, { name: field })],
   });
@@ -332,7 +353,7 @@ export async function rollback(app, key) {
     mine: [["Roll back to", maskText(key.previousKey.maskedKey)]],
     perform: (version) => app.api.rollback(key.id, version),
     done: `“${key.name}” has its previous value`,
-    undo: ({ data }) => (data.previousKey ? [button("Undo the rollback", () => rollback(app, data).then(app.reload), { symbol: "undo" })] : []),
+    undo: ({ data }) => (data.previousKey ? [button("Undo the rollback", () => rollback(app, data), { symbol: "undo" })] : []),
   });
 }
 

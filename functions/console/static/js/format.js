@@ -27,6 +27,16 @@ export function relative(iso, now = Date.now()) {
 }
 
 /**
+ * Describe the time that is left, such as "6 days left".
+ * @param {string} iso
+ * @returns {string}
+ */
+export function left(iso) {
+  const text = relative(iso);
+  return text.startsWith("in ") ? `${text.slice(3)} left` : "no time left";
+}
+
+/**
  * Describe a time exactly: local time with its zone, and UTC.
  * @param {string} iso
  * @returns {string}
@@ -49,17 +59,19 @@ export function clock(milliseconds) {
 /**
  * Create a time that shows how long ago it is and, on request, the exact local time and UTC.
  * @param {string|null|undefined} iso
- * @param {string} [never] The text if there is no time.
+ * @param {"ago"|"left"} [style] `left` for the end of a period.
  * @returns {Node}
  */
-export function time(iso, never = "never") {
-  if (typeof iso !== "string") return h("span", { class: "muted" }, never);
-  const text = h("time", { datetime: iso, "data-relative": true }, relative(iso));
+export function time(iso, style = "ago") {
+  if (typeof iso !== "string") return h("span", { class: "muted" }, "never");
+  const text = h("time", { datetime: iso, "data-relative": style });
+  text.textContent = describe(text, style);
   const button = h("button", { type: "button", class: "time", title: exact(iso), "aria-expanded": "false" }, text);
   button.addEventListener("click", () => {
     const open = text.hasAttribute("data-relative");
-    text.toggleAttribute("data-relative", !open);
-    text.textContent = open ? exact(iso) : relative(iso);
+    if (open) text.removeAttribute("data-relative");
+    else text.setAttribute("data-relative", style);
+    text.textContent = open ? exact(iso) : describe(text, style);
     button.setAttribute("aria-expanded", String(open));
   });
   return button;
@@ -67,7 +79,11 @@ export function time(iso, never = "never") {
 
 /** Bring the relative times of the page up to date. */
 export function refreshTimes() {
-  for (const each of document.querySelectorAll("time[data-relative]")) each.textContent = relative(each.dateTime);
+  for (const each of document.querySelectorAll("time[data-relative]")) each.textContent = describe(each, each.dataset.relative);
+}
+
+function describe(element, style) {
+  return style === "left" ? left(element.dateTime) : relative(element.dateTime);
 }
 
 /**
@@ -111,6 +127,15 @@ export function count(number, noun) {
 export function keyStatus(key) {
   if (!key.active) return "disabled";
   return { valid: "operational", rejected: "rejected" }[key.verification?.status] ?? "unverified";
+}
+
+/**
+ * Return the address of a key's page.
+ * @param {{id: string}} key
+ * @returns {string}
+ */
+export function keyHref({ id }) {
+  return `#/keys/${encodeURIComponent(id)}`;
 }
 
 /**

@@ -36,6 +36,7 @@ const byId = (id) => document.getElementById(id);
  * @property {HTMLElement} element
  * @property {() => object} [draft] Return what the user typed, without secret values.
  * @property {() => Promise<void>} [reload] Load the data again.
+ * @property {(key: object) => void} [changed] Show a changed key at once.
  */
 
 /** What views have in common. */
@@ -53,7 +54,6 @@ export class App {
       forbidden: () => this.forbid(),
       wait: (error, signal) => this.#wait(error, signal),
     });
-    this.reload = () => this.#view?.reload?.();
   }
 
   /** Show the view of the fragment. `draft`: see `Route`. */
@@ -115,6 +115,13 @@ export class App {
     }
     if (location.hash === hash) this.show();
     else location.hash = hash;
+  }
+
+  /** Let the view show a changed key. At once, so that the next change names its new version. */
+  changed(key) {
+    if (this.#view?.changed) this.#view.changed(key);
+    else this.#view?.reload?.();
+    if (document.activeElement === document.body) byId("view").querySelector("h1")?.focus({ preventScroll: true });
   }
 
   /** Set the title of the present view once it is known. */

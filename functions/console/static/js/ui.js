@@ -106,18 +106,20 @@ export function errorNotice(error, retry = null) {
  * @param {string} what The text of the loading state.
  * @param {() => Promise<T>} fetchData
  * @param {(data: T) => unknown} render Return the nodes to show.
- * @returns {HTMLElement & {reload: () => Promise<void>}}
+ * @param {(error: unknown) => Node|null} [failed] Return the node to show for an error, or null for the usual one.
+ * @returns {HTMLElement & {reload: () => Promise<void>, show: (data: T) => void}} `show` renders data of another
+ *   request, such as the response to a change.
  */
-export function region(signal, what, fetchData, render) {
+export function region(signal, what, fetchData, render, failed) {
   const element = h("div", { class: "region" });
+  element.show = (data) => signal.aborted || fill(element, render(data));
   element.reload = async () => {
     element.setAttribute("aria-busy", "true");
     if (!element.hasChildNodes()) fill(element, h("p", { class: "muted loading" }, what));
     try {
-      const data = await fetchData();
-      if (!signal.aborted) fill(element, render(data));
+      element.show(await fetchData());
     } catch (error) {
-      if (!signal.aborted) fill(element, errorNotice(error, element.reload));
+      if (!signal.aborted) fill(element, failed?.(error) ?? errorNotice(error, element.reload));
     }
     element.removeAttribute("aria-busy");
   };
@@ -131,7 +133,7 @@ export function region(signal, what, fetchData, render) {
  * @returns {HTMLElement}
  */
 export function countdown(seconds) {
-  const end = Date.now() + seconds * 1000;
+  const end = Date.now() + Math.round(seconds) * 1000;
   const left = h("span", { "aria-hidden": "true" });
   const element = h("p", { class: "countdown" }, `All consumers act on this by ${clock(end)}`, left);
   const tick = () => {
@@ -141,7 +143,7 @@ export function countdown(seconds) {
     if (remaining <= 0 || !element.isConnected) clearInterval(timer);
   };
   const timer = setInterval(tick, 1000);
-  left.textContent = ` (in ${Math.ceil(seconds)} s)`;
+  left.textContent = ` (in ${Math.round(seconds)} s)`;
   return element;
 }
 
@@ -188,4 +190,31 @@ export function waitVisibly(place, text, seconds, signal) {
 export function facts(pairs, kind = "facts") {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== false);
   return h("dl", { class: kind }, shown.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
+}
+
+/**
+ * Create a table that becomes a list on a narrow screen. Its roles are explicit, because `display: block` removes them.
+ * @param {string} caption For screen readers.
+ * @param {string[]} columns
+ * @param {unknown[][][]} rows The content of each cell; the first cell of a row is its header.
+ * @returns {{element: HTMLElement, body: HTMLElement, row: (cells: unknown[]) => HTMLElement}}
+ */
+export function dataTable(caption, columns) {
+  const body = h("tbody", { role: "rowgroup" });
+  const headings = columns.map((each) => h("th", { scope: "col", role: "columnheader" }, each));
+  const element = h(
+    "table",
+    { class: "table", role: "table" },
+    h("caption", { class: "hidden" }, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, headings)),
+    body,
+  );
+  const row = ([first, ...others]) =>
+    h(
+      "tr",
+      { role: "row" },
+      h("th", { scope: "row", role: "rowheader" }, first),
+      others.map((cell, index) => h("td", { role: "cell", "data-label": columns[index + 1] }, h("div", {}, cell))),
+    );
+  return { element, body, row };
 }

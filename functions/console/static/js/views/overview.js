@@ -1,7 +1,7 @@
 /** The overview: which services are configured, and whether they work. */
 
 import { h, icon, isObject } from "../dom.js";
-import { count, mask, time } from "../format.js";
+import { count, keyHref, mask, time } from "../format.js";
 import { button, facts, linkButton, notice, region, statusChip } from "../ui.js";
 import { verify } from "../changes.js";
 
@@ -12,10 +12,11 @@ export function overview(app, { signal }) {
   const content = region(signal, "Loading the services …", () => app.api.services(signal), (answer) => {
     const services = answer.data.filter((each) => isObject(each) && typeof each.service === "string");
     app.rememberServices(services);
-    return render(app, services, answer.incomplete === true, () => content.reload());
+    return render(app, services, answer.incomplete === true);
   });
   return {
     title: "Overview",
+    reload: () => content.reload(),
     element: h(
       "div",
       {},
@@ -30,7 +31,7 @@ export function overview(app, { signal }) {
   };
 }
 
-function render(app, services, incomplete, reload) {
+function render(app, services, incomplete) {
   const configured = services
     .filter((each) => each.status !== "not_configured")
     .sort((one, other) => ORDER.indexOf(one.status) - ORDER.indexOf(other.status) || one.title.localeCompare(other.title));
@@ -48,7 +49,7 @@ function render(app, services, incomplete, reload) {
     summary(services),
     configured.length === 0
       ? h("p", { class: "empty" }, "No key is stored yet. Choose a service below to store the first one.")
-      : h("ul", { class: "cards" }, configured.map((each) => h("li", {}, card(app, each, reload)))),
+      : h("ul", { class: "cards" }, configured.map((each) => h("li", {}, card(app, each)))),
     h("h2", {}, "Not configured"),
     h("ul", { class: "tiles" }, others.map((each) => h("li", {}, tile(each))), h("li", {}, otherTile())),
   ];
@@ -63,7 +64,7 @@ function summary(services) {
   );
 }
 
-function card(app, service, reload) {
+function card(app, service) {
   const { serving } = service;
   const title = service.title || service.service;
   return h(
@@ -71,22 +72,17 @@ function card(app, service, reload) {
     { class: `card card-${service.status}`, "aria-label": title },
     h("div", { class: "card-head" }, h("h2", {}, title), statusChip(service.status)),
     h("p", { class: "small muted service-name" }, h("code", {}, service.service), !service.known && " · not a known service"),
-    isObject(serving) ? servingFacts(service) : h("p", {}, "All its keys are disabled: consumers get an error."),
-    h(
-      "div",
-      { class: "card-foot" },
-      h("a", { class: "small", href: `#/keys?service=${service.service}` }, `${count(service.keys?.total, "key")}, ${service.keys?.active} active`),
-      h("div", { class: "actions" }, cardActions(app, service, title, reload)),
-    ),
+    facts([...servingFacts(service), ["Keys", keyCounts(service)]]),
+    h("div", { class: "card-foot" }, cardActions(app, service, title)),
   );
 }
 
-function cardActions(app, service, title, reload) {
+function cardActions(app, service, title) {
   const { serving } = service;
   if (!isObject(serving)) {
-    return linkButton("Store a key", `#/store?service=${service.service}`, { symbol: "plus", name: `Store a key for ${title}` });
+    return linkButton("Store a key", `#/store?service=${encodeURIComponent(service.service)}`, { symbol: "plus", name: `Store a key for ${title}` });
   }
-  const replace = linkButton("Replace", `#/keys/${serving.id}/replace`, {
+  const replace = linkButton("Replace", `${keyHref(serving)}/replace`, {
     symbol: "replace",
     name: `Replace the key of ${title}`,
     kind: service.status === "rejected" ? "primary" : "",
@@ -94,24 +90,27 @@ function cardActions(app, service, title, reload) {
   if (!service.verifiable) return replace;
   const check = button(
     "Verify",
-    async () => {
-      if (await verify(app, serving, title)) await reload();
-    },
+    () => verify(app, serving, title),
     { symbol: "verify", name: `Verify the key of ${title}` },
   );
   return [check, replace];
 }
 
+function keyCounts({ service, keys }) {
+  return h("a", { href: `#/keys?service=${encodeURIComponent(service)}` }, `${count(keys?.total, "key")}, ${keys?.active} active`);
+}
+
 function servingFacts({ serving, verifiable }) {
+  if (!isObject(serving)) return [["Consumers get", "an error: all keys are disabled"]];
   const { verification } = serving;
   const checked = verification
     ? [time(verification.checkedAt), h("span", { class: "detail" }, verification.detail)]
     : h("span", { class: "muted" }, verifiable ? "not verified yet" : "this service offers no verification");
-  return facts([
-    ["Consumers get", [h("a", { href: `#/keys/${serving.id}` }, serving.name), mask(serving.maskedKey)]],
+  return [
+    ["Consumers get", [h("a", { href: keyHref(serving) }, h("b", {}, serving.name)), mask(serving.maskedKey)]],
     ["Last used", time(serving.lastUsed)],
     ["Verified", checked],
-  ]);
+  ];
 }
 
 function tile(service) {
@@ -120,7 +119,7 @@ function tile(service) {
     "article",
     { class: "tile", "aria-label": title },
     h("div", {}, h("h3", {}, title), statusChip(service.status)),
-    linkButton("Store a key", `#/store?service=${service.service}`, { symbol: "plus", name: `Store a key for ${title}` }),
+    linkButton("Store a key", `#/store?service=${encodeURIComponent(service.service)}`, { symbol: "plus", name: `Store a key for ${title}` }),
   );
 }
 
