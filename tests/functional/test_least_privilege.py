@@ -420,6 +420,7 @@ def services_of(principal: str) -> set[str]:
     return {CONSUMERS[principal]} if principal in READERS.values() else every
 
 
+@pytest.mark.slow
 def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     admin: Admin, store: Store, fault_proxy: FaultProxy, policies: Policies, consumer_of: ConsumerOf
 ) -> None:

@@ -141,6 +141,7 @@ def test_run_stops_on_signal_during_startup(tmp_path: Path) -> None:
     assert output.endswith("Ended.\n")
 
 
+@pytest.mark.slow
 def test_run_logs_token_rejection_reason(tmp_path: Path) -> None:
     """The reason is printed before the line about the request."""
     with local_run(tmp_path) as (process, url):
