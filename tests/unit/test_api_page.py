@@ -125,9 +125,8 @@ def test_examples_have_no_secret_in_an_argument(page: str) -> None:
 
     assert len(commands) == 11
     for command in commands:
-        words = shlex.split(
-            command.replace("@<(printf 'Authorization: Bearer %s' \"$TOKEN\")", "@token"), comments=True
-        )
+        joined = command.replace("\\\n", "")
+        words = shlex.split(joined.replace("@<(printf 'Authorization: Bearer %s' \"$TOKEN\")", "@token"), comments=True)
         method, url = words[3], words[4]
         assert words[:3] == ["curl", "-sS", "-X"]
         assert url.startswith("$URL/api/v1/admin/")
