@@ -265,7 +265,7 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
     from local.stack import local_stack
 
     _use_dummy_credentials(DYNAMODB_ENDPOINT)
-    origin, state = os.environ.get("ALLOWED_ORIGIN"), options.state
+    origin, state, seconds = os.environ.get("ALLOWED_ORIGIN"), options.state, _sign_in_seconds()
     try:
         with ExitStack() as exits:
             # The services would refuse the made-up keys.
@@ -282,7 +282,7 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
                 progress=_progress,
             )
             stack = exits.enter_context(running)
-            stack.sign_in.seconds = _sign_in_seconds()
+            stack.sign_in.seconds = seconds
             # Configure AWS clients that a function creates during a call.
             os.environ.update(stack.consumer_environment())
             _write_environment(state / "env", stack)

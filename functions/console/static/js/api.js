@@ -85,9 +85,9 @@ async function send(method, url, authorization, { body, headers, signal, list })
 
 function unreachable(timedOut, method) {
 	if (!navigator.onLine) return new ApiError("You are offline.", { code: "OFFLINE" });
-	const check = method === "GET" ? "" : " A change may have been made nevertheless; to repeat it is safe.";
-	if (timedOut) return new ApiError(`The API did not answer within 30 seconds. Try again.${check}`, { code: "TIMEOUT" });
-	return new ApiError(`The API cannot be reached. Check your connection, then try again.${check}`, { code: "NETWORK" });
+	const problem = timedOut ? "did not answer within 30 seconds. Try" : "cannot be reached. Check your connection, then try";
+	const check = method === "GET" ? "" : " The change may have been made nevertheless; to repeat it is safe.";
+	return new ApiError(`The API ${problem} again.${check}`, { code: timedOut ? "TIMEOUT" : "NETWORK" });
 }
 
 async function readText(response) {

@@ -6,10 +6,8 @@ const STORED = "service-keys-sign-in";
 /** Claims with a readable name of the administrator, as in the API's default of NameClaims. */
 const NAME_CLAIMS = ["email", "preferred_username", "username", "name", "sub"];
 
-/** A failed sign-in. Its message says what is wrong and what to do. */
 export class SignInError extends Error {}
 
-/** Create the sign-in of this page, for the configuration in config.json. */
 export function createAuth({ issuer, clientId, scopes, signIn }) {
 	let token = null;
 	let claims = {};
@@ -29,11 +27,9 @@ export function createAuth({ issuer, clientId, scopes, signIn }) {
 		get signedIn() {
 			return token !== null;
 		},
-		/** The value of the header `Authorization`. */
 		get authorization() {
 			return `Bearer ${token}`;
 		},
-		/** The readable name of the administrator. */
 		get name() {
 			const claim = NAME_CLAIMS.find((each) => typeof claims[each] === "string" && claims[each]);
 			return claim ? claims[claim] : "This account";
@@ -99,7 +95,6 @@ export function createAuth({ issuer, clientId, scopes, signIn }) {
 			return stored.draft;
 		},
 
-		/** Use a pasted token. */
 		useToken(text) {
 			const pasted = text.trim().replace(/^(authorization:\s*)?bearer\s+/i, "");
 			if (!isHeaderValue(pasted)) {

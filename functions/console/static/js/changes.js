@@ -9,7 +9,7 @@ import { button, countdown, errorNotice, notice } from "./ui.js";
 
 /** Consumers act on a change within this time, by the API's contract. */
 const PROPAGATION_S = 60;
-/** The fields that a change can change, by the names of the API. */
+export const UNUSED = "The key is disabled: no consumer gets it.";
 export const CHANGEABLE = { name: "Name", description: "Description", active: "Active", maskedKey: "Secret value" };
 
 /** Ask the service whether it accepts a key, and report the answer. `title`: of the service. */
@@ -59,7 +59,7 @@ function askAfterConflict(base, latest, mine) {
 		title: "Another administrator changed this key",
 		content: [
 			h("p", `${who} changed it ${relative(latest.updatedAt)}. Your change is not made yet.`),
-			rows.length > 0 ? table(["Field", "You saw", "Now"], rows) : h("p", "The fields have the same values as before."),
+			rows.length > 0 ? table(rows) : h("p", "The fields have the same values as before."),
 			h("p", h("b", "Your change: "), mine.map(([label, value]) => `${label}: ${valueText(value)}`).join("; ")),
 		],
 		confirm: "Apply my change on top",
@@ -67,40 +67,39 @@ function askAfterConflict(base, latest, mine) {
 	});
 }
 
-function table(headings, rows) {
+function table(rows) {
 	const row = ([first, ...others]) => h("tr", h("th", { scope: "row" }, first), others.map((each) => h("td", each)));
-	const head = h("tr", headings.map((each) => h("th", { scope: "col" }, each)));
-	return h("table.plain-table", h("thead", head), h("tbody", rows.map(row)));
+	const headings = ["Field", "You saw", "Now"].map((each) => h("th", { scope: "col" }, each));
+	return h("table.plain-table", h("thead", h("tr", headings)), h("tbody", rows.map(row)));
 }
 
+export const discardedNotice = () => notice("info", "Your change was discarded. This is the key as it is now.");
+
 /**
- * Make a change and report it; ask first if there is a `question`. `undo` returns the buttons that undo the change.
+ * Make a change and report it; ask first if there is a `question`. `undo` returns a button that undoes the change.
  * Returns the response, or undefined if no change was made.
  */
-async function change(app, key, { question, mine, perform, done, undo = () => [] }) {
+async function change(app, key, { question, mine, perform, done, undo }) {
 	const act = () => withVersion(app, key, typeof mine === "function" ? mine() : mine, perform);
 	try {
 		const response = await (question ? ask({ ...question, action: act }) : act());
 		if (!response) return undefined;
-		app.notify(outcome(done, response, undo(response.data)));
+		app.notify(outcome(done, response, undo?.(response.data)));
 		if (!response.data.deletedAt) app.changed(response.data);
 		return response;
 	} catch (error) {
-		const discarded = error instanceof Discarded;
-		app.notify(discarded ? notice("info", "Your change was discarded. This is the key as it is now.") : errorNotice(error));
-		if (discarded) app.changed(error.latest);
+		if (error instanceof Discarded) app.changed(error.latest);
+		app.notify(error instanceof Discarded ? discardedNotice() : errorNotice(error));
 		return undefined;
 	}
 }
 
-/** Report a change: its effect on consumers, the warnings, the way back. */
 export function outcome(title, response, actions = [], more = []) {
 	const { data, warnings = [] } = response;
 	const texts = warnings.map((each) => warningText(each, data.id));
 	return notice(warnings.length > 0 ? "warning" : "success", title, [more, texts, effective(response)], actions);
 }
 
-/** Show a warning with links to the other keys that it names. */
 function warningText({ code, message, before, now, similar }, own) {
 	const link = (label, key) => key && key.id !== own && [` ${label}: `, h("a", { href: keyHref(key) }, key.name), "."];
 	const store = similar && [" ", h("a", { href: `#/store?service=${similar}` }, `Store a key for ${similar}`), "."];
@@ -114,26 +113,23 @@ function effective({ data, effectiveBy, warnings = [] }) {
 	return countdown(seconds > 0 && seconds <= 600 ? seconds : PROPAGATION_S);
 }
 
-/** Return the active keys of a service, the one that consumers get first; null if they cannot be read. */
+/** Return the active keys of a service, the served one first; null if they cannot be read. */
 export const activeKeys = (app, service) =>
 	app.api.list({ service, active: "true", limit: 100 }).then((answer) => answer.data, () => null);
 
 /** State the effect of the loss of a key on its consumers. */
 async function lossEffect(app, key) {
-	const unused = "The key is disabled: no consumer gets it.";
-	const unread = "Consumers that get this key get another active key of the service or an error, within 60 seconds.";
-	const active = key.active && (await activeKeys(app, key.service));
-	if (!active) return h("p", key.active ? unread : unused);
+	if (!key.active) return h("p", UNUSED);
+	const active = await activeKeys(app, key.service);
+	if (!active) return h("p", "Consumers of this key get another active key of the service or an error, within 60 seconds.");
 	const next = active.find((each) => each.id !== key.id);
-	const named = "Consumers that ask for it by its name get an error.";
-	if (active[0]?.id !== key.id && next) return h("p", `Consumers of ${key.service} get “${next.name}”, and keep it. ${named}`);
-	if (next) return h("p", `Consumers of ${key.service} get “${next.name}” instead, within 60 seconds. ${named}`);
-	return h("p.strong", `It is the only active key of ${key.service}: consumers get an error within 60 seconds.`);
+	if (!next) return h("p.strong", `It is the only active key of ${key.service}: consumers get an error within 60 seconds.`);
+	const when = active[0].id === key.id ? "instead, within 60 seconds" : "and keep it";
+	return h("p", `Consumers of ${key.service} get “${next.name}” ${when}. Consumers that ask for it by its name get an error.`);
 }
 
 export const lastUse = (key) => h("p", "Last used: ", time(key.lastUsed), ".");
 
-/** Disable a key. */
 export async function disable(app, key) {
 	return change(app, key, {
 		question: {
@@ -145,7 +141,7 @@ export async function disable(app, key) {
 		mine: [["Active", false]],
 		perform: (version) => app.api.update(key.id, version, { active: false }),
 		done: `“${key.name}” is disabled`,
-		undo: (data) => [button("Enable again", () => enable(app, data), "undo")],
+		undo: (data) => button("Enable again", () => enable(app, data), "undo"),
 	});
 }
 
@@ -159,11 +155,9 @@ export async function enable(app, key) {
 		mine: [["Active", true]],
 		perform: (version) => app.api.update(key.id, version, { active: true }),
 		done: `“${key.name}” is enabled`,
-		undo: (data) => [button("Disable again", () => disable(app, data), "undo")],
 	});
 }
 
-/** Ask for a deletion, confirmed by the key's name. */
 function deletion(app, key, title, confirm, before, after, done, isPermanent) {
 	const name = textField({
 		label: "Type the name of the key to confirm",
@@ -178,7 +172,7 @@ function deletion(app, key, title, confirm, before, after, done, isPermanent) {
 		perform: (version) => app.api.remove(key.id, version, isPermanent()),
 		done,
 		undo: (data) =>
-			data.recoverableUntil && [button("Restore", () => restore(app, { ...data, version: key.version + 1 }), "undo")],
+			data.recoverableUntil && button("Restore", () => restore(app, { ...data, version: key.version + 1 }), "undo"),
 	});
 }
 
@@ -194,7 +188,6 @@ export async function remove(app, key) {
 	return deletion(app, key, `Delete “${key.name}”?`, "Delete", before, permanent.element, done, () => permanent.input.checked);
 }
 
-/** Delete a deleted key and its secret values at once. */
 export function removePermanently(app, key) {
 	const before = h("p.strong", "The key and its secret values are removed at once. They cannot be restored.");
 	const done = `“${key.name}” is deleted permanently`;
@@ -227,16 +220,15 @@ function restoreRenamed(app, key) {
 	});
 }
 
-/** Exchange the secret value and the previous one. */
 export function rollback(app, key) {
-	const effect = key.active ? "Consumers that use this key get the previous value within 60 seconds." : "The key is disabled: no consumer gets it.";
+	const effect = key.active ? "Consumers that use this key get the previous value within 60 seconds." : UNUSED;
 	const [now, previous] = [valueText(key.maskedKey), valueText(key.previousKey.maskedKey)];
 	return change(app, key, {
 		question: {
 			title: `Roll back “${key.name}”?`,
 			content: [
 				h("p", effect, " The present value becomes the previous one, so that you can return to it."),
-				table(["Time", "Secret value"], [["Now", now], ["After the rollback", previous]]),
+				h("p", `Now: ${now}. After the rollback: ${previous}.`),
 				lastUse(key),
 			],
 			confirm: "Roll back",
@@ -244,7 +236,6 @@ export function rollback(app, key) {
 		mine: [["Roll back to", previous]],
 		perform: (version) => app.api.rollback(key.id, version),
 		done: `“${key.name}” has its previous value`,
-		undo: (data) => data.previousKey && [button("Undo the rollback", () => rollback(app, data), "undo")],
 	});
 }
 
@@ -263,7 +254,6 @@ export function forgetPrevious(app, key) {
 	});
 }
 
-/** Change the name and the description. */
 export function editDetails(app, key) {
 	const hint = "Consumers that read the key by its name must change with it.";
 	const name = textField({ label: "Name", name: "name", value: key.name, required: true, check: nameProblem, hint });

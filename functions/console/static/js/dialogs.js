@@ -11,7 +11,6 @@ export class Discarded extends Error {
 	}
 }
 
-/** Return the topmost open dialog, or undefined. */
 export const topDialog = () => [...document.querySelectorAll("dialog[open]")].at(-1);
 
 /**

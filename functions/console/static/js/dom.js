@@ -1,7 +1,6 @@
 /** Build elements. Values become text nodes and attributes: none is ever parsed as HTML. */
 
 const SVG = "http://www.w3.org/2000/svg";
-/** Line icons on a grid of 24 by 24. */
 const ICONS = {
 	ok: "M20 6 9 17l-5-5",
 	rejected: "M18 6 6 18M6 6l12 12",
@@ -46,7 +45,6 @@ const isShown = (value) => value !== null && value !== undefined && value !== fa
 const nodes = (children) =>
 	children.flat(Infinity).filter(isShown).map((each) => (each instanceof Node ? each : document.createTextNode(String(each))));
 
-/** Replace the children of an element. */
 export const fill = (element, ...children) => element.replaceChildren(...nodes(children));
 
 /** Create an icon that assistive technology ignores: the text beside it has the meaning. */
@@ -61,7 +59,6 @@ export function icon(name) {
 
 let counter = 0;
 
-/** Return an id that no other element has. */
 export const uniqueId = (prefix) => `${prefix}-${(counter += 1)}`;
 
 /** Return true for an object that is no array and not null. */

@@ -15,14 +15,12 @@ export function relative(iso, now = Date.now()) {
 	return unit ? RELATIVE.format(Math.trunc(seconds / length), unit) : seconds > 0 ? "in less than a minute" : "just now";
 }
 
-/** Describe a time exactly: local time, and UTC. */
 export function exact(iso) {
 	const date = new Date(iso);
 	if (Number.isNaN(date.getTime())) return "unknown";
 	return `${EXACT.format(date)} local time (${date.toISOString().slice(0, 19).replace("T", " ")} UTC)`;
 }
 
-/** Format the local time of day. */
 export const clock = (milliseconds) => CLOCK.format(milliseconds);
 
 /** Create a time that shows how long ago it is (style `left`: how much time is left) and, on request, the exact time. */
@@ -47,7 +45,6 @@ function describe({ dateTime, dataset: { style } }) {
 	return text.startsWith("in ") ? `${text.slice(3)} left` : "no time left";
 }
 
-/** Bring the relative times of the page up to date. */
 export function refreshTimes() {
 	for (const each of document.querySelectorAll("time[data-style]")) each.textContent = describe(each);
 }
@@ -66,7 +63,6 @@ export function valueText(value) {
 	return isObject(value) ? Object.entries(value).map((pair) => pair.join(" ")).join(", ") : String(value);
 }
 
-/** Format a count with its noun. */
 export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
 /** Return the status of a key, in the words of the services' statuses. */
@@ -75,5 +71,4 @@ export function keyStatus({ active, verification }) {
 	return { valid: "operational", rejected: "rejected" }[verification?.status] ?? "unverified";
 }
 
-/** Return the address of a key's page. */
 export const keyHref = ({ id }) => `#/keys/${encodeURIComponent(id)}`;

@@ -71,7 +71,6 @@ export function checkbox({ label, name, checked = false, hint, group }) {
 	return { element: h("div.check", input, text), input };
 }
 
-/** Create a labelled choice of pairs of values and texts. */
 export function select(label, name, options, value) {
 	const id = uniqueId(name);
 	const input = h("select", { id, name });
@@ -120,7 +119,6 @@ export function inputForm({ label, content, submit, cancel, validators, confirm 
 	return form;
 }
 
-/** Make a sentence of one of the API's messages. */
 function sentence(message) {
 	const text = message.charAt(0).toUpperCase() + message.slice(1);
 	return /[.?!]$/.test(text) ? text : `${text}.`;
@@ -173,7 +171,6 @@ export function secretEditor({ fields, names = [], update = false }) {
 			if (problem) (byName()[problem.field] ?? all[0]).setError(problem.message);
 			return !twice && !problem;
 		},
-		/** Empty all fields. */
 		clear: () => parts().all.forEach((field) => (field.input.value = "")),
 	};
 }

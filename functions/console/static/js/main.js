@@ -33,7 +33,6 @@ const ROUTES = {
 };
 const byId = (id) => document.getElementById(id);
 
-/** What the views share. */
 class App {
 	#view = null;
 	#controller = new AbortController();
@@ -101,7 +100,6 @@ class App {
 		if (document.activeElement === document.body) byId("view").querySelector("h1")?.focus({ preventScroll: true });
 	}
 
-	/** Set the title of the present view. */
 	setTitle(title) {
 		document.title = `${title} · Service Keys`;
 	}
@@ -119,7 +117,6 @@ class App {
 		return this.#services;
 	}
 
-	/** Keep the services of a response. */
 	rememberServices(services) {
 		this.#services = new Map(services.map((each) => [each.service, each]));
 	}
@@ -143,21 +140,20 @@ class App {
 	}
 
 	#askForSignIn() {
-		const title = "Sign in again";
-		const text = "Your sign-in has ended, or the API does not accept it.";
-		const failed = signInError;
-		if (this.auth.mode === "oidc") {
-			const content = h("p", `${text} You return to this page with everything that you typed, except secret values.`);
-			const action = async () => {
+		const pasted = this.auth.mode === "token" && tokenField();
+		const rest = pasted ? "Everything that you typed stays." : "You return to this page with everything that you typed, except secret values.";
+		return ask({
+			title: "Sign in again",
+			content: [h("p", "Your sign-in has ended, or the API does not accept it. ", rest), pasted && pasted.element],
+			confirm: "Sign in again",
+			valid: () => !pasted || pasted.validate(true),
+			failed: signInError,
+			action: async () => {
+				if (pasted) return this.auth.useToken(pasted.input.value) ?? true;
 				await this.auth.signIn(location.hash, this.#view.draft?.());
-				await new Promise(() => {}); // The browser leaves the page.
-			};
-			return ask({ title, content, confirm: title, action, failed });
-		}
-		const token = tokenField();
-		const content = [h("p", `${text} Everything that you typed stays.`), token.element];
-		const action = async () => this.auth.useToken(token.input.value) ?? true;
-		return ask({ title, content, confirm: "Sign in", valid: () => token.validate(true), action, failed });
+				return new Promise(() => {}); // The browser leaves the page.
+			},
+		});
 	}
 }
 

@@ -10,36 +10,29 @@ const MAX_FIELDS = 20;
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 const SERVICE = /^[a-z0-9]+(-[a-z0-9]+)*$/;
 
-/** Unicode's White_Space. Python's str.strip() removes four control characters more. */
-const SPACE = "\\t-\\r\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-const TRIMMED = new RegExp(`^[${SPACE}]+|[${SPACE}]+$`, "gu");
-const AROUND = new RegExp(`^[${SPACE}\\x1c-\\x1f]|[${SPACE}\\x1c-\\x1f]$`, "u");
+const TRIMMED = /^\p{White_Space}+|\p{White_Space}+$/gu;
+/** Python's str.strip() removes four control characters more. */
+const AROUND = /^[\p{White_Space}\x1c-\x1f]|[\p{White_Space}\x1c-\x1f]$/u;
 
 const MASKED = [
 	/[•●]/u,
 	/[∙·⋅‧◦○◯⦁⏺⚫⚪⬤▪■◼⬛█░▒▓∗⁎﹡✱✻✽＊]{3}|\*{3}/u,
-	new RegExp(`://[^${SPACE}\\x1c-\\x1f/?#:@]*:\\*+@`, "u"),
+	/:\/\/[^\p{White_Space}\x1c-\x1f/?#:@]*:\*+@/u,
 	/^[<[({*]{1,3}(?:redacted|masked|hidden|filtered|sensitive(?: value)?)[>\])}*]{1,3}$/iu,
 ];
 const SHORTENED = /^[\p{L}\p{N}_-]{2,20}(?:\.{3,8}|…)[\p{L}\p{N}_-]{2,8}$/u;
 
 const LOST = "\ufffd";
-const BLANK = /[\u2800\ufffc]/u;
-const IGNORABLE =
-	/[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/u;
+const UNSEEN = /[\u2800\ufffc\p{Default_Ignorable_Code_Point}]/u;
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Noncharacter_Code_Point}]/u;
 const TYPOGRAPHIC =
 	/[\p{Z}\p{Pd}\p{Pi}\p{Pf}\u201a\u201e\u2032-\u2037\u02b9\u02ba\u02bc\u301d-\u301f\u2212\u2043\u02d7\u2024-\u2026\u2044\ufb00-\ufb06\uff01-\uff5e]/u;
-const VARIATION_SELECTOR = /[\u180b-\u180d\u180f\ufe00-\ufe0f\u{e0100}-\u{e01ef}]/u;
 const FLAG_OF_A_REGION = /\u{1f3f4}[\u{e0030}-\u{e0039}\u{e0061}-\u{e007a}]{2,6}\u{e007f}/gu;
 const EMOJI_BLOCK = /[\u{1f000}-\u{1faff}]/u;
 const EMOJI = /[\p{So}\p{Sm}\p{Sk}\p{Me}\ufe0f\u{1f000}-\u{1faff}]/u;
-/** Joins consonants of an Indic script (canonical combining class 9). */
-const VIRAMA =
-	/[\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d3b\u0d3c\u0d4d\u0dca\u0e3a\u0eba\u0f84\u1039\u103a\u1714\u1715\u1734\u17d2\u1a60\u1b44\u1baa\u1bab\u1bf2\u1bf3\u2d7f\ua806\ua82c\ua8c4\ua953\ua9c0\uaaf6\uabed\u{10a3f}\u{11046}\u{11070}\u{1107f}\u{110b9}\u{11133}\u{11134}\u{111c0}\u{11235}\u{112ea}\u{1134d}\u{11442}\u{114c2}\u{115bf}\u{1163f}\u{116b6}\u{1172b}\u{11839}\u{1193d}\u{1193e}\u{119e0}\u{11a34}\u{11a47}\u{11a99}\u{11c3f}\u{11d44}\u{11d45}\u{11d97}]/u;
-/** Letters that are written from right to left, as in Arabic; digits of these scripts are not. */
+/** Written from right to left, as Arabic is; its digits are not. */
 const RIGHT_TO_LEFT =
-	/[\u05be-\u05f4\u0608\u060b\u060d\u061b-\u064a\u066d-\u06d5\u06e5\u06e6\u06ee\u06ef\u06fa-\u07f5\u07fa-\u088e\u08a0-\u08c9\u200f\ufb1d-\ufb28\ufb2a-\ufd3d\ufd50-\ufdc7\ufdf0-\ufdfc\ufe70-\ufefc\u{10800}-\u{1091b}\u{10920}-\u{10b35}\u{10b40}-\u{10d23}\u{10e80}-\u{10ff6}\u{1e800}-\u{1eebb}]/u;
+	/(?!\p{Nd})[\p{scx=Arab}\p{scx=Hebr}\p{scx=Syrc}\p{scx=Thaa}\p{scx=Nkoo}\p{scx=Adlm}\p{scx=Mand}\p{scx=Rohg}]/u;
 
 /** Unicode names of the characters that are pasted most often. */
 const NAMES = {
@@ -106,26 +99,22 @@ export function patternProblem(text, { label, pattern }) {
 	}
 }
 
-/** Return the problem of a key's name, or null. */
 export function nameProblem(text) {
 	const name = trim(text);
 	if (length(name) < 2) return "give at least 2 characters";
 	return length(name) > 100 ? "give at most 100 characters" : textProblem(name, false);
 }
 
-/** Return the problem of a description, or null. */
 export function descriptionProblem(text) {
 	const description = trim(text);
 	return length(description) > 500 ? "give at most 500 characters" : textProblem(description.replaceAll("\r\n", "\n"), true);
 }
 
-/** Return the problem of a service's name, or null. */
 export function serviceProblem(text) {
 	if (!SERVICE.test(text)) return "use lower-case letters and digits, with single hyphens between them, such as spotify";
 	return text.length > 40 ? "give at most 40 characters" : null;
 }
 
-/** Return the problem of a field's name, or null. */
 export const fieldNameProblem = (text) =>
 	FIELD_NAME.test(text) ? null : "begin with a letter, then letters, digits, _ or -; at most 64 characters";
 
@@ -158,7 +147,7 @@ function maskedValue(update) {
 function refusedInSecret(character, index) {
 	if (character === LOST) return "some characters were lost on the way; send the body in UTF-8";
 	const where = `character ${index + 1} is ${codePoint(character)}`;
-	if ([INVISIBLE, BLANK, IGNORABLE].some((each) => each.test(character))) {
+	if (INVISIBLE.test(character) || UNSEEN.test(character)) {
 		return `remove the control and invisible characters: ${where}`;
 	}
 	if (!TYPOGRAPHIC.test(character)) return null;
@@ -201,7 +190,7 @@ function codePoint(character) {
 }
 
 function isVisible(character) {
-	if (BLANK.test(character) || IGNORABLE.test(character)) return false;
+	if (UNSEEN.test(character)) return false;
 	return character === " " || !/[\p{C}\p{Z}]/u.test(character) || EMOJI_BLOCK.test(character);
 }
 
@@ -209,12 +198,17 @@ function isVisible(character) {
 function belongs(characters, index) {
 	const [before = "", character, after = ""] = [characters[index - 1], characters[index], characters[index + 1]];
 	if (!before) return false;
-	if (VARIATION_SELECTOR.test(character)) return isVisible(before) && !/[ \p{Lu}\p{Ll}\p{Lt}\p{Lm}]/u.test(before);
-	const joining = isJoining(characters.slice(0, index)) || VIRAMA.test(before);
+	if (/\p{Variation_Selector}/u.test(character)) return isVisible(before) && !/[ \p{Lu}\p{Ll}\p{Lt}\p{Lm}]/u.test(before);
+	const joining = isJoining(characters.slice(0, index)) || isVirama(before);
 	// Persian sets the non-joiner between a foreign word or a number and its ending, too.
-	if (character === "\u200c") return VIRAMA.test(before) || ((joining || /[\p{L}\p{N}]/u.test(before)) && isJoining([after]));
-	return character === "\u200d" && (joining || VIRAMA.test(after) || (EMOJI.test(before) && EMOJI.test(after)));
+	const letter = joining || /[\p{L}\p{N}]/u.test(before);
+	if (character === "\u200c") return isVirama(before) || (letter && isJoining([after]));
+	return character === "\u200d" && (joining || isVirama(after) || (EMOJI.test(before) && EMOJI.test(after)));
 }
+
+/** Joins consonants of an Indic script: its combining class is 9, so NFD sorts it between marks of the classes 8 and 10. */
+const isVirama = (mark) =>
+	mark !== "" && `a\u05b0${mark}`.normalize("NFD") === `a${mark}\u05b0` && `a${mark}\u3099`.normalize("NFD") === `a\u3099${mark}`;
 
 /** Return true if the text ends in a letter of a joined script such as Arabic. */
 const isJoining = (characters) => RIGHT_TO_LEFT.test(characters.findLast((each) => !/\p{Mn}/u.test(each)) ?? "");
@@ -223,9 +217,7 @@ const isJoining = (characters) => RIGHT_TO_LEFT.test(characters.findLast((each) 
 function describePattern(pattern) {
 	const exactly = /^\^\[0-9(a-fA-F|A-Za-z)\]\{(\d+)\}\$$/.exec(pattern);
 	if (exactly) return `give exactly ${exactly[2]} ${exactly[1] === "A-Za-z" ? "letters and digits" : "hexadecimal characters"}`;
-	const visible = /^\^(?:\(\?!([^)]*)\))?([\w-]*)\[!-~\]\+\$$/.exec(pattern);
-	if (!visible) return `give a value that matches ${pattern}`;
-	const begins = visible[2] ? `begin with ${visible[2]} and ` : "";
-	const others = visible[1]?.replaceAll("[.]", ".").split("|").join(" or ");
-	return `${begins}use ASCII characters without white space${others ? `; ${others} begins the key of another service` : ""}`;
+	const prefix = /([\w-]*)\[!-~\]\+\$$/.exec(pattern)?.[1];
+	if (prefix) return `begin with ${prefix} and use no white space`;
+	return prefix === "" ? "use no white space, and no key of another service" : `give a value that matches ${pattern}`;
 }

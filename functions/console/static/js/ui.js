@@ -13,7 +13,6 @@ const STATUSES = {
 };
 const NOTICE_ICONS = { success: "ok", info: "info" };
 
-/** Create a status: a label, a colour and an icon. */
 export function statusChip(status) {
 	const [label, symbol] = STATUSES[status] ?? [status, "none"];
 	return h(`span.chip.chip-${symbol}`, icon(symbol), label);
@@ -50,7 +49,6 @@ export function notice(kind, title, content = [], actions = []) {
 	return h(`div.notice.notice-${kind}`, icon(NOTICE_ICONS[kind] ?? "warning"), body);
 }
 
-/** Describe a failed request, with a way to try again. */
 export function errorNotice(error, retry = null) {
 	const known = error instanceof ApiError;
 	const details = known ? error.details.map(({ field, message }) => h("li", `${field}: ${message}`)) : [];
@@ -166,7 +164,6 @@ export function waitVisibly(place, text, seconds, signal) {
 	});
 }
 
-/** Create a list of terms and descriptions. */
 export const facts = (pairs) => h("dl.facts", pairs.map(([term, value]) => h("div", h("dt", term), h("dd", value))));
 
 /** Create a table that becomes a list on a narrow screen. Its roles are explicit, because `display: block` removes them. */

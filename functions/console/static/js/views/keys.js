@@ -12,7 +12,6 @@ const ALL = ["", "All services"];
 
 export function keys(app, { query, signal }) {
 	const chosen = query.get("service");
-	/** Filters of the API, by its names. */
 	const filters = {
 		service: select("Service", "service", chosen ? [ALL, [chosen, chosen]] : [ALL], chosen),
 		active: select("State", "active", STATES, query.get("active")),

@@ -23,7 +23,6 @@ export function signInView(app, error, signedIn) {
 	return { title: "Sign in", element: h("div.panel.narrow", h("h1", { tabindex: "-1" }, "Sign in"), text, messages, form) };
 }
 
-/** The form to paste a token, for issuers without a sign-in page. */
 function tokenForm(app, attempt, signedIn) {
 	const token = tokenField();
 	const submit = h("button.button.primary", { type: "submit" }, "Sign in");
@@ -40,7 +39,6 @@ function tokenForm(app, attempt, signedIn) {
 	return form;
 }
 
-/** Create the field for a token. */
 export const tokenField = () =>
 	textField({
 		label: "Token",
@@ -50,7 +48,6 @@ export const tokenField = () =>
 		hint: "An administrator's access token (a JWT). Locally, make token prints one. It stays in the memory of this page only.",
 	});
 
-/** Describe a failed sign-in. */
 export const signInError = (error) =>
 	notice("error", error instanceof SignInError ? error.message : "The sign-in failed. Try again, or reload the page.");
 

@@ -1,6 +1,6 @@
 /** Store a new key, and replace the secret value of a stored one. */
 
-import { activeKeys, disable, lastUse, outcome, rollback, verify, withVersion } from "../changes.js";
+import { UNUSED, activeKeys, disable, discardedNotice, lastUse, outcome, rollback, verify, withVersion } from "../changes.js";
 import { ask, Discarded } from "../dialogs.js";
 import { fill, h, isObject } from "../dom.js";
 import { keyHref, mask, valueText } from "../format.js";
@@ -10,7 +10,6 @@ import { button, notice, region } from "../ui.js";
 
 const fetchServices = (app) => app.services().catch(() => new Map());
 
-/** The form for a new key. */
 export function storeKey(app, { query, signal, draft }) {
 	const typed = draft ?? { service: query.get("service") };
 	let form = null;
@@ -140,7 +139,6 @@ function stored(app, response, services) {
 	app.go(keyHref(data), outcome(`“${data.name}” is stored`, response, actions));
 }
 
-/** The form to replace a secret value. */
 export function replaceKey(app, { id, signal, draft }) {
 	const title = h("h1", { tabindex: "-1" }, "Replace a key");
 	let form = null;
@@ -179,7 +177,7 @@ function replaceForm(app, key, service, typed) {
 			app.go(keyHref(key), replaced(app, response, service, leaked.input.checked));
 		} catch (error) {
 			if (!(error instanceof Discarded)) throw error;
-			app.go(keyHref(key), notice("info", "Your change was discarded. This is the key as it is now."));
+			app.go(keyHref(key), discardedNotice());
 		}
 		editor.clear();
 	};
@@ -202,11 +200,11 @@ function replaceForm(app, key, service, typed) {
 }
 
 function confirmReplacement(key, leaked) {
-	const effect = key.active ? "Consumers that use this key get the new value within 60 seconds." : "The key is disabled: no consumer gets it.";
-	const rest = leaked ? "The present value is removed. A rollback is not possible." : "The present value is kept as the previous one, for a rollback.";
+	const effect = key.active ? "Consumers that use this key get the new value within 60 seconds." : UNUSED;
+	const rest = leaked ? "removed: a rollback is not possible" : "kept as the previous one, for a rollback";
 	return ask({
 		title: `Replace “${key.name}”?`,
-		content: [h("p", effect), h("p", rest), lastUse(key)],
+		content: [h("p", effect), h("p", `The present value is ${rest}.`), lastUse(key)],
 		confirm: "Replace",
 		danger: leaked,
 	});
