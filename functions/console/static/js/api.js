@@ -7,7 +7,6 @@ const TIMEOUT_MS = 30_000;
 const MAX_CHARACTERS = 10 * 1024 * 1024;
 const LONGEST_WAIT_S = 300;
 
-/** A failed request: its message (the problem and its remedy), status, code, details, requestId, retryAfter in seconds. */
 export class ApiError extends Error {
 	constructor(message, fields) {
 		super(message);
@@ -15,10 +14,7 @@ export class ApiError extends Error {
 	}
 }
 
-/**
- * Create the client. `hooks.unauthorized` resolves once there is another token, `hooks.wait` when a retry makes sense;
- * both reject to give up. `hooks.forbidden` is called if the user is not an administrator.
- */
+/** Create the client. `hooks.unauthorized` resolves once there is another token, `hooks.wait` when a retry makes sense. */
 export function createApi(base, auth, hooks) {
 	const request = async (method, path, options = {}) => {
 		for (let retried = false; ; retried = true) {
@@ -125,7 +121,6 @@ function parse(text) {
 
 const isDetail = (detail) => typeof detail?.field === "string" && typeof detail?.message === "string";
 
-/** Return the seconds to wait: of `Retry-After` (seconds or a date), else 5 for 429; null for no wait. */
 function retryAfter({ status, headers }) {
 	const value = headers.get("Retry-After");
 	const seconds = value === null ? NaN : /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;

@@ -34,7 +34,6 @@ export function createAuth({ issuer, clientId, scopes, signIn }) {
 			const claim = NAME_CLAIMS.find((each) => typeof claims[each] === "string" && claims[each]);
 			return claim ? claims[claim] : "This account";
 		},
-		/** The claim `sub`, as in the fields `…By` of the API. */
 		get subject() {
 			return claims.sub;
 		},
@@ -62,10 +61,7 @@ export function createAuth({ issuer, clientId, scopes, signIn }) {
 			location.assign(url);
 		},
 
-		/**
-		 * Complete a sign-in if the issuer has just redirected here, and return the draft. Its parameters in the address
-		 * and its data in the session storage are removed first, so that neither survives a failure.
-		 */
+		/** Complete a sign-in if the issuer has redirected here. Its traces are removed first, so that none survives a failure. */
 		async complete() {
 			const answer = new URLSearchParams(location.search);
 			const stored = takeStored();
@@ -74,7 +70,10 @@ export function createAuth({ issuer, clientId, scopes, signIn }) {
 			if (!stored || answer.get("state") !== stored.state) {
 				throw new SignInError("This sign-in was not started in this tab, or it was used already. Sign in again.");
 			}
-			if (answer.has("error")) throw new SignInError(refusal(answer));
+			if (answer.has("error")) {
+				const reason = answer.get("error_description") ?? answer.get("error");
+				throw new SignInError(`The sign-in was refused or cancelled (${reason}). Sign in again.`);
+			}
 			const body = new URLSearchParams({
 				grant_type: "authorization_code",
 				code: answer.get("code") ?? "",
@@ -131,12 +130,6 @@ function takeStored() {
 	} catch {
 		return null;
 	}
-}
-
-function refusal(answer) {
-	if (answer.get("error") === "access_denied") return "The sign-in was refused or cancelled. Sign in again.";
-	const reason = answer.get("error_description") ?? answer.get("error");
-	return `The issuer refused the sign-in: ${reason}. Sign in again, or check the client's settings at the issuer.`;
 }
 
 async function fetchJson(url, options = {}) {

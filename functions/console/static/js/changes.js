@@ -12,7 +12,6 @@ const PROPAGATION_S = 60;
 export const UNUSED = "The key is disabled: no consumer gets it.";
 export const CHANGEABLE = { name: "Name", description: "Description", active: "Active", maskedKey: "Secret value" };
 
-/** Ask the service whether it accepts a key, and report the answer. `title`: of the service. */
 export async function verify(app, key, title) {
 	try {
 		const { data } = await app.api.verify(key.id);
@@ -51,26 +50,21 @@ export async function withVersion(app, key, mine, perform) {
 function askAfterConflict(base, latest, mine) {
 	const rows = Object.entries(CHANGEABLE)
 		.map(([field, label]) => [label, valueText(base[field]), valueText(latest[field])])
-		.filter(([, before, now]) => before !== now);
+		.filter(([, before, now]) => before !== now)
+		.map(([label, before, now]) => h("li", `${label}: you saw ${before}, it is ${now} now`));
 	// The masks of short values are all the same.
-	if (base.keyUpdatedAt !== latest.keyUpdatedAt) rows.push(["Secret value replaced", "no", `yes, ${relative(latest.keyUpdatedAt)}`]);
+	if (base.keyUpdatedAt !== latest.keyUpdatedAt) rows.push(h("li", "The secret value was replaced"));
 	const who = latest.updatedByName ?? latest.updatedBy;
 	return ask({
 		title: "Another administrator changed this key",
 		content: [
 			h("p", `${who} changed it ${relative(latest.updatedAt)}. Your change is not made yet.`),
-			rows.length > 0 ? table(rows) : h("p", "The fields have the same values as before."),
+			rows.length > 0 ? h("ul", rows) : h("p", "The fields have the same values as before."),
 			h("p", h("b", "Your change: "), mine.map(([label, value]) => `${label}: ${valueText(value)}`).join("; ")),
 		],
 		confirm: "Apply my change on top",
 		cancel: "Discard mine",
 	});
-}
-
-function table(rows) {
-	const row = ([first, ...others]) => h("tr", h("th", { scope: "row" }, first), others.map((each) => h("td", each)));
-	const headings = ["Field", "You saw", "Now"].map((each) => h("th", { scope: "col" }, each));
-	return h("table.plain-table", h("thead", h("tr", headings)), h("tbody", rows.map(row)));
 }
 
 export const discardedNotice = () => notice("info", "Your change was discarded. This is the key as it is now.");
@@ -117,7 +111,6 @@ function effective({ data, effectiveBy, warnings = [] }) {
 export const activeKeys = (app, service) =>
 	app.api.list({ service, active: "true", limit: 100 }).then((answer) => answer.data, () => null);
 
-/** State the effect of the loss of a key on its consumers. */
 async function lossEffect(app, key) {
 	if (!key.active) return h("p", UNUSED);
 	const active = await activeKeys(app, key.service);
@@ -145,13 +138,8 @@ export async function disable(app, key) {
 	});
 }
 
-/** Enable a key; ask first if consumers get it in place of another one. */
-export async function enable(app, key) {
-	const [serving] = (await activeKeys(app, key.service)) ?? [];
-	const effect = `Consumers of ${key.service} get this key in place of “${serving?.name}” within 60 seconds, because it is newer.`;
-	const takesOver = serving && serving.createdAt < key.createdAt;
+export function enable(app, key) {
 	return change(app, key, {
-		question: takesOver && { title: `Enable “${key.name}”?`, content: h("p", effect), confirm: "Enable" },
 		mine: [["Active", true]],
 		perform: (version) => app.api.update(key.id, version, { active: true }),
 		done: `“${key.name}” is enabled`,
@@ -176,7 +164,6 @@ function deletion(app, key, title, confirm, before, after, done, isPermanent) {
 	});
 }
 
-/** Delete a key: for some days it can be restored, unless the user wants it gone at once. */
 export async function remove(app, key) {
 	const permanent = checkbox({
 		label: "Delete permanently",
@@ -194,7 +181,6 @@ export function removePermanently(app, key) {
 	return deletion(app, key, `Delete “${key.name}” permanently?`, "Delete permanently", before, null, done, () => true);
 }
 
-/** Restore a deleted key; ask for another name if its name is taken. */
 export async function restore(app, key) {
 	try {
 		restored(app, await app.api.restore(key.id, key.version));
@@ -239,7 +225,6 @@ export function rollback(app, key) {
 	});
 }
 
-/** Remove the previous secret value, which a rollback would bring back. */
 export function forgetPrevious(app, key) {
 	return change(app, key, {
 		question: {

@@ -3,7 +3,6 @@
 import { fill, h, uniqueId } from "./dom.js";
 import { errorNotice } from "./ui.js";
 
-/** The user gave up a change after another administrator's change. */
 export class Discarded extends Error {
 	constructor(latest) {
 		super();
@@ -15,8 +14,7 @@ export const topDialog = () => [...document.querySelectorAll("dialog[open]")].at
 
 /**
  * Ask for a decision, and carry it out while the dialog is open: on an error the dialog stays, with all input. Resolves
- * to the result of `action`, or undefined if the user cancels. `valid` is checked first and shows its own messages;
- * `failed` returns the nodes to show for an error.
+ * to the result of `action`, or undefined if the user cancels.
  */
 export function ask({ title, content, confirm, danger = false, cancel = "Cancel", valid, action, failed }) {
 	const heading = uniqueId("dialog");

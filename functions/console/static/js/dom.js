@@ -61,5 +61,4 @@ let counter = 0;
 
 export const uniqueId = (prefix) => `${prefix}-${(counter += 1)}`;
 
-/** Return true for an object that is no array and not null. */
 export const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);

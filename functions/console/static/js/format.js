@@ -7,7 +7,6 @@ const RELATIVE = new Intl.RelativeTimeFormat("en");
 const EXACT = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
-/** Describe a time relative to now, such as "5 minutes ago" or "in 3 days". */
 export function relative(iso, now = Date.now()) {
 	const seconds = (Date.parse(iso) - now) / 1000;
 	if (Number.isNaN(seconds)) return "at an unknown time";
@@ -23,7 +22,6 @@ export function exact(iso) {
 
 export const clock = (milliseconds) => CLOCK.format(milliseconds);
 
-/** Create a time that shows how long ago it is (style `left`: how much time is left) and, on request, the exact time. */
 export function time(iso, style = "ago") {
 	if (typeof iso !== "string") return h("span.muted", "never");
 	const text = h("time", { datetime: iso });
@@ -49,14 +47,12 @@ export function refreshTimes() {
 	for (const each of document.querySelectorAll("time[data-style]")) each.textContent = describe(each);
 }
 
-/** Create the mask of a secret value, with one line for each field. */
 export function mask(masked) {
 	if (!isObject(masked)) return h("code.mask", masked ?? "unknown");
 	const line = ([name, text]) => h("span", h("span.muted", name), " ", h("code.mask", text));
 	return h("span.masks", Object.entries(masked).map(line));
 }
 
-/** Describe a value of a key in one line of text. */
 export function valueText(value) {
 	if (value === null || value === undefined || value === "") return "none";
 	if (typeof value === "boolean") return value ? "yes" : "no";
@@ -65,7 +61,6 @@ export function valueText(value) {
 
 export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
-/** Return the status of a key, in the words of the services' statuses. */
 export function keyStatus({ active, verification }) {
 	if (!active) return "disabled";
 	return { valid: "operational", rejected: "rejected" }[verification?.status] ?? "unverified";

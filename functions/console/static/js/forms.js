@@ -17,10 +17,6 @@ const PRIVATE = {
 	"data-lpignore": true,
 };
 
-/**
- * Create a field for text. `check` returns the problem of a value that is not empty, or null. The field's `validate`
- * shows the problem and returns true if there is none; with `focus` it moves there.
- */
 export function textField({ label, name, type = "text", value = "", hint, required, multiline, check, attributes, after }) {
 	const id = uniqueId(name);
 	const properties = { id, name, required, "aria-describedby": `${id}-hint ${id}-error`, autocomplete: "off", ...attributes };
@@ -34,23 +30,19 @@ export function textField({ label, name, type = "text", value = "", hint, requir
 	};
 	const problem = () => (input.value ? (check?.(input.value) ?? null) : required ? "give a value" : null);
 	// While a value is typed for the first time it is incomplete: its problem is shown once the user leaves the field.
-	let left = value !== "";
-	input.addEventListener("input", ({ inputType }) => {
-		left ||= inputType === "insertFromPaste" || inputType === "insertFromDrop";
-		setError(left && input.value ? problem() : null);
-	});
-	input.addEventListener("blur", () => {
-		if (!input.value) return;
-		left = true;
-		setError(problem());
-	});
+	let complete = value !== "";
 	const validate = (focus = false) => {
-		left = true;
+		complete = true;
 		const found = problem();
 		setError(found);
 		if (found && focus) input.focus();
 		return !found;
 	};
+	input.addEventListener("input", ({ inputType }) => {
+		complete ||= inputType === "insertFromPaste";
+		setError(complete && input.value ? problem() : null);
+	});
+	input.addEventListener("blur", () => input.value && validate());
 	const element = h(
 		"div.field",
 		h("label", { for: id }, label, !required && h("span.muted", " (optional)")),
@@ -61,7 +53,6 @@ export function textField({ label, name, type = "text", value = "", hint, requir
 	return { element, input, setError, validate };
 }
 
-/** Create a checkbox or, with a `group`, a radio button. */
 export function checkbox({ label, name, checked = false, hint, group }) {
 	const id = uniqueId(name);
 	const described = hint && `${id}-hint`;
@@ -92,10 +83,7 @@ export function showErrors(error, fields) {
 	return errorNotice(new ApiError(error.message, { ...error, details }));
 }
 
-/**
- * Create a form that keeps all input on an error. `validators` show their problems; `confirm` asks before `send`, whose
- * errors are shown at the `fields`.
- */
+/** Create a form that keeps all input on an error of `send`, and shows it at the `fields`. */
 export function inputForm({ label, content, submit, cancel, validators, confirm = () => true, send, fields = () => ({}) }) {
 	const messages = h("div.messages");
 	const go = h("button.button.primary", { type: "submit" }, submit);
@@ -124,8 +112,7 @@ function sentence(message) {
 	return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 
-/** Create a field for a secret value that only its typist can show. `onLines` takes a pasted text of several lines. */
-function secretField({ label, name, required = true, secret = true, multiline = false, check, onLines }) {
+function secretField({ label, name, required = true, secret = true, multiline = false, check }) {
 	const show = h("button.button.quiet", { type: "button", "aria-pressed": "false", "aria-label": `Show ${label}` }, "Show");
 	const attributes = { ...PRIVATE, "data-secret": true, ...(multiline && { class: "concealed", rows: 6, wrap: "off" }) };
 	const type = secret ? "password" : "text";
@@ -137,38 +124,33 @@ function secretField({ label, name, required = true, secret = true, multiline = 
 		else field.input.type = open ? "text" : "password";
 	});
 	field.input.addEventListener("paste", (event) => {
-		const text = event.clipboardData?.getData("text") ?? "";
-		if (multiline || !/[\r\n]/.test(text.trim())) return;
-		// A field of one line would drop the line breaks, and so change the value.
+		if (multiline || !/[\r\n]/.test(event.clipboardData.getData("text").trim())) return;
+		// The field would drop the line breaks, and so change the value.
 		event.preventDefault();
-		if (onLines) onLines(text);
-		else field.setError("the pasted text has several lines; paste the value only");
+		field.setError("the pasted text has several lines; paste one line, or choose another form of the key");
 	});
 	return field;
 }
 
 /**
- * Create the editor for a secret value: the `fields` of the service's format or, if it has none, a choice of forms.
- * `names`: the fields of the stored key. The editor's `fields` are by the API's names: `key`, `key.clientId` …
+ * Create the editor for a secret value: the `fields` of the service's format or, if it has none or the stored key has
+ * other `names`, a choice of forms.
  */
 export function secretEditor({ fields, names = [], update = false }) {
 	const hasFormat = fields.length > 0 && names.every((name) => fields.some((field) => field.name === name));
 	const { element, parts } = hasFormat ? formatEditor(fields, update) : freeEditor(names, update);
-	const byName = () => parts().fields;
 	return {
 		element,
 		value: () => parts().value(),
-		get fields() {
-			return byName();
-		},
+		fields: () => parts().fields,
 		validate() {
-			const { all, titles = [] } = parts();
+			const { all, titles = [], fields: byName, value } = parts();
 			if (all.map((field) => field.validate()).includes(false)) return false;
 			const texts = titles.map((field) => field.input.value);
 			const twice = titles.find((field, index) => texts.indexOf(field.input.value) < index);
 			twice?.setError("another field has this name; name each field once");
-			const [problem] = twice ? [] : secretProblems(parts().value(), update);
-			if (problem) (byName()[problem.field] ?? all[0]).setError(problem.message);
+			const [problem] = twice ? [] : secretProblems(value(), update);
+			if (problem) (byName[problem.field] ?? all[0]).setError(problem.message);
 			return !twice && !problem;
 		},
 		clear: () => parts().all.forEach((field) => (field.input.value = "")),
@@ -176,19 +158,22 @@ export function secretEditor({ fields, names = [], update = false }) {
 }
 
 function formatEditor(format, update) {
-	const pairs = format.map((each) => {
+	const all = format.map((each) => {
 		const check = (text) => fieldProblem(text, update) ?? patternProblem(text, each);
-		return [each, secretField({ ...each, name: each.name ?? "key", check })];
+		return secretField({ ...each, name: each.name ?? "key", check });
 	});
-	const all = pairs.map(([, field]) => field);
-	const value = () => {
-		if (format[0].name === null) return all[0].input.value;
-		const filled = pairs.filter(([{ required }, field]) => required || field.input.value);
-		return Object.fromEntries(filled.map(([{ name }, field]) => [name, field.input.value]));
-	};
-	const fields = Object.fromEntries(pairs.map(([{ name }, field]) => [name === null ? "key" : `key.${name}`, field]));
-	return { element: h("div.stack", all.map((field) => field.element)), parts: () => ({ all, fields, value }) };
+	const named = format.map(({ name, required }, index) => ({ name, required, field: all[index] }));
+	const filled = () => named.filter(({ required, field }) => required || field.input.value);
+	const value = () => Object.fromEntries(filled().map(({ name, field }) => [name, field.input.value]));
+	const single = format[0].name === null && oneValue(all[0]);
+	const fields = Object.fromEntries(named.map(({ name, field }) => [`key.${name}`, field]));
+	return single || { element: h("div.stack", all.map(({ element }) => element)), parts: () => ({ all, fields, value }) };
 }
+
+const oneValue = (field) => ({
+	element: field.element,
+	parts: () => ({ all: [field], fields: { key: field }, value: () => field.input.value }),
+});
 
 const SHAPES = {
 	one: ["One value", "A key or token of one line"],
@@ -198,29 +183,23 @@ const SHAPES = {
 
 function freeEditor(names, update) {
 	const group = uniqueId("shape");
-	const body = h("div.stack");
-	let part;
-	const use = (shape, text = "") => {
-		for (const [name, { input }] of radios) input.checked = name === shape;
-		part = shape === "named" ? namedFields(names, update) : oneValue(shape === "lines", update, (lines) => use("lines", lines));
-		fill(body, part.element);
-		if (!text) return;
-		const [field] = part.parts().all;
-		field.input.value = text;
-		field.validate();
-		field.input.focus();
-	};
-	const radios = Object.entries(SHAPES).map(([shape, [label, hint]]) => [shape, checkbox({ label, name: shape, hint, group })]);
-	for (const [shape, { input }] of radios) input.addEventListener("change", () => use(shape));
-	use(names.length > 0 ? "named" : "one");
-	const shapes = h("fieldset.shapes", h("legend", "Form of the key"), radios.map(([, { element }]) => element));
-	return { element: h("div.stack", shapes, body), parts: () => part.parts() };
-}
-
-function oneValue(multiline, update, onLines) {
+	const body = h("div");
 	const check = (text) => secretProblems(text, update)[0]?.message ?? null;
-	const field = secretField({ label: "Secret value", name: "key", multiline, check, onLines });
-	return { element: field.element, parts: () => ({ all: [field], fields: { key: field }, value: () => field.input.value }) };
+	let part;
+	const use = (shape) => {
+		const multiline = shape === "lines";
+		part = shape === "named" ? namedFields(names, update) : oneValue(secretField({ label: "Secret value", name: "key", multiline, check }));
+		fill(body, part.element);
+	};
+	const first = names.length > 0 ? "named" : "one";
+	const radios = Object.entries(SHAPES).map(([shape, [label, hint]]) => {
+		const { element, input } = checkbox({ label, name: shape, hint, group, checked: shape === first });
+		input.addEventListener("change", () => use(shape));
+		return element;
+	});
+	use(first);
+	const shapes = h("fieldset.shapes", h("legend", "Form of the key"), radios);
+	return { element: h("div.stack", shapes, body), parts: () => part.parts() };
 }
 
 function namedFields(names, update) {
@@ -242,7 +221,7 @@ function namedFields(names, update) {
 		list.append(element);
 		return row;
 	};
-	(names.length > 0 ? names : ["", ""]).forEach(add);
+	(names.length > 0 ? names : ["", ""]).forEach((name) => add(name));
 	const more = button("Add a field", () => rows.length < 20 && add().title.input.focus(), "plus");
 	const pairs = (pick) => Object.fromEntries(rows.map(({ title, value }) => pick(title.input.value, value)));
 	const parts = () => ({

@@ -1,12 +1,7 @@
 /** Start the console: configuration, sign-in, router. */
 
-<<<<<<< HEAD
-import { ApiError, createApi } from "./api.js";
-import { createAuth, SignInError } from "./auth.js";
-=======
 import { createApi } from "./api.js";
 import { createAuth } from "./auth.js";
->>>>>>> ui
 import { ask, topDialog } from "./dialogs.js";
 import { fill, h } from "./dom.js";
 import { refreshTimes } from "./format.js";
@@ -19,9 +14,8 @@ import { forbiddenView, signInError, signInView, tokenField } from "./views/sign
 import { replaceKey, storeKey } from "./views/store.js";
 
 /**
- * Views by the path in the fragment; `:id` stands for one segment. A view is called with the app and the route (`id`,
- * `query`, `signal`: aborted when the view is left, `draft`: what the user had typed before a new sign-in). It returns
- * `title`, `element` and optionally `draft()`: what the user typed, without secret values; `reload()`; `changed(key)`.
+ * Views by the path in the fragment. A view gets the app and the route, and returns `title`, `element` and optionally
+ * `draft()` (the typed values without secrets, which the route has after a new sign-in), `reload()` and `changed(key)`.
  */
 const ROUTES = {
 	"/": overview,
@@ -49,7 +43,6 @@ class App {
 		});
 	}
 
-	/** Show the view of the fragment or, if the user is not signed in, the sign-in page. */
 	show({ draft = null, error = null } = {}) {
 		this.#controller.abort();
 		this.#controller = new AbortController();
@@ -67,8 +60,8 @@ class App {
 
 	#find(path, route) {
 		for (const [pattern, view] of Object.entries(ROUTES)) {
-			const match = new RegExp(`^${pattern.replace(":id", "([^/]+)")}$`).exec(path);
-			if (match) return view(this, { ...route, id: match[1] && decode(match[1]) });
+			const match = new RegExp(`^${pattern.replace(":id", "([\\w.-]+)")}$`).exec(path);
+			if (match) return view(this, { ...route, id: match[1] });
 		}
 		const text = h("p", h("a", { href: "#/" }, "Go to the overview"));
 		return { title: "Not found", element: h("div.panel.narrow", h("h1", { tabindex: "-1" }, "There is no such page"), text) };
@@ -85,7 +78,6 @@ class App {
 		view.element.querySelector("h1")?.focus({ preventScroll: true });
 	}
 
-	/** Go to another view, with a notice that is shown there. */
 	go(hash, message) {
 		this.notify(message);
 		this.#keepNotice = true;
@@ -104,7 +96,6 @@ class App {
 		document.title = `${title} · Service Keys`;
 	}
 
-	/** Show a notice above the view, in place of the previous one. */
 	notify(message) {
 		const wrapper = h("div.dismissible", message, button("Dismiss", () => wrapper.remove(), "", "quiet"));
 		fill(byId("notices"), wrapper);
@@ -157,14 +148,6 @@ class App {
 	}
 }
 
-function decode(segment) {
-	try {
-		return decodeURIComponent(segment);
-	} catch {
-		return segment;
-	}
-}
-
 async function loadConfig() {
 	const response = await fetch("config.json", { cache: "no-store", signal: AbortSignal.timeout(30_000) });
 	const config = await response.json();
@@ -173,27 +156,6 @@ async function loadConfig() {
 }
 
 async function start() {
-<<<<<<< HEAD
-  let config;
-  try {
-    config = await loadConfig();
-  } catch {
-    const unusable = new ApiError("The console's configuration (config.json) cannot be read. Check your connection, then try again.");
-    fill(byId("view"), h("h1", {}, "Service Keys"), errorNotice(unusable, () => location.reload()));
-    return;
-  }
-  const app = new App(createAuth(config));
-  let draft = null;
-  let failure = null;
-  try {
-    ({ draft } = await app.auth.complete());
-  } catch (error) {
-    failure = error;
-  }
-  addEventListener("hashchange", () => app.show());
-  if (failure) app.showSignIn(failure);
-  else app.show(draft);
-=======
 	const config = await loadConfig().catch(() => null);
 	if (!config) {
 		const text = "The console's configuration cannot be loaded. Check your connection, then try again.";
@@ -204,7 +166,6 @@ async function start() {
 	const outcome = await app.auth.complete().then((draft) => ({ draft }), (error) => ({ error }));
 	addEventListener("hashchange", () => app.show());
 	app.show(outcome);
->>>>>>> ui
 }
 
 byId("skip").addEventListener("click", (event) => {

@@ -1,7 +1,6 @@
 /**
- * The API's rules for values, applied while a value is typed: those of secret_rules.py, characters.py and schemas.py in
- * layers/service_keys/service_keys/admin, with the same messages; a test compares them. Positions and lengths count
- * characters (code points), as in Python. No message quotes a value.
+ * The API's rules for values, while a value is typed: those of secret_rules.py, characters.py and schemas.py, with the
+ * same messages; a test compares them. Positions and lengths count code points. No message quotes a value.
  */
 
 const MAX_BYTES = 4096;
@@ -34,25 +33,14 @@ const EMOJI = /[\p{So}\p{Sm}\p{Sk}\p{Me}\ufe0f\u{1f000}-\u{1faff}]/u;
 const RIGHT_TO_LEFT =
 	/(?!\p{Nd})[\p{scx=Arab}\p{scx=Hebr}\p{scx=Syrc}\p{scx=Thaa}\p{scx=Nkoo}\p{scx=Adlm}\p{scx=Mand}\p{scx=Rohg}]/u;
 
-/** Unicode names of the characters that are pasted most often. */
 const NAMES = {
 	"\u00a0": "NO-BREAK SPACE",
 	"\u200b": "ZERO WIDTH SPACE",
 	"\u2011": "NON-BREAKING HYPHEN",
 	"\u2013": "EN DASH",
-	"\u2014": "EM DASH",
-	"\u2018": "LEFT SINGLE QUOTATION MARK",
-	"\u2019": "RIGHT SINGLE QUOTATION MARK",
-	"\u201c": "LEFT DOUBLE QUOTATION MARK",
-	"\u201d": "RIGHT DOUBLE QUOTATION MARK",
-	"\u2026": "HORIZONTAL ELLIPSIS",
 	"\ufeff": "ZERO WIDTH NO-BREAK SPACE",
 };
 
-/**
- * Return the problems of a secret value, as the API's details; none if it is valid.
- * `update`: it is a new value of a stored key.
- */
 export function secretProblems(value, update = false) {
 	const problem = (message, field = "key") => ({ field, message });
 	if (typeof value === "string") {
@@ -76,7 +64,6 @@ export function secretProblems(value, update = false) {
 	return found.length > 0 ? found : sizeProblems(value);
 }
 
-/** Return the problem of one field of a secret value, or null. */
 export function fieldProblem(text, update = false) {
 	if (!text) return "give a value";
 	if (isMasked(text)) return maskedValue(update);
@@ -90,7 +77,6 @@ export function fieldProblem(text, update = false) {
 	return null;
 }
 
-/** Return the problem of a value in a service's format, or null. */
 export function patternProblem(text, { label, pattern }) {
 	try {
 		return new RegExp(pattern, "u").test(text) ? null : `this is not the format of ${label}: ${describePattern(pattern)}`;
@@ -118,7 +104,6 @@ export function serviceProblem(text) {
 export const fieldNameProblem = (text) =>
 	FIELD_NAME.test(text) ? null : "begin with a letter, then letters, digits, _ or -; at most 64 characters";
 
-/** Remove the white space that the API removes around names and descriptions. */
 export const trim = (text) => text.replace(TRIMMED, "");
 
 const length = (text) => [...text].length;
@@ -155,20 +140,6 @@ function refusedInSecret(character, index) {
 }
 
 function textProblem(text, multiline) {
-<<<<<<< HEAD
-  if (!text.isWellFormed()) return "give valid Unicode text";
-  const characters = [...text.replace(FLAG_OF_A_REGION, (flag) => "\u{1f3f4}".repeat([...flag].length))];
-  for (const [index, character] of characters.entries()) {
-    if (character === LOST) return "some characters were lost on the way: send the body in UTF-8";
-    if (multiline && /^[\n\t\p{Zs}\p{Co}]$/u.test(character)) continue;
-    if (isVisible(character) || belongs(characters, index)) continue;
-    const advice = multiline
-      ? "remove control and invisible characters; line breaks and tabs are fine"
-      : "use printable characters and plain spaces only";
-    return `${advice}: character ${index + 1} is ${codePoint(character)}`;
-  }
-  return null;
-=======
 	if (/\p{Cs}/u.test(text)) return "give valid Unicode text";
 	const characters = [...text.replace(FLAG_OF_A_REGION, (flag) => "\u{1f3f4}".repeat(length(flag)))];
 	for (const [index, character] of characters.entries()) {
@@ -181,7 +152,6 @@ function textProblem(text, multiline) {
 		return `${advice}: character ${index + 1} is ${codePoint(character)}`;
 	}
 	return null;
->>>>>>> ui
 }
 
 function codePoint(character) {
@@ -194,7 +164,6 @@ function isVisible(character) {
 	return character === " " || !/[\p{C}\p{Z}]/u.test(character) || EMOJI_BLOCK.test(character);
 }
 
-/** Return true if an invisible character changes the shape of adjacent ones. */
 function belongs(characters, index) {
 	const [before = "", character, after = ""] = [characters[index - 1], characters[index], characters[index + 1]];
 	if (!before) return false;
@@ -210,14 +179,10 @@ function belongs(characters, index) {
 const isVirama = (mark) =>
 	mark !== "" && `a\u05b0${mark}`.normalize("NFD") === `a${mark}\u05b0` && `a${mark}\u3099`.normalize("NFD") === `a\u3099${mark}`;
 
-/** Return true if the text ends in a letter of a joined script such as Arabic. */
 const isJoining = (characters) => RIGHT_TO_LEFT.test(characters.findLast((each) => !/\p{Mn}/u.test(each)) ?? "");
 
-/** Describe the usual patterns in words; any other one is shown as it is. */
 function describePattern(pattern) {
 	const exactly = /^\^\[0-9(a-fA-F|A-Za-z)\]\{(\d+)\}\$$/.exec(pattern);
 	if (exactly) return `give exactly ${exactly[2]} ${exactly[1] === "A-Za-z" ? "letters and digits" : "hexadecimal characters"}`;
-	const prefix = /([\w-]*)\[!-~\]\+\$$/.exec(pattern)?.[1];
-	if (prefix) return `begin with ${prefix} and use no white space`;
-	return prefix === "" ? "use no white space, and no key of another service" : `give a value that matches ${pattern}`;
+	return `copy it again from the service (pattern ${pattern})`;
 }

@@ -18,10 +18,7 @@ export function statusChip(status) {
 	return h(`span.chip.chip-${symbol}`, icon(symbol), label);
 }
 
-/**
- * Create a button, or a link that looks like one if `action` is an address. While the promise of an action is pending, a
- * second press does nothing. `name` is the accessible name; it begins with the label.
- */
+/** Create a button, or a link that looks like one if `action` is an address. `name`: the accessible name. */
 export function button(label, action, symbol = "", kind = "", name = null) {
 	const link = typeof action === "string";
 	const attributes = { "aria-label": name, ...(link ? { href: action } : { type: "button" }) };
@@ -33,16 +30,14 @@ export function button(label, action, symbol = "", kind = "", name = null) {
 /** Run an action once at a time. The button stays focusable, because a disabled one loses the focus. */
 export async function busy(element, action) {
 	if (element.getAttribute("aria-disabled") === "true") return;
-	const set = (value) => ["aria-disabled", "aria-busy"].forEach((name) => element.setAttribute(name, value));
-	set(true);
+	element.setAttribute("aria-disabled", "true");
 	try {
 		await action();
 	} finally {
-		set(false);
+		element.removeAttribute("aria-disabled");
 	}
 }
 
-/** Create a notice of a kind: success, warning, error or info. */
 export function notice(kind, title, content = [], actions = []) {
 	const buttons = [actions].flat().filter(Boolean);
 	const body = h("div.notice-body", h("p.notice-title", title), content, buttons.length > 0 && h("div.actions", buttons));
@@ -62,12 +57,8 @@ export function errorNotice(error, retry = null) {
 	return element;
 }
 
-/**
- * Load data into an element: a loading state first, then the nodes that `render` returns, or the error with a way to try
- * again. `failed` returns the node to show for an error, or null for the usual one. The element's `reload` loads again;
- * its `show` renders data of another request, such as the response to a change.
- */
-export function region(signal, loading, fetchData, render, failed) {
+/** Load data into an element with `reload()`, and with `show(data)` for data of another request. */
+export function region(signal, loading, fetchData, render) {
 	const element = h("div.region");
 	element.show = (data) => signal.aborted || fill(element, render(data));
 	element.reload = async () => {
@@ -76,7 +67,7 @@ export function region(signal, loading, fetchData, render, failed) {
 		try {
 			element.show(await fetchData());
 		} catch (error) {
-			if (!signal.aborted) fill(element, failed?.(error) ?? errorNotice(error, element.reload));
+			if (!signal.aborted) fill(element, errorNotice(error, element.reload));
 		}
 		element.removeAttribute("aria-busy");
 	};
@@ -84,11 +75,8 @@ export function region(signal, loading, fetchData, render, failed) {
 	return element;
 }
 
-/**
- * Load a list that the API returns in pages. `draw(items, more)` returns the nodes for the entries so far; `more` is true
- * if there are more. The element's `redraw` draws again.
- */
-export function paged(signal, loading, fetchPage, draw, failed) {
+/** Load a list that the API returns in pages. `draw` gets the entries so far, and whether there are more. */
+export function paged(signal, loading, fetchPage, draw) {
 	let items;
 	let next;
 	const load = async () => {
@@ -111,7 +99,7 @@ export function paged(signal, loading, fetchPage, draw, failed) {
 		[items, next] = [[], null];
 		return load();
 	};
-	const element = region(signal, loading, start, () => (element.redraw(), [list, error, more]), failed);
+	const element = region(signal, loading, start, () => (element.redraw(), [list, error, more]));
 	element.redraw = () => {
 		fill(list, draw(items, Boolean(next)));
 		more.hidden = !next;
@@ -119,48 +107,44 @@ export function paged(signal, loading, fetchPage, draw, failed) {
 	return element;
 }
 
-/** Count down to the time by which all consumers act on a change. */
+function countSeconds(seconds, tick) {
+	const end = Date.now() + seconds * 1000;
+	const timer = setInterval(() => tick(Math.ceil((end - Date.now()) / 1000)) && clearInterval(timer), 500);
+	tick(seconds);
+}
+
 export function countdown(seconds) {
-	const end = Date.now() + Math.round(seconds) * 1000;
 	const left = h("span", { "aria-hidden": "true" });
-	const element = h("p.countdown", `All consumers act on this by ${clock(end)}`, left);
-	const tick = () => {
-		const remaining = Math.ceil((end - Date.now()) / 1000);
-		left.textContent = ` (in ${remaining} s)`;
+	const element = h("p.countdown", `All consumers act on this by ${clock(Date.now() + seconds * 1000)}`, left);
+	countSeconds(Math.round(seconds), (remaining) => {
 		if (remaining <= 0) fill(element, "All consumers act on this now.");
-		if (remaining <= 0 || !element.isConnected) clearInterval(timer);
-	};
-	const timer = setInterval(tick, 1000);
-	left.textContent = ` (in ${Math.round(seconds)} s)`;
+		else left.textContent = ` (in ${remaining} s)`;
+		return remaining <= 0;
+	});
 	return element;
 }
 
-/**
- * Wait for a number of seconds (null: until the browser is online), with a visible countdown and a way to go on at once.
- * Resolves to false if the user gives up or leaves the view.
- */
+/** Wait visibly for some seconds (null: until the browser is online). Resolves to false if the user gives up. */
 export function waitVisibly(place, text, seconds, signal) {
 	return new Promise((resolve) => {
-		const end = Date.now() + seconds * 1000;
-		const left = h("span", { "aria-hidden": "true" }, seconds && ` in ${seconds} s`);
+		const left = h("span", { "aria-hidden": "true" });
 		const finish = (goOn) => {
-			clearInterval(timer);
 			removeEventListener("online", online);
 			element.remove();
 			resolve(goOn);
 		};
 		const online = () => finish(true);
-		const explanation = h("p", seconds ? "Trying again" : "Trying again once you are online.", left);
 		const actions = [button("Try again now", online), button("Cancel", () => finish(false), "", "quiet")];
-		const element = notice("warning", text, explanation, actions);
-		const timer = setInterval(() => {
-			const remaining = Math.ceil((end - Date.now()) / 1000);
-			if (seconds) left.textContent = ` in ${remaining} s`;
-			if (seconds && remaining <= 0) finish(true);
-		}, 250);
+		const element = notice("warning", text, h("p", "Trying again", seconds ? left : " once you are online"), actions);
+		place.append(element);
 		addEventListener("online", online);
 		signal?.addEventListener("abort", () => finish(false), { once: true });
-		place.append(element);
+		if (!seconds) return;
+		countSeconds(seconds, (remaining) => {
+			left.textContent = ` in ${remaining} s`;
+			if (remaining <= 0 && element.isConnected) finish(true);
+			return remaining <= 0 || !element.isConnected;
+		});
 	});
 }
 

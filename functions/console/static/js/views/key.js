@@ -7,7 +7,6 @@ import { button, facts, notice, paged, region, statusChip } from "../ui.js";
 
 const VERIFICATIONS = { valid: "Accepted by the service", rejected: "Rejected by the service", inconclusive: "No clear answer" };
 const CHANGES = { create: "Stored", rollback: "Rolled back to the previous value", delete: "Deleted", restore: "Restored" };
-const isAbsent = (error) => error.code === "API_KEY_NOT_FOUND";
 
 export function keyPage(app, { id, signal }) {
 	const title = h("h1", { tabindex: "-1" }, "Key");
@@ -24,15 +23,9 @@ export function keyPage(app, { id, signal }) {
 		app.setTitle(key.name);
 		return details(app, key, service);
 	};
-	const content = region(signal, "Loading the key …", fetchData, render, absent);
+	const content = region(signal, "Loading the key …", fetchData, render);
 	const fetchPage = (cursor) => app.api.history(id, { limit: 20, ...cursor }, signal);
-	const timeline = paged(
-		signal,
-		"Loading the history …",
-		fetchPage,
-		(items) => h("ol.timeline", items.map(entry)),
-		(error) => (isAbsent(error) ? h("p.muted", "No changes are recorded.") : null),
-	);
+	const timeline = paged(signal, "Loading the history …", fetchPage, (items) => h("ol.timeline", items.map(entry)));
 	return {
 		title: "Key",
 		changed(key) {
@@ -46,13 +39,6 @@ export function keyPage(app, { id, signal }) {
 			panel("History", timeline),
 		),
 	};
-}
-
-/** Explain that there is no such key: the usual reason is its deletion. */
-function absent(error) {
-	if (!isAbsent(error)) return null;
-	const text = "It may have been deleted: then the deleted keys list it while it can be restored.";
-	return notice("warning", "There is no such key", h("p", text), [button("Deleted keys", "#/deleted"), button("All keys", "#/keys")]);
 }
 
 const panel = (title, ...content) => h("section.panel", { "aria-label": title }, h("h2", title), content);

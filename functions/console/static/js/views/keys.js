@@ -65,7 +65,6 @@ export function keys(app, { query, signal }) {
 	return { title: "Keys", reload, element: h("div.view", h("div.page-head", h("h1", { tabindex: "-1" }, "Keys"), actions), form, results) };
 }
 
-/** Offer all services as filters; without an answer, the address's own filter stays. */
 async function offerServices(app, control, chosen) {
 	const services = await app.services().catch(() => new Map());
 	const titles = new Map(chosen ? [[chosen, chosen]] : []);

@@ -5,7 +5,6 @@ import { fill, h } from "../dom.js";
 import { textField } from "../forms.js";
 import { button, notice } from "../ui.js";
 
-/** Show the sign-in page, with the error of a failed sign-in; `signedIn` is called once there is a pasted token. */
 export function signInView(app, error, signedIn) {
 	const messages = h("div.messages", { role: "alert" }, error && signInError(error));
 	const attempt = async (run) => {
@@ -51,7 +50,6 @@ export const tokenField = () =>
 export const signInError = (error) =>
 	notice("error", error instanceof SignInError ? error.message : "The sign-in failed. Try again, or reload the page.");
 
-/** The page of a user who is signed in and not an administrator. */
 export function forbiddenView(app) {
 	const signOut = button("Sign out", () => app.auth.signOut(), "", "primary");
 	const text = h("p", `${app.auth.name} is not an administrator of Service Keys.`);

@@ -87,7 +87,7 @@ function storeForm(app, services, typed) {
 		validators: [service, name, description, { validate: () => editor.validate() }],
 		confirm: () => !active.input.checked || confirmServing(app, service.input.value, trim(name.input.value)),
 		send,
-		fields: () => ({ service, name, description, ...editor.fields }),
+		fields: () => ({ service, name, description, ...editor.fields() }),
 	});
 	for (const event of ["input", "change"]) element.addEventListener(event, () => (idempotencyKey = null));
 	const draft = () => ({
@@ -110,7 +110,6 @@ function serviceNote(known, name) {
 	return name && !serviceProblem(name) && h("p.small.muted", unknown);
 }
 
-/** State the effect of a new active key on a service that is in use. */
 async function confirmServing(app, service, name) {
 	const [serving] = (await activeKeys(app, service)) ?? [];
 	if (!serving) return true;
@@ -194,7 +193,7 @@ function replaceForm(app, key, service, typed) {
 		validators: [editor],
 		confirm: () => confirmReplacement(key, leaked.input.checked),
 		send,
-		fields: () => editor.fields,
+		fields: editor.fields,
 	});
 	return { element, draft: () => ({ leaked: leaked.input.checked }) };
 }
