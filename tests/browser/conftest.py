@@ -47,7 +47,7 @@ __all__ = [
     "stack",
     "store",
 ]
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 15_000
 
 
 @pytest.fixture(scope="session")

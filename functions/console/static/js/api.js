@@ -3,7 +3,6 @@
 import { isObject } from "./dom.js";
 
 const TIMEOUT_MS = 30_000;
-/** A larger response is not one of the API. */
 const MAX_CHARACTERS = 10 * 1024 * 1024;
 const LONGEST_WAIT_S = 300;
 
@@ -41,7 +40,6 @@ export function createApi(base, auth, hooks) {
 		history: (id, parameters, signal) => request("GET", `${one(id)}/history?${query(parameters)}`, { signal, list: true }),
 		create: (body, key) => request("POST", "api-keys", { body, headers: { "Idempotency-Key": key } }),
 		update: (id, version, body) => change("PATCH", one(id), version, body),
-		/** Store a new secret value: the same operation under its other method. */
 		replace: (id, version, body) => change("PUT", one(id), version, body),
 		remove: (id, version, permanent) => change("DELETE", `${one(id)}${permanent ? "?permanent=true" : ""}`, version),
 		restore: (id, version, body) => change("POST", `${one(id)}/restore`, version, body),
@@ -123,7 +121,6 @@ const isDetail = (detail) => typeof detail?.field === "string" && typeof detail?
 
 function retryAfter({ status, headers }) {
 	const value = headers.get("Retry-After");
-	const seconds = value === null ? NaN : /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
-	if (Number.isFinite(seconds)) return Math.min(Math.max(Math.ceil(seconds), 1), LONGEST_WAIT_S);
+	if (/^\d+$/.test(value)) return Math.min(Math.max(Number(value), 1), LONGEST_WAIT_S);
 	return status === 429 ? 5 : null;
 }

@@ -3,7 +3,7 @@
 import { isObject } from "./dom.js";
 
 const STORED = "service-keys-sign-in";
-/** Claims with a readable name of the administrator, as in the API's default of NameClaims. */
+/** As in the API's default of NameClaims. */
 const NAME_CLAIMS = ["email", "preferred_username", "username", "name", "sub"];
 
 export class SignInError extends Error {}
@@ -38,7 +38,6 @@ export function createAuth({ issuer, clientId, scopes, signIn }) {
 			return claims.sub;
 		},
 
-		/** Go to the issuer's sign-in page, and return to a fragment with what the user typed, without secret values. */
 		async signIn(returnTo, draft = null) {
 			if (!globalThis.crypto?.subtle) {
 				throw new SignInError("Sign-in needs HTTPS, or http://127.0.0.1 or localhost. Open the console there.");
@@ -103,13 +102,12 @@ export function createAuth({ issuer, clientId, scopes, signIn }) {
 			claims = payload(pasted);
 		},
 
-		/** Forget the token, and end the issuer's session if it has an endpoint for that. */
 		async signOut() {
 			token = null;
 			claims = {};
 			const end = signIn === "oidc" && (await discover().catch(() => ({}))).end_session_endpoint;
 			history.replaceState(null, "", redirectUri());
-			// Leave this document in any case: nothing that the administrator saw or typed stays in it.
+			// Leave the document: nothing that the administrator saw or typed stays in it.
 			if (!isHttp(end)) return location.reload();
 			const url = new URL(end);
 			url.searchParams.set("client_id", clientId);

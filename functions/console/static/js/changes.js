@@ -3,34 +3,27 @@
 import { ask, Discarded } from "./dialogs.js";
 import { h } from "./dom.js";
 import { keyHref, relative, time, valueText } from "./format.js";
-import { checkbox, showErrors, textField } from "./forms.js";
-import { descriptionProblem, nameProblem, trim } from "./rules.js";
+import { descriptionField, nameField, showErrors, textField } from "./forms.js";
+import { trim } from "./rules.js";
 import { button, countdown, errorNotice, notice } from "./ui.js";
 
-/** Consumers act on a change within this time, by the API's contract. */
 const PROPAGATION_S = 60;
+const RESULTS = { valid: ["success", "accepts"], rejected: ["error", "rejects"] };
 export const UNUSED = "The key is disabled: no consumer gets it.";
 export const CHANGEABLE = { name: "Name", description: "Description", active: "Active", maskedKey: "Secret value" };
 
 export async function verify(app, key, title) {
 	try {
 		const { data } = await app.api.verify(key.id);
-		const [kind, text] = {
-			valid: ["success", `${title} accepts “${key.name}”`],
-			rejected: ["error", `${title} rejects “${key.name}”`],
-		}[data.verification?.status] ?? ["warning", `Could not find out whether ${title} accepts “${key.name}”`];
-		const replace = kind === "error" && button("Replace the key", `${keyHref(key)}/replace`, "", "primary");
-		app.notify(notice(kind, text, h("p", data.verification?.detail), [replace]));
+		const [kind, answer] = RESULTS[data.verification?.status] ?? ["warning", "gave no clear answer about"];
+		app.notify(notice(kind, `${title} ${answer} “${key.name}”`, h("p", data.verification?.detail)));
 		app.changed(data);
 	} catch (error) {
 		app.notify(errorNotice(error));
 	}
 }
 
-/**
- * Send a change with the version that the user saw. After another administrator's change, show it and let the user
- * decide. `mine`: the change, as labels and values to show.
- */
+/** Send a change with the version that the user saw. After another administrator's change, let the user decide. */
 export async function withVersion(app, key, mine, perform) {
 	for (let base = key; ; ) {
 		try {
@@ -69,10 +62,7 @@ function askAfterConflict(base, latest, mine) {
 
 export const discardedNotice = () => notice("info", "Your change was discarded. This is the key as it is now.");
 
-/**
- * Make a change and report it; ask first if there is a `question`. `undo` returns a button that undoes the change.
- * Returns the response, or undefined if no change was made.
- */
+/** Make a change and report it; ask first if there is a `question`. */
 async function change(app, key, { question, mine, perform, done, undo }) {
 	const act = () => withVersion(app, key, typeof mine === "function" ? mine() : mine, perform);
 	try {
@@ -146,7 +136,10 @@ export function enable(app, key) {
 	});
 }
 
-function deletion(app, key, title, confirm, before, after, done, isPermanent) {
+/** Delete a key, for some days restorable, or a deleted key at once; confirmed by its name. */
+export async function remove(app, key) {
+	const permanent = Boolean(key.deletedAt);
+	const how = permanent ? "Delete permanently" : "Delete";
 	const name = textField({
 		label: "Type the name of the key to confirm",
 		name: "confirmation",
@@ -154,31 +147,23 @@ function deletion(app, key, title, confirm, before, after, done, isPermanent) {
 		hint: key.name,
 		check: (text) => (text.normalize() === key.name.normalize() ? null : "this is not the name of the key"),
 	});
+	const effect = permanent
+		? h("p.strong", "The key and its secret values are removed at once. They cannot be restored.")
+		: [await lossEffect(app, key), h("p", "Its name becomes free at once. As a rule, the key can be restored for some days.")];
 	return change(app, key, {
-		question: { title, content: [before, name.element, after, lastUse(key)], confirm, danger: true, valid: () => name.validate(true) },
-		mine: [[confirm, true]],
-		perform: (version) => app.api.remove(key.id, version, isPermanent()),
-		done,
+		question: {
+			title: `${how}: “${key.name}”?`,
+			content: [effect, name.element, lastUse(key)],
+			confirm: how,
+			danger: true,
+			valid: () => name.validate(true),
+		},
+		mine: [[how, true]],
+		perform: (version) => app.api.remove(key.id, version, permanent),
+		done: `“${key.name}” is deleted`,
 		undo: (data) =>
 			data.recoverableUntil && button("Restore", () => restore(app, { ...data, version: key.version + 1 }), "undo"),
 	});
-}
-
-export async function remove(app, key) {
-	const permanent = checkbox({
-		label: "Delete permanently",
-		name: "permanent",
-		hint: "The secret values are removed at once, and the key cannot be restored. Without this, it can be for some days.",
-	});
-	const before = [await lossEffect(app, key), h("p", "Its name becomes free at once.")];
-	const done = `“${key.name}” is deleted`;
-	return deletion(app, key, `Delete “${key.name}”?`, "Delete", before, permanent.element, done, () => permanent.input.checked);
-}
-
-export function removePermanently(app, key) {
-	const before = h("p.strong", "The key and its secret values are removed at once. They cannot be restored.");
-	const done = `“${key.name}” is deleted permanently`;
-	return deletion(app, key, `Delete “${key.name}” permanently?`, "Delete permanently", before, null, done, () => true);
 }
 
 export async function restore(app, key) {
@@ -194,7 +179,7 @@ const restored = (app, response) =>
 	response && app.go(keyHref(response.data), outcome(`“${response.data.name}” is restored`, response));
 
 function restoreRenamed(app, key) {
-	const name = textField({ label: "New name", name: "name", value: `${key.name} (restored)`, required: true, check: nameProblem });
+	const name = nameField(`${key.name} (restored)`, "", "New name");
 	const text = "Another key has this name by now. Consumers that read the key by its name must change to the new one.";
 	return ask({
 		title: `Restore “${key.name}” under another name`,
@@ -225,25 +210,10 @@ export function rollback(app, key) {
 	});
 }
 
-export function forgetPrevious(app, key) {
-	return change(app, key, {
-		question: {
-			title: "Remove the previous value?",
-			content: h("p", "A rollback is not possible afterwards. Consumers are not affected."),
-			confirm: "Remove",
-			danger: true,
-		},
-		mine: [["Remove the previous value", true]],
-		perform: (version) => app.api.update(key.id, version, { keepPrevious: false }),
-		done: "The previous value is removed",
-	});
-}
-
 export function editDetails(app, key) {
-	const hint = "Consumers that read the key by its name must change with it.";
-	const name = textField({ label: "Name", name: "name", value: key.name, required: true, check: nameProblem, hint });
+	const name = nameField(key.name, "Consumers that read the key by its name must change with it.");
 	const value = key.description ?? "";
-	const description = textField({ label: "Description", name: "description", value, multiline: true, check: descriptionProblem });
+	const description = descriptionField(value);
 	const changes = () => {
 		const [newName, newDescription] = [trim(name.input.value), trim(description.input.value)];
 		return {

@@ -19,10 +19,7 @@ const ICONS = {
 	copy: "M9 9h11v11H9zM15 9V4H4v11h5",
 };
 
-/**
- * Create an element from a selector such as `p.small.muted`, optional properties, and children. Properties and children
- * that are null, undefined or false are left out; `value` and `checked` are set as properties.
- */
+/** Create an element from a selector such as `p.small.muted`, optional properties, and children. */
 export function h(selector, ...children) {
 	const [tag, ...classes] = selector.split(".");
 	const element = document.createElement(tag);

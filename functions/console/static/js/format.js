@@ -56,6 +56,7 @@ export function mask(masked) {
 export function valueText(value) {
 	if (value === null || value === undefined || value === "") return "none";
 	if (typeof value === "boolean") return value ? "yes" : "no";
+	if (Array.isArray(value)) return value.join(", ");
 	return isObject(value) ? Object.entries(value).map((pair) => pair.join(" ")).join(", ") : String(value);
 }
 

@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { fill, h, icon, uniqueId } from "./dom.js";
-import { fieldNameProblem, fieldProblem, patternProblem, secretProblems } from "./rules.js";
+import { descriptionProblem, fieldNameProblem, fieldProblem, nameProblem, patternProblem, secretProblems } from "./rules.js";
 import { busy, button, errorNotice } from "./ui.js";
 
 /** Attributes that keep browsers and password managers from filling in, storing and correcting a secret value. */
@@ -52,6 +52,12 @@ export function textField({ label, name, type = "text", value = "", hint, requir
 	);
 	return { element, input, setError, validate };
 }
+
+export const nameField = (value, hint = "", label = "Name") =>
+	textField({ label, name: "name", value, required: true, check: nameProblem, hint });
+
+export const descriptionField = (value) =>
+	textField({ label: "Description", name: "description", value, multiline: true, check: descriptionProblem });
 
 export function checkbox({ label, name, checked = false, hint, group }) {
 	const id = uniqueId(name);

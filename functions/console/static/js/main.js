@@ -64,7 +64,7 @@ class App {
 			if (match) return view(this, { ...route, id: match[1] });
 		}
 		const text = h("p", h("a", { href: "#/" }, "Go to the overview"));
-		return { title: "Not found", element: h("div.panel.narrow", h("h1", { tabindex: "-1" }, "There is no such page"), text) };
+		return { title: "Not found", element: h("div.panel.narrow", h("h1", "There is no such page"), text) };
 	}
 
 	#mount(view) {
@@ -75,7 +75,13 @@ class App {
 		fill(byId("account"), h("span.account-name", this.auth.name), signOut);
 		fill(byId("view"), view.element);
 		scrollTo(0, 0);
-		view.element.querySelector("h1")?.focus({ preventScroll: true });
+		this.#focusHeading();
+	}
+
+	#focusHeading() {
+		const heading = byId("view").querySelector("h1");
+		heading.tabIndex = -1;
+		heading.focus({ preventScroll: true });
 	}
 
 	go(hash, message) {
@@ -89,7 +95,7 @@ class App {
 	changed(key) {
 		if (this.#view.changed) this.#view.changed(key);
 		else this.#view.reload?.();
-		if (document.activeElement === document.body) byId("view").querySelector("h1")?.focus({ preventScroll: true });
+		if (document.activeElement === document.body) this.#focusHeading();
 	}
 
 	setTitle(title) {

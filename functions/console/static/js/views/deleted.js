@@ -1,6 +1,6 @@
 /** The deleted keys that can be restored. */
 
-import { removePermanently, restore } from "../changes.js";
+import { remove, restore } from "../changes.js";
 import { h } from "../dom.js";
 import { count, keyHref, mask, time } from "../format.js";
 import { button, dataTable, paged } from "../ui.js";
@@ -19,12 +19,12 @@ export function deletedKeys(app, { signal }) {
 	return {
 		title: "Deleted keys",
 		reload: content.reload,
-		element: h("div.view", h("h1", { tabindex: "-1" }, "Deleted keys"), h("p.muted", text), content),
+		element: h("div.view", h("h1", "Deleted keys"), h("p.muted", text), content),
 	};
 }
 
 function cells(app, key, reload) {
-	const destroy = () => removePermanently(app, key).then((done) => done && reload());
+	const destroy = () => remove(app, key).then((done) => done && reload());
 	return [
 		[h("a", { href: keyHref(key) }, h("b", key.name)), h("span.small.muted", key.service)],
 		mask(key.maskedKey),

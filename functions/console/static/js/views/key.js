@@ -1,15 +1,14 @@
 /** The page of one key: its fields, the changes that can be made, code for consumers, its history. */
 
-import { CHANGEABLE, disable, editDetails, enable, forgetPrevious, remove, rollback, verify } from "../changes.js";
+import { CHANGEABLE, disable, editDetails, enable, remove, rollback, verify } from "../changes.js";
 import { fill, h, isObject } from "../dom.js";
 import { keyHref, keyStatus, mask, time, valueText } from "../format.js";
 import { button, facts, notice, paged, region, statusChip } from "../ui.js";
 
-const VERIFICATIONS = { valid: "Accepted by the service", rejected: "Rejected by the service", inconclusive: "No clear answer" };
 const CHANGES = { create: "Stored", rollback: "Rolled back to the previous value", delete: "Deleted", restore: "Restored" };
 
 export function keyPage(app, { id, signal }) {
-	const title = h("h1", { tabindex: "-1" }, "Key");
+	const title = h("h1", "Key");
 	const chip = h("span");
 	let service = null;
 	const fetchData = async () => {
@@ -45,14 +44,12 @@ const panel = (title, ...content) => h("section.panel", { "aria-label": title },
 
 function details(app, key, service) {
 	const { verification } = key;
-	const rejected = verification?.status === "rejected";
-	const replace = button("Replace", `${keyHref(key)}/replace`, "", "primary", "Replace the rejected key");
 	return [
 		actions(app, key, service),
-		rejected && notice("error", "The service rejects this key", h("p", verification.detail), [replace]),
+		verification?.status === "rejected" && notice("error", "The service rejects this key. Replace it.", h("p", verification.detail)),
 		h(
 			"div.columns",
-			h("div", panel("Details", fields(key, service)), previous(app, key)),
+			h("div", panel("Details", fields(key, service)), previous(key)),
 			panel("Use it in your code", snippets(key, service)),
 		),
 	];
@@ -77,13 +74,8 @@ function fields(key, service) {
 	const { verification } = key;
 	const by = (iso, name, subject) => [time(iso), h("span.detail", { title: subject }, `by ${name ?? subject}`)];
 	const unchecked = h("span.muted", service && !service.verifiable ? "this service offers none" : "not verified yet");
-	const checked = verification && [
-		VERIFICATIONS[verification.status] ?? verification.status,
-		" ",
-		time(verification.checkedAt),
-		h("span.detail", verification.detail),
-	];
-	const serviceLink = h("a", { href: `#/keys?service=${encodeURIComponent(key.service)}` }, service?.title || key.service);
+	const checked = verification && [time(verification.checkedAt), h("span.detail", verification.detail)];
+	const serviceLink = h("a", { href: `#/keys?service=${key.service}` }, service?.title || key.service);
 	return facts([
 		["Service", [serviceLink, h("code.detail", key.service)]],
 		["Description", key.description || h("span.muted", "none")],
@@ -91,7 +83,7 @@ function fields(key, service) {
 		["Secret value", mask(key.maskedKey)],
 		["Value stored", time(key.keyUpdatedAt)],
 		["Last used", time(key.lastUsed)],
-		["Verification", checked ?? unchecked],
+		["Verified", checked ?? unchecked],
 		["Created", by(key.createdAt, key.createdByName, key.createdBy)],
 		["Changed", by(key.updatedAt, key.updatedByName, key.updatedBy)],
 		["Version", key.version],
@@ -99,7 +91,7 @@ function fields(key, service) {
 	]);
 }
 
-function previous(app, key) {
+function previous(key) {
 	const { previousKey } = key;
 	if (!isObject(previousKey)) return null;
 	return panel(
@@ -108,17 +100,16 @@ function previous(app, key) {
 			["Secret value", mask(previousKey.maskedKey)],
 			["Replaced", [time(previousKey.replacedAt), h("span.detail", `by ${previousKey.replacedBy}`)]],
 		]),
-		h("p.small.muted", "A rollback returns to it. Remove it if it was leaked or revoked."),
-		button("Remove the previous value", () => forgetPrevious(app, key), "trash"),
+		h("p.small.muted", "A rollback returns to it."),
 	);
 }
 
 function snippets(key, service) {
 	return [
-		h("p", "Consumers get the newest active key of the service. Call ", h("code", "get_api_key"), " each time: a cached read makes no AWS call."),
+		h("p", "Consumers get the newest active key of the service. Read it each time: a cached read makes no AWS call."),
 		snippet("Python", pythonSnippet(key)),
 		snippet("SAM template", samSnippet(key, service)),
-		h("p.small.muted", "The names begin with the name of the stack of Service Keys, here service-keys."),
+		h("p.small.muted", "service-keys is the name of the stack."),
 	];
 }
 
@@ -146,8 +137,8 @@ ${comment}    Environment:
 
 function snippet(title, text) {
 	const done = h("span.small.muted", { role: "status" });
-	const write = () => navigator.clipboard.writeText(text).then(() => "Copied", () => "Select the text to copy it");
-	const copy = button("Copy", async () => fill(done, await write()), "copy", "quiet", `Copy the ${title} code`);
+	const write = () => navigator.clipboard.writeText(text).then(() => fill(done, "Copied"), () => fill(done, "Select the text"));
+	const copy = button("Copy", write, "copy", "quiet", `Copy the ${title} code`);
 	const code = h("pre", { tabindex: "0", role: "region", "aria-label": `${title} code` }, h("code", text));
 	return h("div", h("div.snippet-head", h("h3", title), h("div", done, copy)), code);
 }
@@ -158,20 +149,8 @@ function entry({ change, fields: named, at, by, byName, requestId, version, befo
 	const difference = ([name, label]) => h("li", `${label}: `, h("del", valueText(old[name])), " → ", h("ins", valueText(now[name])));
 	return h(
 		"li",
-		h("p", h("b", CHANGES[change] ?? summary(named, now)), " ", time(at), ` by ${byName ?? by}`),
+		h("p", h("b", CHANGES[change] ?? `Changed: ${valueText(named)}`), " ", time(at), ` by ${byName ?? by}`),
 		compared.length > 0 && h("ul.small", compared.map(difference)),
 		h("p.small.muted", `Version ${version} · request `, h("code", requestId)),
 	);
-}
-
-function summary(named, { active }) {
-	const has = (name) => Array.isArray(named) && named.includes(name);
-	const parts = [
-		has("key") && "Secret value replaced",
-		!has("key") && has("keepPrevious") && "Previous value removed",
-		has("active") && { true: "Enabled", false: "Disabled", undefined: "State confirmed" }[active],
-		has("name") && "Renamed",
-		has("description") && "Description changed",
-	];
-	return parts.filter(Boolean).join(", ") || "Changed";
 }

@@ -62,7 +62,7 @@ export function keys(app, { query, signal }) {
 	offerServices(app, filters.service, chosen);
 	reload();
 	const actions = h("div.actions", button("Deleted keys", "#/deleted", "trash"), button("Store a key", "#/store", "plus", "primary"));
-	return { title: "Keys", reload, element: h("div.view", h("div.page-head", h("h1", { tabindex: "-1" }, "Keys"), actions), form, results) };
+	return { title: "Keys", reload, element: h("div.view", h("div.page-head", h("h1", "Keys"), actions), form, results) };
 }
 
 async function offerServices(app, control, chosen) {

@@ -13,7 +13,7 @@ export function overview(app, { signal }) {
 		app.rememberServices(services);
 		return render(app, services, answer.incomplete);
 	});
-	const heading = h("div.page-head", h("h1", { tabindex: "-1" }, "Services"), button("Store a key", "#/store", "plus", "primary"));
+	const heading = h("div.page-head", h("h1", "Services"), button("Store a key", "#/store", "plus", "primary"));
 	return { title: "Overview", reload: content.reload, element: h("div", heading, content) };
 }
 
@@ -27,11 +27,7 @@ function render(app, services, incomplete) {
 		rejected.length > 0 &&
 			notice("error", `${rejected.join(", ")}: the service rejects the key`, h("p", "Replace the key with a valid one: consumers get an error.")),
 		incomplete &&
-			notice(
-				"warning",
-				"Not all services are shown, or some counts are too low",
-				h("p", "There are more keys than one request reads. ", h("a", { href: "#/keys" }, "All keys are in the list.")),
-			),
+			notice("warning", "Not all services are shown, or some counts are too low", h("p", "The list of keys has all of them.")),
 		summary(services),
 		configured.length > 0
 			? h("ul.cards", configured.map((each) => h("li", card(app, each))))
@@ -62,7 +58,7 @@ function card(app, service) {
 }
 
 const storeButton = (service) =>
-	button("Store a key", `#/store?service=${encodeURIComponent(service.service)}`, "plus", "", `Store a key for ${titleOf(service)}`);
+	button("Store a key", `#/store?service=${service.service}`, "plus", "", `Store a key for ${titleOf(service)}`);
 
 function cardActions(app, service, title) {
 	const { serving, status, verifiable } = service;
@@ -75,7 +71,7 @@ function cardActions(app, service, title) {
 }
 
 const keyCounts = ({ service, keys }) =>
-	h("a", { href: `#/keys?service=${encodeURIComponent(service)}` }, `${count(keys?.total, "key")}, ${keys?.active} active`);
+	h("a", { href: `#/keys?service=${service}` }, `${count(keys?.total, "key")}, ${keys?.active} active`);
 
 function servingFacts({ serving, verifiable }) {
 	if (!isObject(serving)) return [["Consumers get", "an error: all keys are disabled"]];

@@ -19,7 +19,7 @@ export function signInView(app, error, signedIn) {
 		? h("div.actions", button("Sign in", () => attempt(() => app.auth.signIn(location.hash)), "", "primary"))
 		: tokenForm(app, attempt, signedIn);
 	const text = h("p.muted", "Store, replace and verify the API keys of external services.");
-	return { title: "Sign in", element: h("div.panel.narrow", h("h1", { tabindex: "-1" }, "Sign in"), text, messages, form) };
+	return { title: "Sign in", element: h("div.panel.narrow", h("h1", "Sign in"), text, messages, form) };
 }
 
 function tokenForm(app, attempt, signedIn) {
@@ -55,6 +55,6 @@ export function forbiddenView(app) {
 	const text = h("p", `${app.auth.name} is not an administrator of Service Keys.`);
 	return {
 		title: "Not an administrator",
-		element: h("div.panel.narrow", h("h1", { tabindex: "-1" }, "No access"), text, h("div.actions", signOut)),
+		element: h("div.panel.narrow", h("h1", "No access"), text, h("div.actions", signOut)),
 	};
 }

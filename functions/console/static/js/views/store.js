@@ -4,23 +4,21 @@ import { UNUSED, activeKeys, disable, discardedNotice, lastUse, outcome, rollbac
 import { ask, Discarded } from "../dialogs.js";
 import { fill, h, isObject } from "../dom.js";
 import { keyHref, mask, valueText } from "../format.js";
-import { checkbox, inputForm, secretEditor, textField } from "../forms.js";
-import { descriptionProblem, nameProblem, serviceProblem, trim } from "../rules.js";
+import { checkbox, descriptionField, inputForm, nameField, secretEditor, textField } from "../forms.js";
+import { serviceProblem, trim } from "../rules.js";
 import { button, notice, region } from "../ui.js";
-
-const fetchServices = (app) => app.services().catch(() => new Map());
 
 export function storeKey(app, { query, signal, draft }) {
 	const typed = draft ?? { service: query.get("service") };
 	let form = null;
-	const content = region(signal, "Loading the services …", () => fetchServices(app), (services) => {
+	const content = region(signal, "Loading the services …", () => app.services(), (services) => {
 		form = storeForm(app, services, typed);
 		return form.element;
 	});
 	return {
 		title: "Store a key",
 		draft: () => form?.draft() ?? typed,
-		element: h("div.view", h("h1", { tabindex: "-1" }, "Store a key"), content),
+		element: h("div.view", h("h1", "Store a key"), content),
 	};
 }
 
@@ -36,10 +34,8 @@ function storeForm(app, services, typed) {
 	});
 	const options = [...services.values()].map((each) => h("option", { value: each.service }, each.title));
 	service.element.append(h("datalist", { id: "services" }, options));
-	const hint = "Unique, for people; it can be changed.";
-	const name = textField({ label: "Name", name: "name", value: typed.name ?? "", required: true, check: nameProblem, hint });
-	const value = typed.description ?? "";
-	const description = textField({ label: "Description", name: "description", value, multiline: true, check: descriptionProblem });
+	const name = nameField(typed.name, "Unique, for people; it can be changed.");
+	const description = descriptionField(typed.description);
 	const active = checkbox({ label: "Active", name: "active", checked: typed.active ?? true, hint: "Consumers can get the key at once." });
 	const about = h("div");
 	const secret = h("div");
@@ -101,27 +97,20 @@ function storeForm(app, services, typed) {
 
 function serviceNote(known, name) {
 	if (isObject(known?.serving)) {
-		const text = "A new active key is newer, so they get it instead. To change the value of the present key, replace it.";
+		const text = "They get a new active key instead, because it is newer. To change the value of the present key, replace it.";
 		const replace = button("Replace it instead", `${keyHref(known.serving)}/replace`);
 		return notice("info", `Consumers of ${known.title} get “${known.serving.name}” now`, h("p", text), [replace]);
 	}
-	if (known?.known) return h("p.small.muted", known.title, known.verifiable && "; its keys can be verified", ".");
-	const unknown = `${name} is not a known service: its format is not checked, and it cannot be verified.`;
-	return name && !serviceProblem(name) && h("p.small.muted", unknown);
+	const unknown = name && !known?.known && !serviceProblem(name);
+	return unknown && h("p.small.muted", `${name} is not a known service: its format is not checked, and it cannot be verified.`);
 }
 
 async function confirmServing(app, service, name) {
 	const [serving] = (await activeKeys(app, service)) ?? [];
 	if (!serving) return true;
-	const now = `They get “${serving.name}” (${valueText(serving.maskedKey)}) now`;
-	return ask({
-		title: `Let consumers of ${service} get the new key?`,
-		content: [
-			h("p", `${now}, and “${name}” within 60 seconds, because it is newer. “${serving.name}” stays active.`),
-			lastUse(serving),
-		],
-		confirm: "Store the new key",
-	});
+	const effect = `They get “${serving.name}” (${valueText(serving.maskedKey)}) now, and “${name}” within 60 seconds, because it is newer.`;
+	const title = `Let consumers of ${service} get the new key?`;
+	return ask({ title, content: [h("p", effect), lastUse(serving)], confirm: "Store the new key" });
 }
 
 const verifyButton = (app, key, service) =>
@@ -129,19 +118,18 @@ const verifyButton = (app, key, service) =>
 
 function stored(app, response, services) {
 	const { data, warnings = [] } = response;
-	const changed = warnings.some((each) => each.code === "SERVING_CHANGED");
 	const actions = [
 		verifyButton(app, data, services.get(data.service)),
-		changed && button("Disable the new key", () => disable(app, data), "undo"),
+		warnings.some(({ code }) => code === "SERVING_CHANGED") && button("Disable the new key", () => disable(app, data), "undo"),
 		button("Store another key", "#/store", "plus"),
 	];
 	app.go(keyHref(data), outcome(`“${data.name}” is stored`, response, actions));
 }
 
 export function replaceKey(app, { id, signal, draft }) {
-	const title = h("h1", { tabindex: "-1" }, "Replace a key");
+	const title = h("h1", "Replace a key");
 	let form = null;
-	const fetchData = () => Promise.all([app.api.get(id, signal), fetchServices(app)]);
+	const fetchData = () => Promise.all([app.api.get(id, signal), app.services()]);
 	const content = region(signal, "Loading the key …", fetchData, ([{ data }, services]) => {
 		fill(title, `Replace “${data.name}”`);
 		app.setTitle(`Replace ${data.name}`);
@@ -211,20 +199,17 @@ function confirmReplacement(key, leaked) {
 
 function replaced(app, response, service, leaked) {
 	const { data } = response;
-	const actions = [
-		verifyButton(app, data, service),
-		data.previousKey && button("Roll back", () => rollback(app, data), "undo"),
-	];
+	const undo = data.previousKey && button("Roll back", () => rollback(app, data), "undo");
+	const actions = [verifyButton(app, data, service), undo];
 	return outcome(`“${data.name}” has a new value`, response, actions, leaked && leakSteps(service));
 }
 
 function leakSteps(service) {
 	const title = service?.title ?? "the service";
 	const steps = [
-		`Revoke the leaked value at ${title}: until then it works for everybody who has it.`,
-		`Check the usage and the bill at ${title} for calls that are not yours, since the value was stored.`,
-		"Remove the value from the place where it leaked: repository with its history, log, chat, ticket.",
-		"Replace other secrets that were in the same place.",
+		`Revoke the leaked value at ${title}: until then it works.`,
+		`Check the usage and the bill at ${title} for calls that are not yours.`,
+		"Remove the value from the place where it leaked, and replace other secrets that were there.",
 	];
 	return [h("p", h("b", "Further steps after a leak")), h("ol.steps", steps.map((each) => h("li", each)))];
 }
