@@ -162,7 +162,7 @@ def _check_deployment(options: argparse.Namespace) -> None:
 
 
 def _artifacts(options: argparse.Namespace) -> None:
-    """Print the size of the layer and of the authorizer as they were built.
+    """Print the size of the layer, the authorizer and the web console as they were built.
 
     Fails if one is over its bound, or has a native module that Lambda cannot load.
     """
@@ -265,7 +265,7 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
     from local.stack import local_stack
 
     _use_dummy_credentials(DYNAMODB_ENDPOINT)
-    origin, state = os.environ.get("ALLOWED_ORIGIN"), options.state
+    origin, state, seconds = os.environ.get("ALLOWED_ORIGIN"), options.state, _sign_in_seconds()
     try:
         with ExitStack() as exits:
             # The services would refuse the made-up keys.
@@ -282,7 +282,7 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
                 progress=_progress,
             )
             stack = exits.enter_context(running)
-            stack.sign_in.seconds = _sign_in_seconds()
+            stack.sign_in.seconds = seconds
             # Configure AWS clients that a function creates during a call.
             os.environ.update(stack.consumer_environment())
             _write_environment(state / "env", stack)

@@ -37,6 +37,7 @@ EVENTS: Final = ROOT / "tests" / "events"
 # Placeholders in the event files.
 ID: Final = "spotify.0123456789ab"
 TOKEN: Final = "<token>"  # noqa: S105 - a placeholder
+_WITHOUT_KEY: Final = {"Authorizer", "CreateApiKey", "WebConsole"}
 _CHANGED_BEFORE: Final = {"RollbackApiKey": "UpdateApiKey", "RestoreApiKey": "DeleteApiKey"}
 
 _ARCHITECTURES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
@@ -88,7 +89,7 @@ def load_event(function: str, stack: LocalStack) -> dict[str, Any]:
         SamError: The function or its event does not exist.
     """
     text = _event_text(function, stack)
-    if function != "CreateApiKey" and "httpMethod" in json.loads(text):
+    if function not in _WITHOUT_KEY:
         created = stack.functions["CreateApiKey"].invoke(json.loads(_event_text("CreateApiKey", stack)))
         if created["statusCode"] != 201:  # noqa: PLR2004 - Created
             raise SamError(f"The key that the event is about could not be stored: {created['body']}")

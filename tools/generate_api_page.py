@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 DOCUMENT: Final = ROOT / "openapi.yaml"
 PAGE: Final = ROOT / "functions" / "console" / "static" / "api.html"
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
-_LIMITS: Final = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "minProperties": "at least {} fields",
-    "maxProperties": "at most {} fields",
+# Unit of each pair of lower and upper limit.
+_RANGES: Final = {
+    ("minLength", "maxLength"): " characters",
+    ("minimum", "maximum"): "",
+    ("minItems", "maxItems"): " entries",
+    ("minProperties", "maxProperties"): " fields",
 }
 _PAGE: Final = """\
 <!doctype html>
@@ -139,7 +136,7 @@ class ApiPage:
         need = "required" if parameter.get("required") else "optional"
         term = f"<code>{_text(parameter['name'])}</code>"
         kind = f"{_text(parameter['in'])}, {need}, {self._kind(parameter['schema'])}"
-        return term, f'<span class="small muted">{kind}</span> {_prose(parameter["description"])}'
+        return term, f'<span class="detail">{kind}</span>{_prose(parameter["description"])}'
 
     def _responses(self, responses: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         errors = []
@@ -176,8 +173,8 @@ class ApiPage:
         required = schema.get("required", [])
         for name, field in schema.get("properties", {}).items():
             need = "required" if name in required else "optional"
-            kind = f'<span class="small muted">{need}, {self._kind(field)}</span>'
-            yield f"<code>{_text(prefix + name)}</code>", f"{kind} {_prose(_description(field))}"
+            kind = f'<span class="detail">{need}, {self._kind(field)}</span>'
+            yield f"<code>{_text(prefix + name)}</code>", kind + _prose(_description(field))
             nested = field.get("items", field)
             if "properties" in nested:
                 yield from self._rows(nested, f"{prefix}{name}{'[]' if 'items' in field else ''}.")
@@ -201,8 +198,9 @@ class ApiPage:
         elif isinstance(schema.get("additionalProperties"), dict):
             kind = f"object of fields, each {self._kind(schema['additionalProperties'])}"
         else:
-            kind = _text(f"{kind} ({schema['format']})" if "format" in schema else kind)
-        return ", ".join([kind, *_limits(schema)])
+            kind = _text(f"{kind} {schema['format']}" if "format" in schema else kind)
+        limits = ", ".join(_limits(schema))
+        return f"{kind} ({limits})" if limits else kind
 
     def _example(self, schema: Mapping[str, Any]) -> str:
         """Return an example body: the required fields and those with an example, or one field."""
@@ -236,9 +234,12 @@ def _example_of(field: Mapping[str, Any]) -> Any:
 
 
 def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
-    for name, words in _LIMITS.items():
-        if name in schema:
-            yield words.format(schema[name])
+    for (lower, upper), unit in _RANGES.items():
+        if lower in schema and upper in schema:
+            yield f"{schema[lower]} to {schema[upper]}{unit}"
+        elif lower in schema or upper in schema:
+            words = ("at least", schema[lower]) if lower in schema else ("at most", schema[upper])
+            yield f"{words[0]} {words[1]}{unit}"
     if "pattern" in schema:
         yield f"pattern <code>{_text(schema['pattern'])}</code>"
     if schema.get("default") is not None:

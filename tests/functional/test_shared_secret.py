@@ -55,6 +55,14 @@ def test_a_token_signed_with_another_key_is_rejected(
     assert capsys.readouterr().out == "", "a local run writes no metrics"
 
 
+def test_the_console_asks_for_a_token(secret_stack: LocalStack) -> None:
+    """With a shared secret there is no sign-in page, and the console connects to the API only."""
+    response = requests.get(f"{secret_stack.console_url}/config.json", timeout=30)
+
+    assert (response.json()["signIn"], response.json()["issuer"]) == ("token", None)
+    assert "connect-src 'self';" in response.headers["Content-Security-Policy"]
+
+
 def test_the_authorizer_may_read_the_parameter_and_nothing_else(secret_stack: LocalStack) -> None:
     """Use the one grant of the authorizer, and no other."""
     headers = [("Authorization", f"Bearer {signed(JWT_SECRET)}")]

@@ -131,6 +131,24 @@ def test_cloudformation_creates_the_stack(options: dict[str, str]) -> None:
     assert console == (set() if options.get("Console") == "false" else {"/console", "/console/{proxy+}"})
 
 
+def test_console_condition_covers_all_its_parts(template: Template) -> None:
+    """Without the console there is no function, role, log group, path or output, and the dashboard is valid JSON."""
+    for console, exists in (("true", True), ("false", False)):
+        given = template.with_parameters({"Console": console})
+        names = ("WebConsole", "WebConsoleRole", "WebConsoleLog")
+        present = [name for name, resource in given.cloudformation["Resources"].items() if "WebConsole" in name]
+        assert set(names) <= set(present)
+        for name in present:
+            condition = given.cloudformation["Resources"][name]["Condition"]
+            assert given.resolve({"Condition": condition}) == exists, name
+        assert any(path.startswith("/console") for path in given.api()["paths"]) == exists
+        output = given.cloudformation["Outputs"]["ConsoleUrl"]
+        assert given.resolve({"Condition": output["Condition"]}) == exists
+        assert given.resolve(output["Value"]) == "https://api.execute-api.eu-west-1.amazonaws.com/live/console"
+        board = json.loads(given.property("OperationsDashboard", "DashboardBody"))
+        assert ("WebConsole" in json.dumps(board)) == exists
+
+
 def test_retained_resources_can_be_imported(template: Template) -> None:
     """The import template has the retained table and KMS key only."""
     minimal = retained_resources_template(template.cloudformation)
