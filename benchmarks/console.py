@@ -53,7 +53,8 @@ def main() -> int:
             row = {name: statistics.median(each[name] for each in loads) for name in loads[0]}
             print(
                 f"{count} keys: overview {row['bytes'] / 1000:.1f} KB in {row['requests']:.0f} requests, "
-                f"shown {row['ms']:.0f} ms after the sign-in (API {row['api ms']:.0f} ms); first 50 keys {row['list ms']:.0f} ms"
+                f"shown {row['ms']:.0f} ms after the sign-in (API {row['api ms']:.0f} ms); "
+                f"first 50 keys {row['list ms']:.0f} ms"
             )
         browser.close()
     return 0

@@ -11,10 +11,10 @@ const PRIVATE = {
 	autocapitalize: "off",
 	autocorrect: "off",
 	spellcheck: "false",
-	"data-1p-ignore": true,
-	"data-bwignore": true,
+	"data-1p-ignore": "true",
+	"data-bwignore": "true",
 	"data-form-type": "other",
-	"data-lpignore": true
+	"data-lpignore": "true"
 }
 
 export function textField({label, name, type = "text", value = "", hint, required, multiline, check, attributes, after}) {
