@@ -41,7 +41,7 @@ $(VENV)/ready: requirements-dev.txt
 	@$(BIN)/python -m $(INSTALL) requirements-dev.txt >&2
 	@touch $@
 
-run: $(VENV)/ready ## Serve the API on http://127.0.0.1:8000 (PORT=), without Docker or AWS
+run: $(VENV)/ready ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, DEMO=1), without Docker or AWS
 	@exec $(BIN)/python -m local run --port $(PORT)
 
 token: $(VENV)/ready ## Print an administrator's token for the local API

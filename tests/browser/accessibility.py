@@ -25,7 +25,9 @@ def violations(page: Page) -> list[str]:
 
     axe runs in the page's own world, under its content security policy.
     """
-    found: list[dict[str, Any]] = _AXE.run(page, options={**_RULES, "resultTypes": ["violations"]}).response["violations"]
+    found: list[dict[str, Any]] = _AXE.run(page, options={**_RULES, "resultTypes": ["violations"]}).response[
+        "violations"
+    ]
     return [f"{each['id']}: {node['target']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 

@@ -1,9 +1,8 @@
 """The stack of `make run` with its table emptied, and a browser whose every problem fails the test."""
 
-# ruff: noqa: F811 - fixtures of the functional tests are imported by name and requested by name
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -68,9 +67,13 @@ def new_console(browser: Browser, stack: LocalStack, tmp_path: Path) -> Iterator
     """Open a console in a new browser context; fail at the end if a page had a problem or leaked a secret."""
     opened: list[tuple[Console, Path]] = []
 
-    def new_console(url: str | None = None, **options: object) -> Console:
+    def new_console(url: str | None = None, **options: Any) -> Console:
         recording = tmp_path / f"{len(opened)}.har"
-        settings = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", "locale": "en-GB"}
+        settings: dict[str, Any] = {
+            "viewport": {"width": 1280, "height": 900},
+            "reduced_motion": "reduce",
+            "locale": "en-GB",
+        }
         context = browser.new_context(**{**settings, "record_har_path": recording, **options})
         context.set_default_timeout(TIMEOUT_MS)
         console = Console(context.new_page(), Watch(context), url or stack.url)

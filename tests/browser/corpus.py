@@ -66,7 +66,8 @@ _OBJECTS: Final[tuple[Any, ...]] = (
     {f"f{number}": "x" * 200 for number in range(MAX_FIELDS)},
     {f"f{number}": "x" * 197 for number in range(MAX_FIELDS)},
 )
-_JOINERS: Final = "aBé1 \u200c\u200d\ufe0f\ufe0e\u0640\u0628\u064e\u0915\u094d\u05d0😀❤👩🏴\U000e0067\U000e007f\u180b\u1820†\u3000\t\n"
+_LETTERS: Final = "aBé1 \u200c\u200d\ufe0f\ufe0e\u0640\u0628\u064e\u0915\u094d\u05d0😀❤👩🏴"
+_JOINERS: Final = _LETTERS + "\U000e0067\U000e007f\u180b\u1820†\u3000\t\n"
 _ALPHABET: Final = "aZ09-_.:/@*•●… \t\n\r\xa0\u200b\u2011\u2019\ufe0f\u3000\uff21éß😀\U000e0061<>[]{}\"'\\"
 _SEED: Final = 16
 
@@ -130,7 +131,28 @@ def written() -> list[str]:
     """Return names and descriptions: the edge cases of their rules, and sequences with joiners."""
     chosen = random.Random(_SEED)
     flag = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
-    edges = [" New ", "\tNew\n", "\x1cNew", "\xa0New\u3000", "N", "", "  N ", "x" * 100, "x" * 101, "😀" * 100, "x" * 500]
+    edges = [
+        " New ",
+        "\tNew\n",
+        "\x1cNew",
+        "\xa0New\u3000",
+        "N",
+        "",
+        "  N ",
+        "x" * 100,
+        "x" * 101,
+        "😀" * 100,
+        "x" * 500,
+    ]
     edges += ["x" * 501, "a\r\nb", "a\rb", "a\nb", f"{flag} team", f"a{flag[:-1]}", "❤\ufe0f", "👩\u200d💻", "a\u200db"]
-    edges += ["می\u200cخواهم", "क\u094d\u200dष", "\ufe0fa", "New\u200b key", "a\ufffdb", "\ue000 a", "٣\u200cب", "\ud800ab"]
+    edges += [
+        "می\u200cخواهم",
+        "क\u094d\u200dष",
+        "\ufe0fa",
+        "New\u200b key",
+        "a\ufffdb",
+        "\ue000 a",
+        "٣\u200cب",
+        "\ud800ab",
+    ]
     return edges + ["".join(chosen.choice(_JOINERS) for _ in range(chosen.randint(2, 6))) for _ in range(3000)]

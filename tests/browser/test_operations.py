@@ -78,7 +78,10 @@ def test_every_operation_is_reached_from_the_console(console: Console, admin: Ht
     reached = {
         (method, path)
         for method, path in operations()
-        if any(method == other and path_parameters(path, url.removeprefix(console.url)) is not None for other, url in called)
+        if any(
+            method == other and path_parameters(path, url.removeprefix(console.url)) is not None
+            for other, url in called
+        )
     }
     assert operations() - reached == set()
     assert admin.listing().data == []

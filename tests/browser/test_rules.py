@@ -43,9 +43,10 @@ def unnamed(message: str | None) -> str | None:
     return message and re.sub(r"(U\+[0-9A-F]+) [A-Z0-9 -]+|^field \d+: ", r"\1", message)
 
 
-@pytest.mark.parametrize("update", [False, True], ids=["create", "update"])
-def test_a_key_has_the_same_problems_as_in_the_api(rules: Rules, update: bool) -> None:
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_a_key_has_the_same_problems_as_in_the_api(rules: Rules, operation: str) -> None:
     """Compare the messages for 3,400 keys, of one string and of named fields."""
+    update = operation == "update"
     expected = [[unnamed(each.message) for each in secret_rules.problems(key, update=update)] for key in keys()]
 
     found = rules(f"(key) => rules.secretProblems(key, {json.dumps(update)}).map((each) => each.message)", keys())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.functional.conftest import HttpAdmin
 
 SECRET_OF_TOKENS = "made-up-shared-secret-of-32-characters-or-more"
-REFUSED = "The sign-in was refused or cancelled. Sign in again."
+REFUSED = "The sign-in was refused or cancelled"
 
 
 def address_of(console: Console) -> str:
@@ -67,7 +67,11 @@ def test_the_authorization_request_has_pkce_state_and_nonce(console: Console) ->
 
 @pytest.mark.parametrize(
     ("view", "heading"),
-    [("/keys?service=spotify&active=true", "Keys"), ("/store?service=openai", "Store a key"), ("/deleted", "Deleted keys")],
+    [
+        ("/keys?service=spotify&active=true", "Keys"),
+        ("/store?service=openai", "Store a key"),
+        ("/deleted", "Deleted keys"),
+    ],
 )
 def test_a_deep_link_survives_the_sign_in(console: Console, view: str, heading: str) -> None:
     """Return to the view and its filters."""
@@ -117,6 +121,7 @@ def test_an_answer_that_was_not_asked_for_is_refused(console: Console, query: st
 def test_a_code_is_not_redeemed_twice(console: Console) -> None:
     """Refuse the address of the return from the browser's history."""
     console.sign_in()
+    expect(console.heading("Services")).to_be_visible()
     returned = next(each.url for each in console.watch.requests if "code=" in each.url)
 
     console.page.goto(returned)
@@ -151,7 +156,10 @@ def console_token(token: str, **claims: str) -> str:
 @pytest.mark.parametrize(
     ("answer", "shown"),
     [
-        ({"status": 400, "json": {"error": "invalid_grant"}}, "did not complete the sign-in (invalid_grant, status 400)"),
+        (
+            {"status": 400, "json": {"error": "invalid_grant"}},
+            "did not complete the sign-in (invalid_grant, status 400)",
+        ),
         ({"status": 500, "body": ""}, "did not complete the sign-in (status 500)"),
         ({"status": 200, "body": "<html>", "content_type": "text/html"}, "did not complete the sign-in (status 200)"),
         ({"status": 200, "json": {}}, "no access token"),
@@ -162,7 +170,9 @@ def console_token(token: str, **claims: str) -> str:
 def test_a_failing_token_endpoint_is_explained(console: Console, answer: dict[str, object], shown: str) -> None:
     """Say what is wrong and what to do; the page stays usable."""
     console.watch.allow("status of [45]00")
-    console.page.route("**/token", lambda route: route.fulfill(**{"headers": {"Access-Control-Allow-Origin": "*"}, **answer}))
+    console.page.route(
+        "**/token", lambda route: route.fulfill(**{"headers": {"Access-Control-Allow-Origin": "*"}, **answer})
+    )
     console.sign_in()
 
     expect(console.page.get_by_text(shown)).to_be_visible()
@@ -172,9 +182,12 @@ def test_a_failing_token_endpoint_is_explained(console: Console, answer: dict[st
 @pytest.mark.parametrize(
     ("document", "shown"),
     [
-        ({"authorization_endpoint": "javascript:planted()", "token_endpoint": "https://x.example"}, "no usable authorization"),
+        (
+            {"authorization_endpoint": "javascript:planted()", "token_endpoint": "https://x.example"},
+            "no usable authorization",
+        ),
         ({"authorization_endpoint": "https://x.example"}, "no usable token_endpoint"),
-        ([], "no usable authorization_endpoint"),
+        ({}, "no usable authorization_endpoint"),
         (None, "cannot be reached"),
     ],
     ids=lambda value: str(value)[:40],
@@ -198,7 +211,7 @@ def test_a_missing_configuration_is_explained(console: Console, body: str) -> No
     """Offer to try again."""
     console.page.route("**/config.json", lambda route: route.fulfill(body=body))
     console.open()
-    expect(console.page.get_by_role("alert")).to_contain_text("configuration")
+    expect(console.page.get_by_text("The console's configuration cannot be loaded.")).to_be_visible()
     console.page.unroute("**/config.json")
 
     console.button("Try again").click()

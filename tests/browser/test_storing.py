@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.functional.conftest import HttpAdmin
 
+    Choose = Callable[[Locator], None]
     Record = Callable[[str, object], None]
 
 SPOTIFY = KEYS["spotify"]
@@ -36,7 +37,8 @@ def test_a_key_is_stored_and_verified_from_the_start(
     page, hands = console.page, Hands(console.page)
     began = time.monotonic()
     if by == "mouse":
-        choose, enter = hands.click, hands.click
+        choose: Choose = hands.click
+        enter: Choose = hands.click
     else:
         choose, enter = enter_by_keyboard(hands), hands.tab_to
 
