@@ -3,7 +3,6 @@
 import {isObject} from "./dom.js"
 
 const STORED = "service-keys-sign-in"
-/** As in the API's default of NameClaims. */
 const NAME_CLAIMS = ["email", "preferred_username", "username", "name", "sub"]
 
 export class SignInError extends Error {}

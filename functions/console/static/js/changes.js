@@ -99,10 +99,7 @@ function effective({data, effectiveBy, warnings = []}) {
 
 /** Return the active keys of a service, the served one first; null if they cannot be read. */
 export const activeKeys = (app, service) =>
-	app.api.list({service, active: "true", limit: 100}).then(
-		answer => answer.data,
-		() => null
-	)
+	app.api.list({service, active: "true", limit: 100}).then(({data}) => data).catch(() => null)
 
 async function lossEffect(app, key) {
 	if (!key.active) return h("p", UNUSED)

@@ -190,8 +190,8 @@ function formatEditor(format, update) {
 const oneValue = field => ({element: field.element, parts: () => ({all: [field], fields: {key: field}, value: () => field.input.value})})
 
 const SHAPES = {
-	one: ["One value", "A key or token of one line"],
-	lines: ["Several lines", "A PEM or JSON file, stored as it is"],
+	one: ["One value", "On one line"],
+	lines: ["Several lines", "Such as a PEM file"],
 	named: ["Named fields", "Such as an id and a secret"]
 }
 

@@ -10,7 +10,7 @@ const FIELD_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 const SERVICE = /^[a-z0-9]+(-[a-z0-9]+)*$/
 
 const TRIMMED = /^\p{White_Space}+|\p{White_Space}+$/gu
-/** Python's str.strip() removes four control characters more. */
+/** Python strips four control characters more. */
 const AROUND = /^[\p{White_Space}\x1c-\x1f]|[\p{White_Space}\x1c-\x1f]$/u
 
 const MASKED = [
@@ -29,7 +29,6 @@ const TYPOGRAPHIC =
 const FLAG_OF_A_REGION = /\u{1f3f4}[\u{e0030}-\u{e0039}\u{e0061}-\u{e007a}]{2,6}\u{e007f}/gu
 const EMOJI_BLOCK = /[\u{1f000}-\u{1faff}]/u
 const EMOJI = /[\p{So}\p{Sm}\p{Sk}\p{Me}\ufe0f\u{1f000}-\u{1faff}]/u
-/** Written from right to left, as Arabic is; its digits are not. */
 const RIGHT_TO_LEFT = /(?!\p{Nd})[\p{scx=Arab}\p{scx=Hebr}\p{scx=Syrc}\p{scx=Thaa}\p{scx=Nkoo}\p{scx=Adlm}\p{scx=Mand}\p{scx=Rohg}]/u
 
 const NAMES = {

@@ -37,7 +37,7 @@ function storeForm(app, services, typed) {
 	service.element.append(h("datalist", {id: "services"}, options))
 	const name = nameField(typed.name, "Unique, for people; it can be changed.")
 	const description = descriptionField(typed.description)
-	const active = checkbox({label: "Active", name: "active", checked: typed.active ?? true, hint: "Consumers can get the key at once."})
+	const active = checkbox({label: "Active", name: "active", checked: typed.active ?? true})
 	const about = h("div")
 	const secret = h("div")
 	let editor = null
@@ -121,8 +121,7 @@ function stored(app, response, services) {
 	const {data, warnings = []} = response
 	const actions = [
 		verifyButton(app, data, services.get(data.service)),
-		warnings.some(({code}) => code === "SERVING_CHANGED") && button("Disable the new key", () => disable(app, data), "undo"),
-		button("Store another key", "#/store", "plus")
+		warnings.some(({code}) => code === "SERVING_CHANGED") && button("Disable the new key", () => disable(app, data), "undo")
 	]
 	app.go(keyHref(data), outcome(`“${data.name}” is stored`, response, actions))
 }
