@@ -59,7 +59,7 @@ export function createAuth({issuer, clientId, scopes, signIn}) {
 			location.assign(url)
 		},
 
-		/** Complete a sign-in if the issuer has redirected here. Its traces are removed first, so that none survives a failure. */
+		/** Complete a sign-in. Its traces are removed first, so that none survives a failure. */
 		async complete() {
 			const answer = new URLSearchParams(location.search)
 			const stored = takeStored()
@@ -147,7 +147,7 @@ const isHttp = url => typeof url === "string" && /^https?:\/\//.test(url)
 
 const isHeaderValue = text => typeof text === "string" && /^[!-~]+$/.test(text)
 
-/** Return the payload of a JWT without verifying it: it is shown to its owner only; the API verifies the token. */
+/** Return the payload of a JWT, unverified: it is shown to its owner only. */
 function payload(jwt) {
 	try {
 		const text = atob(jwt.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))

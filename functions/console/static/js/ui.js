@@ -154,7 +154,7 @@ export const facts = pairs =>
 		pairs.map(([term, value]) => h("div", h("dt", term), h("dd", value)))
 	)
 
-/** Create a table that becomes a list on a narrow screen. Its roles are explicit, because `display: block` removes them. */
+/** Create a table, a list on a narrow screen. Its roles are explicit, because `display: block` removes them. */
 export function dataTable(caption, columns, rows) {
 	const row = ([first, ...others]) =>
 		h(
