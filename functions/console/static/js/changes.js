@@ -158,7 +158,7 @@ export async function remove(app, key) {
 		},
 		mine: [[how, true]],
 		perform: version => app.api.remove(key.id, version, permanent),
-		done: `“${key.name}” is deleted`,
+		done: `“${key.name}” is deleted${permanent ? " permanently" : ""}`,
 		undo: data => data.recoverableUntil && button("Restore", () => restore(app, {...data, version: key.version + 1}), "undo")
 	})
 }
