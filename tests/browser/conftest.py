@@ -113,3 +113,11 @@ def samples(
         monkeypatch.setenv(name, value)
     store_sample_keys(stack, fake_services)
     return {key["name"]: key["id"] for key in [*admin.listing().data, *admin.listing(deleted="true").data]}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figure":
+                terminalreporter.write_line(str(value))

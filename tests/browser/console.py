@@ -123,3 +123,11 @@ def refuse_once(console: Console, path: str | re.Pattern[str], method: str, **an
 
     console.page.route(path, handle)
     return answered
+
+
+def fulfill(answer: dict[str, Any] | None, route: Route) -> None:
+    """Answer a request, or let it fail."""
+    if answer is None:
+        route.abort()
+    else:
+        route.fulfill(**answer)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.console import API, Console, error_body, refuse_once
+from tests.browser.console import API, Console, error_body, fulfill, refuse_once
 
 SERVICES = f"**{API}services"
 HTML = "<html><script>planted()</script><img src=x onerror=planted()></html>"
@@ -69,10 +69,6 @@ def test_hostile_responses_leave_the_page_usable(console: Console) -> None:
         expect(alert, title).to_have_count(0)
         console.go("/deleted")
         expect(console.heading("Deleted keys")).to_be_visible()
-
-
-def fulfill(answer: dict[str, Any], route: Route) -> None:
-    route.fulfill(**answer)
 
 
 def test_data_of_unexpected_types_leaves_the_page_usable(console: Console) -> None:

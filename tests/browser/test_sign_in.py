@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +11,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from local.stack import local_stack
-from tests.browser.console import ADMINISTRATOR, OTHER_USER, Console
+from tests.browser.console import ADMINISTRATOR, OTHER_USER, Console, fulfill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,15 +107,13 @@ def test_a_cancelled_sign_in_is_explained(console: Console) -> None:
     expect(console.heading("Services")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    "query", ["?code=made-up&state=another", "?code=made-up", "?error=access_denied&state=another", "?state=x"]
-)
-def test_an_answer_that_was_not_asked_for_is_refused(console: Console, query: str) -> None:
+def test_an_answer_that_was_not_asked_for_is_refused(console: Console) -> None:
     """Redeem no code whose state is not this tab's (login CSRF), and remove it from the address."""
-    console.page.goto(f"{console.url}/console/index.html{query}")
+    for query in ("?code=made-up&state=another", "?code=made-up", "?error=access_denied&state=another", "?state=x"):
+        console.page.goto(f"{console.url}/console/index.html{query}")
 
-    expect(console.page.get_by_text("This sign-in was not started in this tab")).to_be_visible()
-    assert address_of(console) == "/console/index.html#/"
+        expect(console.page.get_by_text("This sign-in was not started in this tab")).to_be_visible()
+        assert address_of(console) == "/console/index.html#/"
     assert console.watch.sent("POST", "/token") == []
 
 
@@ -179,44 +178,41 @@ def test_a_failing_token_endpoint_is_explained(console: Console, answer: dict[st
     expect(console.button("Sign in")).to_be_enabled()
 
 
-@pytest.mark.parametrize(
-    ("document", "shown"),
-    [
-        (
-            {"authorization_endpoint": "javascript:planted()", "token_endpoint": "https://x.example"},
-            "no usable authorization",
-        ),
-        ({"authorization_endpoint": "https://x.example"}, "no usable token_endpoint"),
-        ({}, "no usable authorization_endpoint"),
-        (None, "cannot be reached"),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-def test_an_unusable_discovery_document_is_explained(console: Console, document: object, shown: str) -> None:
+DOCUMENTS: list[tuple[object, str]] = [
+    (
+        {"authorization_endpoint": "javascript:planted()", "token_endpoint": "https://x.example"},
+        "no usable authorization",
+    ),
+    ({"authorization_endpoint": "https://x.example"}, "no usable token_endpoint"),
+    ({}, "no usable authorization_endpoint"),
+    (None, "cannot be reached"),
+]
+
+
+def test_an_unusable_discovery_document_is_explained(console: Console) -> None:
     """Follow http and https only."""
     console.watch.allow("failed: GET .*openid-configuration", "net::ERR_FAILED")
-    console.page.route(
-        "**/openid-configuration",
-        lambda route: route.abort() if document is None else route.fulfill(json=document),
-    )
-    console.open()
-    console.button("Sign in").click()
+    for document, shown in DOCUMENTS:
+        answer = None if document is None else {"json": document}
+        console.page.route("**/openid-configuration", partial(fulfill, answer))
+        console.open()
+        console.page.reload()
+        console.button("Sign in").click()
+        expect(console.page.get_by_text(shown)).to_be_visible()
+        expect(console.button("Sign in")).to_be_enabled()
+        console.page.unroute("**/openid-configuration")
 
-    expect(console.page.get_by_text(shown)).to_be_visible()
-    expect(console.button("Sign in")).to_be_enabled()
 
-
-@pytest.mark.parametrize("body", ["", "<html>", "{}", '{"signIn": "other"}'])
-def test_a_missing_configuration_is_explained(console: Console, body: str) -> None:
+def test_an_unusable_configuration_is_explained(console: Console) -> None:
     """Offer to try again."""
-    console.page.route("**/config.json", lambda route: route.fulfill(body=body))
-    console.open()
-    expect(console.page.get_by_text("The console's configuration cannot be loaded.")).to_be_visible()
-    console.page.unroute("**/config.json")
-
-    console.button("Try again").click()
-
-    expect(console.button("Sign in")).to_be_visible()
+    for body in ("", "<html>", "{}", '{"signIn": "other"}'):
+        console.page.route("**/config.json", partial(fulfill, {"body": body}))
+        console.open()
+        console.page.reload()
+        expect(console.page.get_by_text("The console's configuration cannot be loaded.")).to_be_visible()
+        console.page.unroute("**/config.json")
+        console.button("Try again").click()
+        expect(console.button("Sign in")).to_be_visible()
 
 
 def test_signing_out_forgets_the_token(console: Console, admin: HttpAdmin) -> None:
