@@ -114,6 +114,7 @@ def failing_scenes(console: Console, samples: Samples) -> Iterator[str]:
     yield "dialog: sign in again"
 
 
+@pytest.mark.timeout(180)  # axe inspects 31 scenes in two widths
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_view_and_dialog_is_accessible(new_console: NewConsole, samples: Samples, scheme: str) -> None:
     """Find no violation of WCAG 2.2 A and AA and of axe's best practices, and no scrolling sideways."""

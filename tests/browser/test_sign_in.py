@@ -51,6 +51,7 @@ def test_the_root_leads_to_the_overview_by_sign_in(console: Console) -> None:
 def test_the_authorization_request_has_pkce_state_and_nonce(console: Console) -> None:
     """Send a new challenge, state and nonce, and no secret of a client."""
     console.sign_in()
+    expect(console.heading("Services")).to_be_visible()
 
     (authorize, *_) = console.watch.sent("GET", "/authorize")
     (exchange,) = console.watch.sent("POST", "/token")
