@@ -7,6 +7,8 @@ PORT ?= 8000
 SAM_PORT ?= 3000
 # Lambda's Python, for bytecode and benchmarks. With pyenv, `python3.13` may be a shim that only prints an error.
 RUNTIME_PYTHON ?= $(shell for each in python3.13 "$$HOME"/.pyenv/versions/3.13.*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done)
+# Every Python that consumers may use, for the bytecode of their layer.
+RUNTIMES ?= $(RUNTIME_PYTHON) $(foreach version,3.11 3.12 3.14,$(shell for each in python$(version) "$$HOME"/.pyenv/versions/$(version).*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done))
 ARCHITECTURE ?= arm64
 # Architecture of this machine, for builds that run on it.
 OWN_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
@@ -115,7 +117,7 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
 	@$(LOCK) tests/deploy/requirements.txt --universal --python-version 3.13 $(LOCK_OPTIONS) tests/deploy/requirements.in
-	@for folder in layers/service_keys functions/authorizer; do \
+	@for folder in layers/admin functions/authorizer; do \
 		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
 			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
 	done
@@ -123,10 +125,11 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 validate: $(VENV)/ready ## Validate the template with SAM
 	@$(BIN)/sam validate
 
-build: $(VENV)/ready ## Build and check the layer and the functions for ARCHITECTURE (arm64 or x86_64)
-	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
+build: $(VENV)/ready ## Build and check the layers and the functions for ARCHITECTURE (arm64 or x86_64)
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" \
+		RUNTIMES="$(RUNTIMES)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
-	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)
+	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) --python "$(RUNTIME_PYTHON)" $(BUILD)
 
 deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in samconfig.toml (STAGE=dev or prod)
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }

@@ -28,7 +28,7 @@ LOCKED = re.compile(
 )
 
 
-FOLDERS = ["layers/service_keys", "functions/authorizer"]
+FOLDERS = ["layers/admin", "functions/authorizer"]
 LOCKS = [
     "requirements-dev.txt",
     "benchmarks/requirements.txt",
