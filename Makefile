@@ -21,11 +21,13 @@ BENCH_VENV := .venv-bench
 MUTANTS_VENV := .venv-mutants
 # The emulator of AWS of make test-deploy.
 DEPLOY_VENV := .venv-deploy
+# The build tools of make package.
+PACKAGE_VENV := .venv-package
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy package test-package
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -116,6 +118,7 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
+	@$(LOCK) tools/requirements-package.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-package.in
 	@$(LOCK) tests/deploy/requirements.txt --universal --python-version 3.13 $(LOCK_OPTIONS) tests/deploy/requirements.in
 	@for folder in layers/admin functions/authorizer; do \
 		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
@@ -170,6 +173,21 @@ test-deploy: $(VENV)/ready $(DEPLOY_VENV)/ready ## Deploy the build onto an emul
 	@$(MAKE) --no-print-directory build ARCHITECTURE=$(OWN_ARCHITECTURE) BUILD=.aws-sam/deploy
 	@$(BIN)/pytest --numprocesses=0 --capture=no --exitfirst tests/deploy
 
+$(PACKAGE_VENV)/ready: tools/requirements-package.txt
+	@echo "Installing what tools/requirements-package.txt pins into $(PACKAGE_VENV) (once; a few seconds) ..." >&2
+	@$(PYTHON) -m venv $(PACKAGE_VENV) >&2
+	@$(PACKAGE_VENV)/bin/python -m $(INSTALL) tools/requirements-package.txt >&2
+	@touch $@
+
+# --no-isolation: the locked build backend of this environment.
+package: $(PACKAGE_VENV)/ready ## Build and check the wheel and the sdist of service-keys, in dist/
+	@rm -rf dist
+	@$(PACKAGE_VENV)/bin/python -m build --no-isolation --outdir dist layers/service_keys
+	@$(PACKAGE_VENV)/bin/python -m twine check --strict dist/*
+
+test-package: $(VENV)/ready package ## Install the package with pip on each Python of this machine, and test it
+	@$(BIN)/pytest --numprocesses=0 tests/package
+
 clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) $(PACKAGE_VENV) dist .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new
