@@ -45,7 +45,7 @@ $(VENV)/ready: requirements-dev.txt
 	@$(BIN)/python -m $(INSTALL) requirements-dev.txt >&2
 	@touch $@
 
-run: $(VENV)/ready ## Serve the API on http://127.0.0.1:8000 (PORT=), without Docker or AWS
+run: $(VENV)/ready ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, DEMO=1), without Docker or AWS
 	@exec $(BIN)/python -m local run --port $(PORT)
 
 token: $(VENV)/ready ## Print an administrator's token for the local API
@@ -129,6 +129,7 @@ validate: $(VENV)/ready ## Validate the template with SAM
 	@$(BIN)/sam validate
 
 build: $(VENV)/ready ## Build and check the layers and the functions for ARCHITECTURE (arm64 or x86_64)
+	@$(BIN)/python -m tools.generate_api_page
 	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" \
 		RUNTIMES="$(RUNTIMES)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)

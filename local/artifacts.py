@@ -42,16 +42,22 @@ class ArtifactError(LocalError):
 
 
 class Artifact(NamedTuple):
-    """A folder that `sam build` creates: its name, its source folder and its size limit in megabytes.
+    """A folder that `sam build` creates.
 
-    With `package`, the artifact has only the Python files of that package; its limit applies to the zip file, because
-    bytecode for several versions of Python triples its size. Otherwise the limit applies to the unzipped files.
+    Attributes:
+        name: The logical id of the function or the layer.
+        source: Its source folder.
+        bound: Its size limit in megabytes: of the zip file for an artifact with `package`, because bytecode for several
+            versions of Python triples its size, and of the unzipped files otherwise.
+        package: The package whose Python files are its only files; empty for an artifact with other content.
+        required: A file that it must have; None if it must have native modules.
     """
 
     name: str
     source: str
     bound: float
     package: str = ""
+    required: str | None = None
 
 
 ARTIFACTS: Final = (
@@ -59,6 +65,8 @@ ARTIFACTS: Final = (
     Artifact(_SHARED, "layers/service_keys", 0.5, package="service_keys"),
     Artifact(_ADMIN, "layers/admin", 20),
     Artifact("Authorizer", "functions/authorizer", 25),
+    # Without dependencies. A page load reads all of it except bytecode.
+    Artifact("WebConsole", "functions/console", 0.3, required="static/api.html"),
 )
 
 
@@ -95,18 +103,19 @@ def inspect(build: Path, artifact: Artifact, architecture: str) -> str:
     """Inspect one artifact in the output folder of `sam build`, for `arm64` or `x86_64`; return its description.
 
     Raises:
-        ArtifactError: The artifact is missing, is too large, has a native module that Lambda's Python cannot load, or
-            a file that does not belong to its package.
+        ArtifactError: The artifact is missing or incomplete, is too large, has a native module that Lambda's
+            Python cannot load, or a file that does not belong to its package.
     """
     folder = build / artifact.name
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    content = _package(folder, files, artifact) if artifact.package else _native(folder, files, architecture)
+    content = _package(folder, files, artifact) if artifact.package else _native(folder, files, artifact, architecture)
     unzipped = sum(path.stat().st_size for path in files)
     if artifact.package:
         size, remedy = _zipped(folder, files), "make it smaller"
         sizes = f"{size / MEGABYTE:.2f} MB zipped, {artifact.bound} at most ({unzipped / MEGABYTE:.2f} unzipped)"
     else:
-        size, remedy = unzipped, f"take it out of {artifact.source}/requirements.in and run make lock"
+        sources = "static" if artifact.required else "requirements.in and run make lock"
+        size, remedy = unzipped, f"take it out of {artifact.source}/{sources}"
         sizes = f"{size / MEGABYTE:.1f} MB unzipped, {artifact.bound} at most"
     described = f"{artifact.name}: {sizes}; {_bytecode(files)}; {content}"
     if size > artifact.bound * MEGABYTE:
@@ -133,17 +142,19 @@ def _package(folder: Path, files: list[Path], artifact: Artifact) -> str:
     return f"only Python files of {artifact.package}"
 
 
-def _native(folder: Path, files: list[Path], architecture: str) -> str:
-    """Return the description of an artifact with native modules; raise if Lambda's Python cannot load one."""
+def _native(folder: Path, files: list[Path], artifact: Artifact, architecture: str) -> str:
+    """Return the description of the native modules; raise if Lambda's Python cannot load one, or a file is missing."""
     native = [path for path in files if ".so" in path.suffixes]
-    if not native:
-        # These artifacts have native dependencies; none means that pip did not install them.
+    if artifact.required and not (folder / artifact.required).is_file():
+        raise ArtifactError(f"{folder} holds no {artifact.required}. Build it anew: rm -r .aws-sam && make build")
+    if not (native or artifact.required):
+        # Native dependencies are missing: pip did not install them.
         raise ArtifactError(f"{folder} holds no native module. Build it anew: rm -r .aws-sam && make build")
     for path in native:
         if reason := _load_error(path, architecture):
             remedy = f"Build it anew: rm -r .aws-sam && make build ARCHITECTURE={architecture}"
             raise ArtifactError(f"{path} {reason}. {remedy}")
-    return f"native: {', '.join(path.name for path in native)}"
+    return f"native: {', '.join(path.name for path in native) or 'none'}"
 
 
 def _bytecode(files: list[Path]) -> str:

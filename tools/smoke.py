@@ -435,7 +435,7 @@ def target_of(stack: str, port: int, environment: Mapping[str, str]) -> Target:
     if stack == LOCAL and not override:
         from local.issuer import Issuer
 
-        issuer = Issuer.load(ROOT / ".local" / "issuer.pem")
+        issuer = Issuer.load(ROOT / ".local" / "issuer.pem").at(f"http://127.0.0.1:{port}")
         return Target(f"http://127.0.0.1:{port}{PATH}", LOCAL, issuer.token("make-smoke", hours=1))
     url = override or _api_url(stack)
     if not token:

@@ -89,7 +89,7 @@ class Api:
             "admin": f"Bearer {issuer.token('ada')}",
             "user": f"Bearer {issuer.token('eve', 'listener')}",
             "expired": f"Bearer {issuer.token(hours=-1)}",
-            "foreign": f"Bearer {Issuer.generate().token()}",
+            "foreign": f"Bearer {Issuer.generate().at(issuer.url).token()}",
         }
 
     def send(self, call: Call) -> Answer:

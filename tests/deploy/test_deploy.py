@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
 from local.aws import sandboxed_environment
-from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
+from local.issuer import AUDIENCE, JWKS_PATH, Issuer
 from local.sam import architecture
+from local.sign_in import CLIENT_ID
 from service_keys import ServiceKeys
 from tests.deploy.calls import CALLS, EXPLAINED, REPLACED_KEY, Api, Call
 from tests.deploy.emulator import BUILD, PYTHON, Emulator, Stack, copy_without
@@ -129,10 +131,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with make_run(folder) as (run_url, fake_services_url), Emulator(folder) as emulator:
         parameters = {
             "Architecture": architecture(),
-            "JwtIssuer": ISSUER,
+            "JwtIssuer": run_url,
             "JwtAudience": AUDIENCE,
             "JwksUrl": run_url + JWKS_PATH,
             "AdminClaimRule": "role=admin",
+            "ConsoleClientId": CLIENT_ID,
             "AllowedOrigin": "http://localhost:3000",
             "AwsEndpointUrl": emulator.url,
             # The emulator refuses alarms on expressions of metrics, and limits the rate of requests.
@@ -142,7 +145,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         }
         stack = Stack(emulator, "service-keys", BUILD)
         consumer = Stack(emulator, "spotify-token", example / "template.yaml")
-        issuer = Issuer.load(folder / "run" / "issuer.pem")
+        issuer = Issuer.load(folder / "run" / "issuer.pem").at(run_url)
         yield World(emulator, stack, consumer, issuer, run_url, fake_services_url, parameters)
 
 
@@ -248,15 +251,33 @@ def test_a_stack_with_a_consumer_is_not_deleted(world: World) -> None:
     assert world.deployed().send(Call("list", "GET", COLLECTION)).status == 200
 
 
+def test_the_console_is_served_below_the_stage(world: World) -> None:
+    """The page and its configuration come from the deployed function, without a token and with the policy."""
+
+    def get(path: str) -> requests.Response:
+        headers = {"Host": world.stack.host} if world.stack.host else {}
+        return requests.get(world.stack.url + path, headers=headers, timeout=60, allow_redirects=False)
+
+    for path in ("/console", "/console/"):
+        assert (get(path).status_code, get(path).headers["Location"]) == (302, "/live/console/index.html")
+    page, config = get("/console/index.html"), get("/console/config.json")
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert f"connect-src 'self' {world.run_url};" in page.headers["Content-Security-Policy"]
+    assert (config.json()["issuer"], config.json()["signIn"]) == (world.run_url, "oidc")
+    assert get("/console/../app.py").status_code == get("/console/missing").status_code == 404
+    report(f"console: {len(page.content)} bytes of page, below {world.stack.url}")
+
+
 def test_a_shared_secret_verifies_tokens(world: World) -> None:
     """Update the stack to HS256; a token of the other kind gets 401."""
     secret, now = "a-made-up-shared-secret-of-64-characters-0123456789-0123456789-01", int(time.time())
     world.emulator.client("ssm").put_parameter(Name="/service-keys/jwt", Value=secret, Type="SecureString")
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "role": "admin", "iat": now, "exp": now + 600}
+    claims = {"iss": world.issuer.url, "aud": AUDIENCE, "sub": "ada", "role": "admin", "iat": now, "exp": now + 600}
     signed = Call("signed with the secret", "GET", COLLECTION, token=f"Bearer {jwt.encode(claims, secret, 'HS256')}")
     calls = [signed, Call("signed with the key", "GET", COLLECTION)]
 
-    world.stack.deploy({**world.parameters, "JwksUrl": "", "JwtSecretParameter": "/service-keys/jwt"})
+    given = {"JwksUrl": "", "JwtSecretParameter": "/service-keys/jwt", "ConsoleClientId": ""}
+    world.stack.deploy({**world.parameters, **given})
     world.stack.complete(world.fake_services_url)
     assert [world.deployed().send(call).status for call in calls] == [200, 401]
 

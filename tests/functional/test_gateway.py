@@ -15,7 +15,14 @@ ROUTES = [
     *(("POST", f"{KEY}/rollback"), ("POST", f"{KEY}/restore"), ("GET", f"{KEY}/history")),
 ]
 UNKNOWN_ROUTES = [
-    *(("GET", "/"), ("GET", "/api/v1/admin"), ("GET", f"{COLLECTION}/a/b"), ("GET", "/api/v2/admin/api-keys")),
+    *(
+        ("POST", "/"),
+        ("POST", "/console"),
+        ("GET", "/consoles"),
+        ("GET", "/api/v1/admin"),
+        ("GET", f"{COLLECTION}/a/b"),
+        ("GET", "/api/v2/admin/api-keys"),
+    ),
     *(("PUT", COLLECTION), ("DELETE", COLLECTION), ("POST", KEY), ("GET", f"{KEY}/verify")),
     *(("GET", f"{KEY}/rollback"), ("PUT", f"{KEY}/restore"), ("POST", f"{KEY}/history")),
     *(("POST", SERVICES), ("GET", f"{SERVICES}/spotify")),

@@ -67,10 +67,10 @@ def test_functions_share_runtime_and_handler(template: Template) -> None:
 
 
 def test_every_admin_function_has_both_layers(template: Template) -> None:
-    """The authorizer has no layer, and consumers get the first one."""
+    """The authorizer and the web console have no layer, and consumers get the first one."""
     layers = {name: [layer.name for layer in function.layers] for name, function in template.functions().items()}
 
-    assert layers.pop("Authorizer") == []
+    assert (layers.pop("Authorizer"), layers.pop("WebConsole")) == ([], [])
     assert all(folders == ["service_keys", "admin"] for folders in layers.values()), layers
     assert template.consumer_layer() == ROOT / "layers" / "service_keys"
 
@@ -105,12 +105,12 @@ def test_outputs_and_exports(template: Template) -> None:
 
     policies = {f"{reader_policy(service)}PolicyArn" for service in (*SERVICES, "all")}
     sign_in = {"SignInIssuer", "SignInClientId", "SignInDomainName", "UserPoolId"}
-    resources = {"ApiUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"}
+    resources = {"ApiUrl", "ConsoleUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"}
     assert set(outputs) == resources | policies | sign_in
     assert all(output["Description"] for output in outputs.values())
     # The layer's ARN changes with every version, and CloudFormation cannot change an export in use.
     without_export = {name for name, output in outputs.items() if "Export" not in output}
-    assert without_export == {"ApiUrl", "LayerArn", "AlarmTopicArn"} | sign_in
+    assert without_export == {"ApiUrl", "ConsoleUrl", "LayerArn", "AlarmTopicArn"} | sign_in
     name, kind = (template.property("LayerParameter", each) for each in ("Name", "Type"))
     assert (name, kind) == ("/service-keys/layer-arn", "String")
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]
