@@ -27,7 +27,7 @@ BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy package test-package
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -162,6 +162,16 @@ sam-api: docker sam-build ## Serve the API from containers on http://127.0.0.1:3
 test-e2e: $(VENV)/ready ## Test the build in containers with Lambda's Python (needs Docker)
 	@! $(BIN)/python -m local docker 2>/dev/null || $(MAKE) --no-print-directory sam-build
 	@$(BIN)/pytest --numprocesses=0 tests/e2e
+
+# Three processes even on two cores, because tests also wait for the browser.
+test-browser: $(VENV)/ready ## Test the web console in Chromium (CHROMIUM= names another one; skipped without one)
+	@$(BIN)/pytest --numprocesses=3 tests/browser
+
+screenshots: $(VENV)/ready ## Take the screenshots of the web console in docs/images (needs Chromium)
+	@$(BIN)/python -m tools.screenshots
+
+bench-console: $(VENV)/ready ## Measure the web console: bytes, seconds, 10,000 keys (needs Chromium)
+	@$(BIN)/python -m benchmarks.console
 
 $(DEPLOY_VENV)/ready: tests/deploy/requirements.txt
 	@[ -n "$(RUNTIME_PYTHON)" ] || { echo "Needs Python 3.13, which Lambda runs. Try: make RUNTIME_PYTHON=/path/to/python3.13 test-deploy" >&2; exit 1; }

@@ -1,6 +1,6 @@
 /** Build elements. Values become text nodes and attributes: none is ever parsed as HTML. */
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG = "http://www.w3.org/2000/svg"
 const ICONS = {
 	ok: "M20 6 9 17l-5-5",
 	rejected: "M18 6 6 18M6 6l12 12",
@@ -15,51 +15,48 @@ const ICONS = {
 	edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
 	undo: "M4 9h10a6 6 0 0 1 0 12H9M4 9l4-4M4 9l4 4",
 	trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
-	play: "M8 5l11 7-11 7z",
-	copy: "M9 9h11v11H9zM15 9V4H4v11h5",
-};
+}
 
-/**
- * Create an element from a selector such as `p.small.muted`, optional properties, and children. Properties and children
- * that are null, undefined or false are left out; `value` and `checked` are set as properties.
- */
+/** Create an element from a selector such as `p.small.muted`, optional properties, and children. */
 export function h(selector, ...children) {
-	const [tag, ...classes] = selector.split(".");
-	const element = document.createElement(tag);
-	if (classes.length > 0) element.className = classes.join(" ");
-	if (isObject(children[0]) && !(children[0] instanceof Node)) setAll(element, children.shift());
-	element.append(...nodes(children));
-	return element;
+	const [tag, ...classes] = selector.split(".")
+	const element = document.createElement(tag)
+	if (classes.length > 0) element.className = classes.join(" ")
+	if (isObject(children[0]) && !(children[0] instanceof Node)) setAll(element, children.shift())
+	element.append(...nodes(children))
+	return element
 }
 
 function setAll(element, properties) {
 	for (const [name, value] of Object.entries(properties)) {
-		if (name === "value" || name === "checked") element[name] = value;
-		else if (value === true) element.setAttribute(name, "");
-		else if (isShown(value)) element.setAttribute(name, value);
+		if (name === "value" || name === "checked") element[name] = value
+		else if (value === true) element.setAttribute(name, "")
+		else if (isShown(value)) element.setAttribute(name, value)
 	}
 }
 
-const isShown = (value) => value !== null && value !== undefined && value !== false;
+const isShown = value => value !== null && value !== undefined && value !== false
 
-const nodes = (children) =>
-	children.flat(Infinity).filter(isShown).map((each) => (each instanceof Node ? each : document.createTextNode(String(each))));
+const nodes = children =>
+	children
+		.flat(Infinity)
+		.filter(isShown)
+		.map(each => (each instanceof Node ? each : document.createTextNode(String(each))))
 
-export const fill = (element, ...children) => element.replaceChildren(...nodes(children));
+export const fill = (element, ...children) => element.replaceChildren(...nodes(children))
 
 /** Create an icon that assistive technology ignores: the text beside it has the meaning. */
 export function icon(name) {
-	const svg = document.createElementNS(SVG, "svg");
-	const path = document.createElementNS(SVG, "path");
-	setAll(svg, { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" });
-	path.setAttribute("d", ICONS[name]);
-	svg.append(path);
-	return svg;
+	const svg = document.createElementNS(SVG, "svg")
+	const path = document.createElementNS(SVG, "path")
+	setAll(svg, {viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true"})
+	path.setAttribute("d", ICONS[name])
+	svg.append(path)
+	return svg
 }
 
-let counter = 0;
+let counter = 0
 
-export const uniqueId = (prefix) => `${prefix}-${(counter += 1)}`;
+export const uniqueId = prefix => `${prefix}-${(counter += 1)}`
 
-/** Return true for an object that is no array and not null. */
-export const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+export const isObject = value => typeof value === "object" && value !== null && !Array.isArray(value)
