@@ -265,9 +265,7 @@ def _curl(method: str, path: str, parameters: list[Mapping[str, Any]], body: obj
 def _section(anchor: str, title: str, content: Iterable[str]) -> str:
     name = _text(anchor)
     parts = "\n".join(content)
-    return (
-        f'<section class="panel" aria-labelledby="{name}">\n<h2 id="{name}">{_prose(title)}</h2>\n{parts}\n</section>'
-    )
+    return f'<section class="panel">\n<h2 id="{name}">{_prose(title)}</h2>\n{parts}\n</section>'
 
 
 def _list(rows: Iterable[tuple[str, str]]) -> str:

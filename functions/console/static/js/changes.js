@@ -134,7 +134,8 @@ export function enable(app, key) {
 /** Delete a key, for some days restorable, or a deleted key at once; confirmed by its name. */
 export async function remove(app, key) {
 	const permanent = Boolean(key.deletedAt)
-	const how = permanent ? "Delete permanently" : "Delete"
+	const adverb = permanent ? " permanently" : ""
+	const how = `Delete${adverb}`
 	const name = textField({
 		label: "Type the name of the key to confirm",
 		name: "confirmation",
@@ -144,10 +145,10 @@ export async function remove(app, key) {
 	})
 	const effect = permanent
 		? h("p.strong", "The key and its secret values are removed at once. They cannot be restored.")
-		: [await lossEffect(app, key), h("p", "Its name becomes free at once. It can be restored for some days.")]
+		: [await lossEffect(app, key), h("p", "Its name becomes free at once. The key can be restored for some days.")]
 	return change(app, key, {
 		question: {
-			title: `${how}: “${key.name}”?`,
+			title: `Delete “${key.name}”${adverb}?`,
 			content: [effect, name.element, lastUse(key)],
 			confirm: how,
 			danger: true,
@@ -155,7 +156,7 @@ export async function remove(app, key) {
 		},
 		mine: [[how, true]],
 		perform: version => app.api.remove(key.id, version, permanent),
-		done: `“${key.name}” is deleted${permanent ? " permanently" : ""}`,
+		done: `“${key.name}” is deleted${adverb}`,
 		undo: data => data.recoverableUntil && button("Restore", () => restore(app, {...data, version: key.version + 1}), "undo")
 	})
 }
