@@ -7,6 +7,8 @@ PORT ?= 8000
 SAM_PORT ?= 3000
 # Lambda's Python, for bytecode and benchmarks. With pyenv, `python3.13` may be a shim that only prints an error.
 RUNTIME_PYTHON ?= $(shell for each in python3.13 "$$HOME"/.pyenv/versions/3.13.*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done)
+# Every Python that consumers may use, for the bytecode of their layer.
+RUNTIMES ?= $(RUNTIME_PYTHON) $(foreach version,3.11 3.12 3.14,$(shell for each in python$(version) "$$HOME"/.pyenv/versions/$(version).*/bin/python; do "$$each" -c '' 2>/dev/null && echo "$$each" && break; done))
 ARCHITECTURE ?= arm64
 # Architecture of this machine, for builds that run on it.
 OWN_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
@@ -19,11 +21,13 @@ BENCH_VENV := .venv-bench
 MUTANTS_VENV := .venv-mutants
 # The emulator of AWS of make test-deploy.
 DEPLOY_VENV := .venv-deploy
+# The build tools of make package.
+PACKAGE_VENV := .venv-package
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -114,8 +118,9 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
+	@$(LOCK) tools/requirements-package.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-package.in
 	@$(LOCK) tests/deploy/requirements.txt --universal --python-version 3.13 $(LOCK_OPTIONS) tests/deploy/requirements.in
-	@for folder in layers/service_keys functions/authorizer; do \
+	@for folder in layers/admin functions/authorizer; do \
 		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
 			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
 	done
@@ -123,11 +128,12 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 validate: $(VENV)/ready ## Validate the template with SAM
 	@$(BIN)/sam validate
 
-build: $(VENV)/ready ## Build and check the layer and the functions for ARCHITECTURE (arm64 or x86_64)
+build: $(VENV)/ready ## Build and check the layers and the functions for ARCHITECTURE (arm64 or x86_64)
 	@$(BIN)/python -m tools.generate_api_page
-	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" \
+		RUNTIMES="$(RUNTIMES)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
-	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)
+	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) --python "$(RUNTIME_PYTHON)" $(BUILD)
 
 deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in samconfig.toml (STAGE=dev or prod)
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
@@ -178,6 +184,21 @@ test-deploy: $(VENV)/ready $(DEPLOY_VENV)/ready ## Deploy the build onto an emul
 	@$(MAKE) --no-print-directory build ARCHITECTURE=$(OWN_ARCHITECTURE) BUILD=.aws-sam/deploy
 	@$(BIN)/pytest --numprocesses=0 --capture=no --exitfirst tests/deploy
 
+$(PACKAGE_VENV)/ready: tools/requirements-package.txt
+	@echo "Installing what tools/requirements-package.txt pins into $(PACKAGE_VENV) (once; a few seconds) ..." >&2
+	@$(PYTHON) -m venv $(PACKAGE_VENV) >&2
+	@$(PACKAGE_VENV)/bin/python -m $(INSTALL) tools/requirements-package.txt >&2
+	@touch $@
+
+# --no-isolation: the locked build backend of this environment.
+package: $(PACKAGE_VENV)/ready ## Build and check the wheel and the sdist of service-keys, in dist/
+	@rm -rf dist
+	@$(PACKAGE_VENV)/bin/python -m build --no-isolation --outdir dist layers/service_keys
+	@$(PACKAGE_VENV)/bin/python -m twine check --strict dist/*
+
+test-package: $(VENV)/ready package ## Install the package with pip on each Python of this machine, and test it
+	@$(BIN)/pytest --numprocesses=0 tests/package
+
 clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) $(PACKAGE_VENV) dist .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new

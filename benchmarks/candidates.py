@@ -140,11 +140,13 @@ def _candidates(endpoint: str, folder: Path, issuer: Issuer, environment: dict[s
     root, event = str(ROOT), _event(endpoint, issuer)
     name = endpoint if endpoint == "authorizer" else f"{endpoint}_api_key{'s' if endpoint == 'list' else ''}"
     source = LAYER if endpoint == "consumer" else ROOT / "functions" / name
-    pinned_in = source if endpoint == "authorizer" else LAYER
-    requirements = (pinned_in / "requirements.txt").read_text(encoding="utf-8")
+    # The consumers' layer brings no packages.
+    pinned_in = {"authorizer": source, "consumer": None}.get(endpoint, ROOT / "layers" / "admin")
+    requirements = (pinned_in / "requirements.txt").read_text(encoding="utf-8") if pinned_in else ""
     pinned = re.findall(r"^([A-Za-z0-9._-]+)==", requirements, re.MULTILINE)
-    packages = _link_packages(folder, pinned_in.name, pinned)
-    path = (*dict.fromkeys(map(str, (source, pinned_in))), packages, root)
+    packages = _link_packages(folder, pinned_in.name if pinned_in else "runtime", pinned)
+    own = (source,) if endpoint in {"authorizer", "consumer"} else (source, LAYER)
+    path = (*map(str, own), packages, root)
     module = "benchmarks.consumer_function" if endpoint == "consumer" else "app"
     ours = Candidate(endpoint, OURS, module, path, environment, event)
     calls = ours.start_cold()["calls"]

@@ -100,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     retained.add_argument("--user-pool", action="store_true", help="of a stack with a user pool of its own, too")
     deployment = add(_check_deployment, "check the parameters of a deployment")
     deployment.add_argument("stage", help="such as dev or prod")
-    artifacts = add(_artifacts, "check the output of sam build")
+    artifacts = add(_artifacts, "complete and check the output of sam build")
+    artifacts.add_argument("--python", default="", help="Lambda's Python, for bytecode of the admin functions' modules")
     artifacts.add_argument("--architecture", required=True, choices=["arm64", "x86_64"], help="of the Lambda functions")
     artifacts.add_argument("build", type=Path, help="the output folder of sam build")
     add(_docker, "check that a Docker engine is available")
@@ -162,12 +163,13 @@ def _check_deployment(options: argparse.Namespace) -> None:
 
 
 def _artifacts(options: argparse.Namespace) -> None:
-    """Print the size of the layer, the authorizer and the web console as they were built.
+    """Add bytecode to the layer of the admin functions; print size and content of every artifact with a bound.
 
-    Fails if one is over its bound, or has a native module that Lambda cannot load.
+    Fails if one is over its bound, has a native module that Lambda cannot load, or a file that it must not have.
     """
-    from local.artifacts import ARTIFACTS, inspect
+    from local.artifacts import ARTIFACTS, compile_admin_modules, inspect
 
+    compile_admin_modules(options.build, options.python)
     for artifact in ARTIFACTS:
         print(inspect(options.build, artifact, options.architecture))
 
@@ -326,13 +328,12 @@ def _write_environment(path: Path, stack: LocalStack) -> None:
     variables = stack.consumer_environment()
     # Unset variables that would override the local endpoint.
     unset = sorted({"AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE", "AWS_SESSION_TOKEN"} - variables.keys())
-    layers = {str(layer) for function in stack.template.functions().values() for layer in function.layers}
     lines = [
         "# Written by `make run`; holds nothing secret. Use it with: source .local/env",
         f"unset {' '.join(unset)}",
         f"export {_URL_VARIABLE}={shlex.quote(stack.url)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())),
-        f"export PYTHONPATH={shlex.quote(':'.join(sorted(layers)))}${{PYTHONPATH:+:$PYTHONPATH}}",
+        f"export PYTHONPATH={shlex.quote(str(stack.template.consumer_layer()))}${{PYTHONPATH:+:$PYTHONPATH}}",
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -199,6 +199,15 @@ class Template:
         """Return the Lambda functions by logical id, sorted."""
         return {name: self._function(name) for name, _ in sorted(self.resources("AWS::Lambda::Function"))}
 
+    def consumer_layer(self) -> Path:
+        """Return the folder of the layer whose ARN is in the SSM parameter for consumers.
+
+        Raises:
+            TemplateError: The template has not exactly one SSM parameter.
+        """
+        folder: str = self.property(self.single_resource("AWS::SSM::Parameter"), "Value")
+        return self.folder / folder
+
     def api(self) -> dict[str, Any]:
         """Return the API's OpenAPI document: routes, authorizer, gateway responses, CORS."""
         body: dict[str, Any] = self.property(self.single_resource("AWS::ApiGateway::RestApi"), "Body")

@@ -97,7 +97,7 @@ def invoke_built(stack: LocalStack, admin: HttpAdmin) -> Invoke:
 def invoke_consumer(
     stack: LocalStack, admin: HttpAdmin, fake_services: FakeServices, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Invoke]:
-    """Invoke the example under docs/, or the function that reports its interpreter, with the built layer."""
+    """Invoke the example under docs/, or the function that reports its interpreter, with the built layers."""
     template = yaml_parse((EXAMPLE / "template.yaml").read_text(encoding="utf-8"))
     consumer = template["Resources"]["SpotifyToken"]["Properties"]
     consumer["CodeUri"] = str(EXAMPLE / consumer["CodeUri"])
@@ -106,13 +106,11 @@ def invoke_consumer(
     consumer["Layers"] = [{"Ref": "ServiceKeysLayer"}]
     # sam sets only variables that the template declares.
     consumer["Environment"]["Variables"] |= {"SERVICE_KEYS_TABLE": "", "AWS_ENDPOINT_URL": ""}
-    layer = {"LayerName": "service-keys", "ContentUri": str(BUILD / "ServiceKeysLayer")}
+    layers = {name: {"LayerName": name, "ContentUri": str(BUILD / name)} for name in ("ServiceKeysLayer", "AdminLayer")}
+    interpreter = {"CodeUri": str(ROOT / "tests" / "e2e" / "interpreter"), "Layers": [{"Ref": name} for name in layers]}
     template["Resources"] |= {
-        "ServiceKeysLayer": {"Type": "AWS::Serverless::LayerVersion", "Properties": layer},
-        "Interpreter": {
-            "Type": "AWS::Serverless::Function",
-            "Properties": consumer | {"CodeUri": str(ROOT / "tests" / "e2e" / "interpreter")},
-        },
+        **{name: {"Type": "AWS::Serverless::LayerVersion", "Properties": layer} for name, layer in layers.items()},
+        "Interpreter": {"Type": "AWS::Serverless::Function", "Properties": consumer | interpreter},
     }
     path = tmp_path_factory.mktemp("consumer") / "template.json"
     path.write_text(json.dumps(template), encoding="utf-8")

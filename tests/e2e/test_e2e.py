@@ -30,6 +30,11 @@ def test_the_layer_runs_on_the_interpreter_it_was_built_for(
     assert found["version"].startswith("3.13.")
     assert found["machine"] == MACHINES[architecture()]
     assert all(module.startswith("/opt/python/") for module in found["modules"])
+    # AdminLayer has the bytecode of a module of ServiceKeysLayer, because Lambda merges the two.
+    assert found["bytecode"] == [
+        f"/opt/python/service_keys/{module}.cpython-313.pyc"
+        for module in ("__pycache__/__init__", "admin/__pycache__/endpoint")
+    ]
 
 
 def test_an_administrator_stores_changes_and_deletes_a_key(admin: HttpAdmin) -> None:

@@ -66,11 +66,13 @@ def test_functions_share_runtime_and_handler(template: Template) -> None:
         assert (function.code / "app.py").is_file()
 
 
-def test_only_admin_functions_use_the_layer(template: Template) -> None:
-    """The authorizer and the web console have no layer."""
-    without = {name for name, function in template.functions().items() if not function.layers}
+def test_every_admin_function_has_both_layers(template: Template) -> None:
+    """The authorizer and the web console have no layer, and consumers get the first one."""
+    layers = {name: [layer.name for layer in function.layers] for name, function in template.functions().items()}
 
-    assert without == {"Authorizer", "WebConsole"}
+    assert (layers.pop("Authorizer"), layers.pop("WebConsole")) == ([], [])
+    assert all(folders == ["service_keys", "admin"] for folders in layers.values()), layers
+    assert template.consumer_layer() == ROOT / "layers" / "service_keys"
 
 
 def pins(path: str) -> dict[str, str]:
@@ -82,7 +84,7 @@ def pins(path: str) -> dict[str, str]:
 def test_deployed_versions_are_tested() -> None:
     """The pinned versions of layer and authorizer are those of the development environment."""
     tested = pins("requirements-dev.txt")
-    for path in ("layers/service_keys/requirements.txt", "functions/authorizer/requirements.txt"):
+    for path in ("layers/admin/requirements.txt", "functions/authorizer/requirements.txt"):
         deployed = pins(path)
         assert len(deployed) >= 4
         assert deployed == {name: tested.get(name) for name in deployed}, path
@@ -90,7 +92,7 @@ def test_deployed_versions_are_tested() -> None:
 
 def test_only_the_authorizer_bundles_jwt_and_cryptography() -> None:
     """Layer and authorizer share no dependency, and neither bundles boto3."""
-    layer, authorizer = pins("layers/service_keys/requirements.txt"), pins("functions/authorizer/requirements.txt")
+    layer, authorizer = pins("layers/admin/requirements.txt"), pins("functions/authorizer/requirements.txt")
 
     assert {"pyjwt", "cryptography"} <= authorizer.keys()
     assert not layer.keys() & authorizer.keys()
@@ -114,15 +116,25 @@ def test_outputs_and_exports(template: Template) -> None:
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]
 
 
-def test_layer_lists_compatible_runtimes(template: Template) -> None:
-    """The console hides a layer from functions of other runtimes."""
-    (layer,) = (properties for _, properties in template.resources("AWS::Lambda::LayerVersion"))
+def test_layers_list_their_runtimes_and_architectures(template: Template) -> None:
+    """The shared layer serves every runtime and architecture, the other one those of the admin functions."""
+    layers = {
+        properties["LayerName"]["Fn::Sub"]: (
+            properties["CompatibleRuntimes"],
+            properties.get("CompatibleArchitectures"),
+        )
+        for _, properties in template.resources("AWS::Lambda::LayerVersion")
+    }
 
-    assert layer["CompatibleRuntimes"] == ["python3.11", "python3.12", "python3.13", "python3.14"]
+    supported = ["python3.11", "python3.12", "python3.13", "python3.14"]
+    assert layers == {
+        "${AWS::StackName}-service-keys": (supported, None),
+        "${AWS::StackName}-admin": (["python3.13"], [{"Ref": "Architecture"}]),
+    }
 
 
 def test_layer_build_follows_the_architecture() -> None:
-    """SAM rebuilds the layer when the Architecture parameter changes."""
-    layer = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["ServiceKeysLayer"]
+    """SAM rebuilds the layer with native modules when the Architecture parameter changes."""
+    layer = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["AdminLayer"]
 
     assert layer["Metadata"]["BuildArchitecture"] == {"Ref": "Architecture"}

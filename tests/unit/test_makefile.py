@@ -137,5 +137,13 @@ def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
     ran = ci(tmp_path)
 
     counts = dict(re.findall(r"^(\w+) +(\d+) passed$", ran.stdout, re.MULTILINE))
-    assert counts == {"unit": "1", "functional": "1", "template": "1", "slow": "3", "fuzz": "3", "deploy": "3"}
+    assert counts == {
+        "unit": "1",
+        "functional": "1",
+        "template": "1",
+        "slow": "3",
+        "fuzz": "3",
+        "package": "3",
+        "deploy": "3",
+    }
     assert "=== slow (" in ran.stdout

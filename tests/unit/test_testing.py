@@ -1,12 +1,14 @@
 """Tests of the fakes for consumers' tests."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
+from moto import mock_aws
 
 import service_keys
 from service_keys import KeyDisabledError, KeyNotFoundError, KeyStoreUnavailableError, get_api_key
-from service_keys.testing import FakeServiceKeys, fake_api_keys
+from service_keys.testing import FakeServiceKeys, fake_api_keys, stored_api_keys
 
 
 def test_fake_keys_exist_only_inside_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +92,20 @@ def test_a_duplicate_name_is_rejected() -> None:
     """Raise ValueError."""
     with fake_api_keys({"openai": "made-up"}) as keys, pytest.raises(ValueError, match="another name"):
         keys.store("openai", "another")
+
+
+def test_keys_can_be_stored_in_an_emulator(clients: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read them with Query and Decrypt of the emulator, inside the block alone."""
+    monkeypatch.delenv("SERVICE_KEYS_TABLE", raising=False)
+    dynamodb, kms = clients
+    keys: dict[str, str | dict[str, str]] = {"openai": "made-up", "spotify": {"clientId": "made-up"}}
+    with mock_aws(), stored_api_keys(keys, dynamodb_client=dynamodb, kms_client=kms, table_name="keys") as reader:
+        assert get_api_key("openai").value == "made-up"
+        assert get_api_key("spotify", name="Spotify")["clientId"] == "made-up"
+        assert reader.get("openai").name == "openai"
+        assert {item["service"]["S"] for item in dynamodb.scan(TableName="keys")["Items"]} == set(keys)
+        with pytest.raises(KeyNotFoundError):
+            get_api_key("deezer")
+
+    with pytest.raises(service_keys.ConfigurationError, match="SERVICE_KEYS_TABLE"):
+        get_api_key("openai")

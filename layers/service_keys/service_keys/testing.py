@@ -10,6 +10,8 @@ def test_play() -> None:
         keys.disable("spotify")
         with pytest.raises(KeyDisabledError):
             play()
+
+`stored_api_keys` stores the keys in an emulator of AWS instead, such as moto, so that a test includes the calls to it.
 """
 
 from __future__ import annotations
@@ -22,15 +24,19 @@ from service_keys.core.ids import is_valid_service
 from service_keys.core.names import normalize_name
 from service_keys.core.secret_value import SecretValue
 from service_keys.errors import KeyDisabledError, KeyNotFoundError, ServiceKeysError
-from service_keys.reader.client import check_arguments
+from service_keys.reader.client import ServiceKeys, check_arguments
 from service_keys.reader.default_client import override_default
+from service_keys.store.emulated import create_key_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_kms import KMSClient
+
 _NO_SERVICE = "No key can have the service {service!r}. Services are lower-case, such as spotify."
 
-__all__ = ["FakeServiceKeys", "fake_api_keys"]
+__all__ = ["FakeServiceKeys", "fake_api_keys", "stored_api_keys"]
 
 
 class FakeServiceKeys:
@@ -119,3 +125,28 @@ def fake_api_keys(keys: Mapping[str, str | Mapping[str, str]] | None = None) -> 
     fake = FakeServiceKeys(keys or {})
     with override_default(fake):
         yield fake
+
+
+@contextmanager
+def stored_api_keys(
+    keys: Mapping[str, str | Mapping[str, str]],
+    *,
+    dynamodb_client: DynamoDBClient,
+    kms_client: KMSClient,
+    table_name: str = "service-keys",
+) -> Iterator[ServiceKeys]:
+    """Store these keys, by service, in an emulator of AWS, and make `get_api_key` read them inside the block.
+
+    Args:
+        keys: The value of each key, by service.
+        dynamodb_client: A botocore or boto3 client of the emulator. On AWS it would create a real table.
+        kms_client: Likewise, with a real KMS key.
+        table_name: The table, which must not exist.
+
+    Yields:
+        The reader behind `get_api_key`.
+    """
+    create_key_store(dynamodb_client, kms_client, table_name, keys)
+    reader = ServiceKeys(table_name, dynamodb_client=dynamodb_client, kms_client=kms_client)
+    with override_default(reader):
+        yield reader

@@ -11,10 +11,14 @@ import logging
 import time
 from typing import Final
 
-from aws_lambda_powertools import Logger
-
+from service_keys.admin.dependencies import missing
 from service_keys.core import settings
 from service_keys.errors import LONGEST_MESSAGE
+
+try:
+    from aws_lambda_powertools import Logger
+except ImportError as error:
+    raise missing(error) from error
 
 logger = Logger(location=None)
 """Reads its service name and level from POWERTOOLS_SERVICE_NAME and POWERTOOLS_LOG_LEVEL."""

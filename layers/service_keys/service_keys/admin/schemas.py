@@ -7,24 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    with_config,
-)
-from pydantic_core import PydanticCustomError
-from typing_extensions import TypedDict
-
 from service_keys.admin import secret_rules, services
 from service_keys.admin.characters import Refusal, code_point, refused_in_text
+from service_keys.admin.dependencies import missing
 from service_keys.admin.field_names import is_echoable, resembled
 from service_keys.core.ids import SERVICE_MAX_LENGTH, SERVICE_PATTERN, timestamp_ms_of
 from service_keys.core.models import KEY_FIELDS, ChangeContext, StoredKey
@@ -32,6 +17,25 @@ from service_keys.core.names import NORMALIZED_NAME_MAX_BYTES, normalize_name, s
 from service_keys.core.secret_value import SecretValue
 from service_keys.core.timestamps import format_timestamp
 from service_keys.errors import FieldError, InvalidRequestError
+
+try:
+    from pydantic import (
+        AfterValidator,
+        BaseModel,
+        ConfigDict,
+        Field,
+        PlainValidator,
+        StringConstraints,
+        TypeAdapter,
+        ValidationError,
+        ValidationInfo,
+        WithJsonSchema,
+        with_config,
+    )
+    from pydantic_core import PydanticCustomError
+    from typing_extensions import TypedDict
+except ImportError as error:
+    raise missing(error) from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
