@@ -43,7 +43,7 @@ from service_keys.reader.cache import (
     backoff_seconds,
     is_recent,
 )
-from service_keys.store import aws_clients, aws_errors, encryption
+from service_keys.store import aws_errors, consumer_clients, encryption
 from service_keys.store.consumer_repository import ConsumerRepository
 
 if TYPE_CHECKING:
@@ -213,11 +213,9 @@ class ServiceKeys:
     def _make_clients(self) -> tuple[ConsumerRepository, KMSClient]:
         dynamodb, kms = self._given
         if dynamodb is None and kms is None:
-            dynamodb, kms = aws_clients.clients("dynamodb", "kms", timeouts=aws_clients.CONSUMER_TIMEOUTS)
-        dynamodb = dynamodb or aws_clients.client("dynamodb", aws_clients.CONSUMER_TIMEOUTS)
-        return ConsumerRepository(dynamodb, self._table_name), kms or aws_clients.client(
-            "kms", aws_clients.CONSUMER_TIMEOUTS
-        )
+            dynamodb, kms = consumer_clients.clients("dynamodb", "kms")
+        dynamodb = dynamodb or consumer_clients.clients("dynamodb")[0]
+        return ConsumerRepository(dynamodb, self._table_name), kms or consumer_clients.clients("kms")[0]
 
     def _aws(self) -> tuple[ConsumerRepository, KMSClient]:
         """Return the clients. In a forked child, create them or close the connections of the given ones first."""

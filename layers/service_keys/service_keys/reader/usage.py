@@ -19,10 +19,9 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from service_keys.core.timestamps import format_timestamp, is_past
 from service_keys.errors import ServiceKeysError
+from service_keys.store.aws_errors import any_failure
 
 if TYPE_CHECKING:
     from service_keys.core.consumer_models import EncryptedKey
@@ -55,8 +54,7 @@ def stamp_if_due(repository: ConsumerRepository, key: EncryptedKey, *, at: float
     if last_used is not None and last_used > if_older_than:
         return
     try:
-        repository.stamp_usage(key.id, used_at=used_at, if_older_than=if_older_than, false_stamp=false_stamp)
-    except (ServiceKeysError, BotoCoreError, ClientError) as error:
-        # Only the type: the text of a botocore error may quote its parameters.
-        reason = str(error) if isinstance(error, ServiceKeysError) else type(error).__name__
-        _logger.warning("The usage stamp of %s could not be written: %s", key.id, reason)
+        with any_failure("DynamoDB"):
+            repository.stamp_usage(key.id, used_at=used_at, if_older_than=if_older_than, false_stamp=false_stamp)
+    except ServiceKeysError as error:
+        _logger.warning("The usage stamp of %s could not be written: %s", key.id, error)
