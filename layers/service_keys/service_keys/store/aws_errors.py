@@ -114,11 +114,7 @@ def _of_response(error: Any, service: str, advice: str) -> KeyStoreUnavailableEr
             f"{service} did not accept the AWS credentials or the signature of {operation} ({code}). {advice} "
             "If it stays, check this function's credentials and its clock."
         )
-    if (
-        code in _TRANSIENT_ERROR_CODES
-        or status == _TOO_MANY_REQUESTS
-        or status >= _INTERNAL_SERVER_ERROR
-    ):
+    if code in _TRANSIENT_ERROR_CODES or status == _TOO_MANY_REQUESTS or status >= _INTERNAL_SERVER_ERROR:
         return KeyStoreUnavailableError(f"{service} is busy or failing ({code}). {advice}")
     if code in _ACCESS_ERROR_CODES and for_credentials:
         return KeyAccessDeniedError(

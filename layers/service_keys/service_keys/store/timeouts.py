@@ -7,23 +7,14 @@ if TYPE_CHECKING:
     from typing import Final
 
 
-class Timeouts(tuple[float, float]):
+class Timeouts:
     """Timeouts of a call, in seconds. AWS responds within milliseconds in the same region."""
 
-    __slots__ = ()
+    __slots__ = ("connect", "read")
 
-    def __new__(cls, connect: float, read: float) -> Timeouts:  # noqa: PYI034 - typing.Self is not imported here
-        return super().__new__(cls, (connect, read))
-
-    @property
-    def connect(self) -> float:
-        """Seconds to connect."""
-        return self[0]
-
-    @property
-    def read(self) -> float:
-        """Seconds to wait for the response."""
-        return self[1]
+    def __init__(self, connect: float, read: float) -> None:
+        self.connect = connect
+        self.read = read
 
 
 ADMIN_TIMEOUTS: Final = Timeouts(connect=1, read=2)

@@ -44,7 +44,8 @@ RETRYABLE_CODES: Final = frozenset({
 """Error codes that botocore's retry mode "standard" retries, with those of DynamoDB's model."""
 RETRYABLE_STATUSES: Final = frozenset({500, 502, 503, 504})
 SKEW_CODES: Final = frozenset({
-    "InvalidSignatureException", "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
+    "InvalidSignatureException", "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
 })  # fmt: skip
 """Error codes of a request that was signed with a wrong time, among other causes."""
 _MIN_SKEW_SECONDS: Final = 4 * 60

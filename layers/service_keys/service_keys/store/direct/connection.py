@@ -10,6 +10,7 @@ from collections import deque
 
 from service_keys.store.direct import trust
 from service_keys.store.direct.errors import (
+    CertificateError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -46,15 +47,19 @@ class Connection:
         endpoint: The server.
         timeouts: ``connect`` limits TCP and TLS together, ``read`` the complete response.
         clock: Returns a monotonic time in seconds.
+        context: The context of a TLS connection; None for http.
+
+    Raises:
+        TransportError: No connection, or no TLS session.
     """
 
-    def __init__(self, endpoint: Endpoint, timeouts: Timeouts, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, timeouts: Timeouts, clock: Callable[[], float], context: ssl.SSLContext | None
+    ) -> None:
         self._clock = clock
         self._read_seconds = timeouts.read
         self._used = False
         self._received = False
-        # Loading certificates takes longer than connecting, and must not use up its time.
-        context = trust.context() if endpoint.tls else None
         ends_at = clock() + timeouts.connect
         self._socket: socket.socket = _connect(endpoint, ends_at, clock)
         if context is not None:
@@ -68,6 +73,9 @@ class Connection:
         except TimeoutError as error:
             plain.close()
             raise ConnectTimeoutError(f"{host}: no TLS handshake in time") from error
+        except ssl.SSLCertVerificationError as error:
+            plain.close()
+            raise CertificateError(f"{host}: {error.verify_message}") from error
         except ssl.SSLError as error:
             plain.close()
             raise SSLError(f"{host}: {error.reason or type(error).__name__}") from error
@@ -210,7 +218,19 @@ class ConnectionPool:
             except StaleConnectionError:
                 # All connections may have ended at once, such as in a freeze. None of them counts as an attempt.
                 continue
-        return self._exchange_on(Connection(self._endpoint, self._timeouts, self._clock), request, max_bytes, before)
+        return self._exchange_on(self._open(), request, max_bytes, before)
+
+    def _open(self) -> Connection:
+        if not self._endpoint.tls:
+            return Connection(self._endpoint, self._timeouts, self._clock, None)
+        # Certificates are loaded before the time to connect begins, because to load them can take longer.
+        trusted = trust.current()
+        try:
+            return Connection(self._endpoint, self._timeouts, self._clock, trusted.context)
+        except CertificateError:
+            if trusted.is_whole:
+                raise
+        return Connection(self._endpoint, self._timeouts, self._clock, trust.whole().context)
 
     def _exchange_on(self, connection: Connection, request: bytes, max_bytes: int, before: float) -> Response:
         try:

@@ -21,6 +21,7 @@ _PARTITIONS: Final = (
 )
 """Pattern of the regions and DNS suffix of aws-us-gov, aws-cn and aws, from botocore's partitions.json."""
 _ACCOUNT_ID: Final = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
+_HOST: Final = re.compile(r"[0-9A-Za-z._:-]+")
 _LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 _ACCOUNT_MODES: Final = ("preferred", "disabled", "required")
 
@@ -114,25 +115,18 @@ def _from_environment(service: str) -> Endpoint | None:
 
 
 def _parse(url: str, name: str) -> Endpoint:
+    # Imported here, because AWS's endpoints need no URL.
     from urllib.parse import urlsplit
 
+    invalid = ConfigurationError(f"{name} is invalid. Set it to a URL such as https://host:8000, without a path.")
     try:
         parts = urlsplit(url)
-        port = parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        parts = port = None
-    host = parts.hostname if parts else None
-    if (
-        parts is None
-        or host is None
-        or not re.fullmatch(r"[0-9A-Za-z._:-]+", host)
-        or parts.scheme not in {"http", "https"}
-        or parts.path not in {"", "/"}
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
-        raise ConfigurationError(f"{name} is invalid. Set it to a URL such as https://host:8000, without a path.")
+        raise invalid from None
+    is_plain = parts.path in {"", "/"} and not parts.query and not parts.fragment and "@" not in parts.netloc
+    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(host) or not is_plain:
+        raise invalid
     endpoint = Endpoint(host, port, tls=parts.scheme == "https")
     if not endpoint.tls and not endpoint.is_loopback:
         raise ConfigurationError(f"{name} begins with http://, which is only for this machine. Use https://.")

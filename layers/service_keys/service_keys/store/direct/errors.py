@@ -33,15 +33,15 @@ class ResponseError(DirectError):
         self.server_time = server_time
 
 
-class ConditionalCheckFailedException(ResponseError):
+class ConditionalCheckFailedException(ResponseError):  # noqa: N818 - the name of AWS
     """The condition of an UpdateItem is false."""
 
 
-class InvalidCiphertextException(ResponseError):
+class InvalidCiphertextException(ResponseError):  # noqa: N818 - the name of AWS
     """KMS cannot decrypt the ciphertext with this encryption context."""
 
 
-class IncorrectKeyException(ResponseError):
+class IncorrectKeyException(ResponseError):  # noqa: N818 - the name of AWS
     """The ciphertext belongs to another KMS key."""
 
 
@@ -58,7 +58,11 @@ class ConnectTimeoutError(TransportError):
 
 
 class SSLError(TransportError):
-    """The TLS handshake failed, for example because the certificate is not trusted."""
+    """The TLS handshake failed."""
+
+
+class CertificateError(SSLError):
+    """The server's certificate is not trusted, or belongs to another host."""
 
 
 class ReadTimeoutError(TransportError):

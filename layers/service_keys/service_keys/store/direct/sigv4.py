@@ -33,7 +33,7 @@ class Credentials:
         return "Credentials(hidden)"
 
 
-def sign(
+def sign(  # noqa: PLR0913 - the parts of a request, and of the scope of a signature
     method: str,
     host: str,
     path: str,
@@ -74,7 +74,6 @@ def sign(
         key = hmac.digest(key, part.encode(), "sha256")
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     signed["authorization"] = (
-        f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, "
-        f"SignedHeaders={signed_names}, Signature={signature}"
+        f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={signed_names}, Signature={signature}"
     )
     return signed
