@@ -6,7 +6,19 @@ Not dataclasses, whose import and generated methods cost more than the TLS hands
 from __future__ import annotations
 
 
-class EncryptedKey:
+class _Value:
+    """Equal to another value of its type with the same attributes."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in self.__slots__))
+
+
+class EncryptedKey(_Value):
     """A stored key with the attributes that consumers need.
 
     Attributes:
@@ -17,9 +29,9 @@ class EncryptedKey:
 
     def __init__(
         self,
-        *,
         id: str,  # noqa: A002 - the attribute's name
         name: str,
+        *,
         active: bool,
         ciphertext: bytes,
         version: int,
@@ -33,7 +45,7 @@ class EncryptedKey:
         self.last_used = last_used
 
 
-class MalformedItem:
+class MalformedItem(_Value):
     """A malformed item. Ignored unless it would be selected as the newest active key."""
 
     __slots__ = ("id", "name")

@@ -74,10 +74,15 @@ def _require_settings() -> None:
         )
     if not _region():
         raise ConfigurationError("No AWS region is set. Set AWS_REGION or AWS_DEFAULT_REGION.")
-    for name in filter(_asks, (*_CERTIFICATES, *_OTHER_ENDPOINTS)):
+    _reject(_OTHER_ENDPOINTS)
+
+
+def _reject(names: tuple[str, ...], advice: str = "") -> None:
+    """Reject settings instead of a call without the requested proxy, certificates or endpoint."""
+    for name in filter(_asks, names):
         raise ConfigurationError(
             f"{CLIENT_VARIABLE} is {DIRECT}, which does not support {name}. Remove it, or set {CLIENT_VARIABLE} to "
-            f"{BOTOCORE}." + (" SSL_CERT_FILE names other certificates." if name in _CERTIFICATES else "")
+            f"{BOTOCORE}.{advice}"
         )
 
 
@@ -89,11 +94,9 @@ def _direct(services: tuple[str, ...], timeouts: Timeouts) -> tuple[Any, ...]:
     region = _region()
     found = {service: endpoints.endpoint_of(service, region) for service in services}
     if not all(endpoint.is_loopback for endpoint in found.values()):
-        for name in filter(_asks, _PROXIES):
-            raise ConfigurationError(
-                f"{CLIENT_VARIABLE} is {DIRECT}, which does not support the proxy in {name}. Remove it, or set "
-                f"{CLIENT_VARIABLE} to {BOTOCORE}."
-            )
+        _reject(_PROXIES)
+    if any(endpoint.tls for endpoint in found.values()):
+        _reject(_CERTIFICATES, " Or name the certificates in SSL_CERT_FILE.")
     return tuple(kinds[service](service, found[service], region, timeouts) for service in services)
 
 

@@ -129,6 +129,7 @@ class _Reader:
         return bytes(body)
 
     def _rest(self) -> bytes:
+        self._bounded(len(self._buffer))
         while more := self._receive():
             self._buffer += more
             self._bounded(len(self._buffer))
