@@ -111,6 +111,9 @@ class Connection:
 
         try:
             self._socket.settimeout(_left(ends_at, self._clock))
+            # Without a TLS layer, as after a reset before the handshake, the class sends in clear text.
+            if isinstance(self._socket, ssl.SSLSocket) and self._socket.version() is None:
+                raise ConnectionResetError
             self._socket.sendall(request)
             return read_response(receive, max_bytes)
         except TimeoutError as error:
