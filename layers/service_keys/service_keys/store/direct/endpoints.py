@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from typing import Final
 
 _PARTITIONS: Final = (
-    (re.compile(r"us-gov-\w+-\d+"), "amazonaws.com"),
-    (re.compile(r"cn-\w+-\d+"), "amazonaws.com.cn"),
-    (re.compile(r"(?:us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+"), "amazonaws.com"),
+    (r"us-gov-\w+-\d+", "amazonaws.com"),
+    (r"cn-\w+-\d+", "amazonaws.com.cn"),
+    (r"(?:us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+", "amazonaws.com"),
 )
 """Pattern of the regions and DNS suffix of aws-us-gov, aws-cn and aws, from botocore's partitions.json."""
-_ACCOUNT_ID: Final = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
-_HOST: Final = re.compile(r"[0-9A-Za-z._:-]+")
-_LOOPBACK: Final = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
+_ACCOUNT_ID: Final = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
+_HOST: Final = r"[0-9A-Za-z._:-]+"
+_LOOPBACK: Final = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
 _ACCOUNT_MODES: Final = ("preferred", "disabled", "required")
 
 
@@ -52,7 +52,7 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """True for this machine."""
-        return _LOOPBACK.fullmatch(self.host) is not None
+        return re.fullmatch(_LOOPBACK, self.host) is not None
 
 
 def is_known(region: str) -> bool:
@@ -83,7 +83,7 @@ def _of_aws(service: str, region: str) -> Endpoint:
 
 def _suffix(region: str) -> str | None:
     for pattern, suffix in _PARTITIONS:
-        if pattern.fullmatch(region) and region.isascii():
+        if re.fullmatch(pattern, region) and region.isascii():
             return suffix
     return None
 
@@ -100,7 +100,7 @@ def _account() -> str | None:
         raise ConfigurationError("AWS_ACCOUNT_ID_ENDPOINT_MODE requires an account. Set AWS_ACCOUNT_ID.")
     if mode == "disabled" or not account:
         return None
-    if not _ACCOUNT_ID.fullmatch(account):
+    if not re.fullmatch(_ACCOUNT_ID, account):
         raise ConfigurationError("AWS_ACCOUNT_ID is invalid. Set it to the 12 digits of the account, or leave it out.")
     return account
 
@@ -125,7 +125,7 @@ def _parse(url: str, name: str) -> Endpoint:
     except ValueError:
         raise invalid from None
     is_plain = parts.path in {"", "/"} and not parts.query and not parts.fragment and "@" not in parts.netloc
-    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(host) or not is_plain:
+    if parts.scheme not in {"http", "https"} or not re.fullmatch(_HOST, host) or not is_plain:
         raise invalid
     endpoint = Endpoint(host, port, tls=parts.scheme == "https")
     if not endpoint.tls and not endpoint.is_loopback:
