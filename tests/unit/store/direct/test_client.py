@@ -166,6 +166,7 @@ def test_credentials_are_read_for_each_request(
     ("name", "value"),
     [
         *(("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("AWS_ACCESS_KEY_ID", "x\r\nX-A: 1")),
+        *(("AWS_SECRET_ACCESS_KEY", f"{CANARY}\udcff"), ("AWS_SECRET_ACCESS_KEY", f"{CANARY}\n")),
         *(("AWS_SESSION_TOKEN", "x\n"), ("AWS_SESSION_TOKEN", "t\u00f6ken"), ("AWS_ACCESS_KEY_ID", "a b")),
     ],
 )

@@ -57,7 +57,10 @@ def test_a_root_that_the_system_lacks_is_not_trusted(bundle: Path) -> None:
     assert "Amazon Root CA 1" not in names(trust.current().context)
 
 
-@pytest.mark.parametrize("damage", ["no such file", "empty", "line without a certificate", "line inside a certificate"])
+@pytest.mark.parametrize(
+    "damage",
+    ["no such file", "empty", "line without a certificate", "line inside a certificate", "damaged", "not ASCII"],
+)
 def test_a_list_without_usable_roots_is_loaded_as_a_whole(
     bundle: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +73,9 @@ def test_a_list_without_usable_roots_is_loaded_as_a_whole(
             bundle.write_text("")
         case "line without a certificate":
             bundle.write_text(f"# {line}\n")
+        case "damaged certificate" | "not ASCII":
+            text = bundle.read_text()
+            bundle.write_text(text.replace(line, line + ("\nMIIx" if damage.startswith("damaged") else "\nü")))
         case _:
             bundle.write_text(f"-----BEGIN CERTIFICATE-----\nMIIx\n{line}\n-----END CERTIFICATE-----\n")
 

@@ -257,12 +257,13 @@ def _credentials() -> sigv4.Credentials:
     """Return the access key in the environment, where Lambda replaces it.
 
     Raises:
-        NoCredentialsError: It is missing, or has characters that a header excludes.
+        NoCredentialsError: It is missing, or has characters that keys do not have. They could break a header, and an
+            error of their encoding would hold the key.
     """
     access_key = os.environ.get("AWS_ACCESS_KEY_ID", "")
     secret_key = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
     token = os.environ.get("AWS_SESSION_TOKEN", "")
-    if not access_key or not secret_key or not _VISIBLE.issuperset(access_key + token):
+    if not access_key or not secret_key or not _VISIBLE.issuperset(access_key + secret_key + token):
         raise NoCredentialsError("no usable AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN")
     return sigv4.Credentials(access_key, secret_key, token or None)
 

@@ -57,8 +57,15 @@ def current() -> Trust:
     source = _source()
     found = _current.get(source)
     if found is None:
-        found = _current.setdefault(source, Trust(_amazon_roots()))
+        found = _current.setdefault(source, _with_amazon_roots())
     return found
+
+
+def _with_amazon_roots() -> Trust:
+    try:
+        return Trust(_amazon_roots())
+    except (ssl.SSLError, ValueError):  # a damaged certificate, which OpenSSL skips in a file
+        return Trust("")
 
 
 def whole() -> Trust:
@@ -89,5 +96,5 @@ def _amazon_roots() -> str:
         at = bundle.find(line)
         start, end = bundle.rfind(_BEGIN, 0, at), bundle.find(_END, at)
         if at >= 0 and start >= 0 and end >= 0 and not bundle[start + len(_BEGIN) : at].strip():
-            found.append(bundle[start : end + len(_END)].decode("ascii", "replace"))
+            found.append(bundle[start : end + len(_END)].decode("ascii"))
     return "\n".join(found)
