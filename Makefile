@@ -14,14 +14,16 @@ BUILD := .aws-sam/build
 FUNCTION ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# Separate environments for the benchmark's peers and cosmic-ray, which no other command needs.
+# Separate environments for the benchmark's peers, cosmic-ray and an emulator, which no other command needs.
 BENCH_VENV := .venv-bench
 MUTANTS_VENV := .venv-mutants
+# The emulator of AWS of make test-deploy.
+DEPLOY_VENV := .venv-deploy
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e
+.PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -39,7 +41,7 @@ $(VENV)/ready: requirements-dev.txt
 	@$(BIN)/python -m $(INSTALL) requirements-dev.txt >&2
 	@touch $@
 
-run: $(VENV)/ready ## Serve the API on http://127.0.0.1:8000 (PORT=), without Docker or AWS
+run: $(VENV)/ready ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, DEMO=1), without Docker or AWS
 	@exec $(BIN)/python -m local run --port $(PORT)
 
 token: $(VENV)/ready ## Print an administrator's token for the local API
@@ -112,6 +114,7 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
+	@$(LOCK) tests/deploy/requirements.txt --universal --python-version 3.13 $(LOCK_OPTIONS) tests/deploy/requirements.in
 	@for folder in layers/service_keys functions/authorizer; do \
 		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
 			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
@@ -121,6 +124,7 @@ validate: $(VENV)/ready ## Validate the template with SAM
 	@$(BIN)/sam validate
 
 build: $(VENV)/ready ## Build and check the layer and the functions for ARCHITECTURE (arm64 or x86_64)
+	@$(BIN)/python -m tools.generate_api_page
 	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) $(BUILD)
@@ -133,6 +137,9 @@ deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in 
 sign-in: $(VENV)/ready ## Sign in to a deployed stack in the browser and print an access token (STACK=service-keys)
 	@[ -n "$(STACK)" ] || { echo "Which stack? make sign-in STACK=service-keys, or STACK=service-keys-dev" >&2; exit 2; }
 	@exec $(BIN)/python -m tools.sign_in "$(STACK)"
+
+smoke: $(VENV)/ready ## Test a deployed API with a made-up, inactive key (STACK=; without it, make run's; REMOVE= an id)
+	@exec $(BIN)/python -m tools.smoke --stack "$(STACK)" --port $(PORT) $(if $(REMOVE),--remove "$(REMOVE)")
 
 docker: $(VENV)/ready
 	@$(BIN)/python -m local docker
@@ -150,6 +157,27 @@ test-e2e: $(VENV)/ready ## Test the build in containers with Lambda's Python (ne
 	@! $(BIN)/python -m local docker 2>/dev/null || $(MAKE) --no-print-directory sam-build
 	@$(BIN)/pytest --numprocesses=0 tests/e2e
 
+# Three processes even on two cores, because tests also wait for the browser.
+test-browser: $(VENV)/ready ## Test the web console in Chromium (CHROMIUM= names another one; skipped without one)
+	@$(BIN)/pytest --numprocesses=3 tests/browser
+
+screenshots: $(VENV)/ready ## Take the screenshots of the web console in docs/images (needs Chromium)
+	@$(BIN)/python -m tools.screenshots
+
+bench-console: $(VENV)/ready ## Measure the web console: bytes, seconds, 10,000 keys (needs Chromium)
+	@$(BIN)/python -m benchmarks.console
+
+$(DEPLOY_VENV)/ready: tests/deploy/requirements.txt
+	@[ -n "$(RUNTIME_PYTHON)" ] || { echo "Needs Python 3.13, which Lambda runs. Try: make RUNTIME_PYTHON=/path/to/python3.13 test-deploy" >&2; exit 1; }
+	@echo "Installing what tests/deploy/requirements.txt pins into $(DEPLOY_VENV) (once; a minute) ..." >&2
+	@$(RUNTIME_PYTHON) -m venv $(DEPLOY_VENV) >&2
+	@$(DEPLOY_VENV)/bin/python -m $(INSTALL) tests/deploy/requirements.txt >&2
+	@touch $@
+
+test-deploy: $(VENV)/ready $(DEPLOY_VENV)/ready ## Deploy the build onto an emulator of AWS, and compare it with make run
+	@$(MAKE) --no-print-directory build ARCHITECTURE=$(OWN_ARCHITECTURE) BUILD=.aws-sam/deploy
+	@$(BIN)/pytest --numprocesses=0 --capture=no --exitfirst tests/deploy
+
 clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new

@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import shlex
 import signal
 import socket
@@ -23,15 +24,21 @@ if TYPE_CHECKING:
     from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[1]
+_URL_VARIABLE = "SERVICE_KEYS_LOCAL_URL"
 
 _READY = """
-Service Keys on {url} (Ctrl-C ends it). In another terminal, in this folder:
+Service Keys on {url} (Ctrl-C ends it).
+
+  Web console: {console_url}
+
+Without a browser, in another terminal, in this folder:
 
   curl -s {url}/api/v1/admin/api-keys \\
     -H "Authorization: Bearer $(make -s token)" -H 'Content-Type: application/json' \\
     -d '{{"name": "Spotify production", "service": "spotify", "key": {{"clientId": "0123456789abcdef0123456789abcdef", \
 "clientSecret": "fedcba9876543210fedcba9876543210"}}}}'
 
+The key is made up, and the token is good for this machine only. README.md has a command that hides real ones.
 And to read that key as another function does:
 
   (source .local/env && .venv/bin/python -c 'import service_keys; \
@@ -84,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add(_run, "serve the API on the loopback interface")
     run.add_argument("--port", type=_port, default=8000, help="8000 unless given; 0 takes a free one")
+    run.add_argument("--base-path", type=_base_path, default="", help="start of the paths, such as /live as on AWS")
     token = add(_token, "print a token for the local API")
     token.add_argument("--sub", default="local-admin", help="the subject (local-admin)")
     token.add_argument("--role", default="admin", help="any other than admin gets a 403 (admin)")
@@ -112,11 +120,21 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _token(options: argparse.Namespace) -> None:
-    """Print a token that the local API accepts: Authorization: Bearer <token>."""
-    from local.issuer import Issuer
+def _base_path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", text):
+        raise argparse.ArgumentTypeError("give a path such as /live, without a slash at the end")
+    return text
 
-    print(Issuer.load(options.state / "issuer.pem").token(options.sub, options.role, options.hours))
+
+def _token(options: argparse.Namespace) -> None:
+    """Print a token that the local API accepts: Authorization: Bearer <token>.
+
+    It is for the stack that `make run` started last with this folder (.local/env), otherwise for port 8000.
+    """
+    from local.issuer import DEFAULT_URL, Issuer
+
+    issuer = Issuer.load(options.state / "issuer.pem").at(_url_of_last_run(options.state / "env") or DEFAULT_URL)
+    print(issuer.token(options.sub, options.role, options.hours))
 
 
 def _retained(options: argparse.Namespace) -> None:
@@ -144,7 +162,7 @@ def _check_deployment(options: argparse.Namespace) -> None:
 
 
 def _artifacts(options: argparse.Namespace) -> None:
-    """Print the size of the layer and of the authorizer as they were built.
+    """Print the size of the layer, the authorizer and the web console as they were built.
 
     Fails if one is over its bound, or has a native module that Lambda cannot load.
     """
@@ -200,8 +218,9 @@ def _run(options: argparse.Namespace) -> None:
     """Serve the API of template.yaml on 127.0.0.1, with moto's server in place of DynamoDB and KMS.
 
     Set AWS_ENDPOINT_URL_DYNAMODB to keep the table elsewhere, such as in DynamoDB Local; ALLOWED_ORIGIN to call the API
-    from a web page; and FAKE_SERVICES=1 to verify keys with fakes of the external services. Writes .local/env, with
-    which other programs read keys: source .local/env
+    from a web page; SIGN_IN_SECONDS to let the console's sign-ins expire after other than 3600 seconds; FAKE_SERVICES=1
+    to verify keys with fakes of the external services; and DEMO=1 to begin with sample keys, and these fakes. Writes
+    .local/env, with which other programs read keys: source .local/env
     """
     # Python drops an exception raised in an import-system callback, and a signal may arrive just before the wait.
     # The wake-up byte remains in both cases.
@@ -213,7 +232,7 @@ def _run(options: argparse.Namespace) -> None:
             _handle_signals()
             with closing(bind(options.port)) as listener:
                 _progress("Starting Service Keys ...")
-                _serve(listener, options.state, wake)
+                _serve(listener, options, wake)
         finally:
             signal.set_wakeup_fd(-1)
 
@@ -237,32 +256,40 @@ def _use_dummy_credentials(*kept: str) -> None:
     os.environ.update(environment)
 
 
-def _serve(listener: socket.socket, state: Path, wake: socket.socket) -> None:
+def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.socket) -> None:
     _log_rejected_tokens()
     from local.aws import DYNAMODB_ENDPOINT
+    from local.demo import store_sample_keys
     from local.fake_services import FakeServices
     from local.issuer import Issuer
     from local.stack import local_stack
 
     _use_dummy_credentials(DYNAMODB_ENDPOINT)
-    origin = os.environ.get("ALLOWED_ORIGIN")
+    origin, state, seconds = os.environ.get("ALLOWED_ORIGIN"), options.state, _sign_in_seconds()
     try:
         with ExitStack() as exits:
-            fake = os.environ.get("FAKE_SERVICES") == "1"
+            # The services would refuse the made-up keys.
+            demo = os.environ.get("DEMO") == "1"
+            fake = demo or os.environ.get("FAKE_SERVICES") == "1"
             fake_services = exits.enter_context(FakeServices()) if fake else None
             running = local_stack(
                 {"AllowedOrigin": origin} if origin else {},
                 listener=listener,
+                base_path=options.base_path,
                 issuer=Issuer.load(state / "issuer.pem"),
                 fake_services_url=fake_services.url if fake_services else None,
                 log_requests=True,
                 progress=_progress,
             )
             stack = exits.enter_context(running)
+            stack.sign_in.seconds = seconds
             # Configure AWS clients that a function creates during a call.
             os.environ.update(stack.consumer_environment())
             _write_environment(state / "env", stack)
-            _progress(_READY.format(url=stack.url))
+            if demo and fake_services:
+                _progress("Storing sample keys ...")
+                store_sample_keys(stack, fake_services)
+            _progress(_READY.format(url=stack.url + stack.base_path, console_url=stack.console_url))
             if fake_services:
                 _progress(_FAKE_SERVICES.format(url=fake_services.url))
             if stack.dynamodb_url != stack.endpoint_url:
@@ -270,6 +297,16 @@ def _serve(listener: socket.socket, state: Path, wake: socket.socket) -> None:
             wake.recv(1)
     except LocalError as exc:
         raise LocalError(f"Service Keys cannot start: {exc}") from exc
+
+
+def _sign_in_seconds() -> int:
+    """Return the lifetime of the console's tokens: SIGN_IN_SECONDS, else an hour."""
+    from local.sign_in import DEFAULT_SECONDS
+
+    given = os.environ.get("SIGN_IN_SECONDS") or str(DEFAULT_SECONDS)
+    if not re.fullmatch("[1-9][0-9]{0,5}", given):
+        raise LocalError(f"SIGN_IN_SECONDS={given} is no lifetime: give whole seconds, from 1 to 999999")
+    return int(given)
 
 
 def _log_rejected_tokens() -> None:
@@ -293,11 +330,21 @@ def _write_environment(path: Path, stack: LocalStack) -> None:
     lines = [
         "# Written by `make run`; holds nothing secret. Use it with: source .local/env",
         f"unset {' '.join(unset)}",
+        f"export {_URL_VARIABLE}={shlex.quote(stack.url)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())),
         f"export PYTHONPATH={shlex.quote(':'.join(sorted(layers)))}${{PYTHONPATH:+:$PYTHONPATH}}",
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _url_of_last_run(path: Path) -> str | None:
+    """Return the URL in a file from `_write_environment`, or None if there is none."""
+    try:
+        match = re.search(rf"^export {_URL_VARIABLE}=(\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    except FileNotFoundError:
+        return None
+    return match[1] if match else None
 
 
 if __name__ == "__main__":

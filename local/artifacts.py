@@ -35,17 +35,27 @@ class ArtifactError(LocalError):
 
 
 class Artifact(NamedTuple):
-    """A folder that `sam build` creates: its name, its source folder and its size limit in megabytes."""
+    """A folder that `sam build` creates.
+
+    Attributes:
+        name: The logical id of the function or the layer.
+        source: Its source folder.
+        bound: Its size limit in megabytes.
+        required: A file that it must have, or None if it must have native modules.
+    """
 
     name: str
     source: str
-    bound: int
+    bound: float
+    required: str | None = None
 
 
 ARTIFACTS: Final = (
     # Consumers share Lambda's 250 MB between code and layers, and every cold start unpacks the layer.
     Artifact("ServiceKeysLayer", "layers/service_keys", 40),
     Artifact("Authorizer", "functions/authorizer", 25),
+    # Without dependencies. A page load reads all of it except bytecode.
+    Artifact("WebConsole", "functions/console", 0.3, required="static/api.html"),
 )
 
 
@@ -53,13 +63,16 @@ def inspect(build: Path, artifact: Artifact, architecture: str) -> str:
     """Inspect one artifact in the output folder of `sam build`, for `arm64` or `x86_64`; return its description.
 
     Raises:
-        ArtifactError: The artifact is missing, is too large, or has a native module that Lambda's Python cannot load.
+        ArtifactError: The artifact is missing or incomplete, is too large, or has a native module that Lambda's Python
+            cannot load.
     """
     folder = build / artifact.name
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     native = [path for path in files if ".so" in path.suffixes]
-    if not native:
-        # Both artifacts have native dependencies; none means that pip did not install them.
+    if artifact.required and not (folder / artifact.required).is_file():
+        raise ArtifactError(f"{folder} holds no {artifact.required}. Build it anew: rm -r .aws-sam && make build")
+    if not (native or artifact.required):
+        # Native dependencies are missing: pip did not install them.
         raise ArtifactError(f"{folder} holds no native module. Build it anew: rm -r .aws-sam && make build")
     for path in native:
         if reason := _load_error(path, architecture):
@@ -70,12 +83,14 @@ def inspect(build: Path, artifact: Artifact, architecture: str) -> str:
     size = sum(path.stat().st_size for path in files)
     described = (
         f"{artifact.name}: {size / MEGABYTE:.1f} MB unzipped, {artifact.bound} at most; {bytecode}; "
-        f"native: {', '.join(path.name for path in native)}"
+        f"native: {', '.join(path.name for path in native) or 'none'}"
     )
     if size > artifact.bound * MEGABYTE:
+        sources = f"{artifact.source}/static" if artifact.required else f"{artifact.source}/requirements.in"
+        relock = "" if artifact.required else " and run make lock"
         raise ArtifactError(
             f"{described}. See what grew (du -k {folder}/* {folder}/*/* | sort -n), take it out of "
-            f"{artifact.source}/requirements.in and run make lock. Or raise its bound, in local/artifacts.py"
+            f"{sources}{relock}. Or raise its bound, in local/artifacts.py"
         )
     return described
 

@@ -27,9 +27,13 @@ def path_parameters(resource: str, path: str) -> dict[str, str] | None:
 
     Returns:
         The parameters, still percent-encoded, as REST APIs pass them; None without a match. A trailing slash is
-        ignored, and an encoded slash does not separate segments.
+        ignored, and an encoded slash does not separate segments. A greedy parameter, such as `{proxy+}`, gets all
+        remaining segments.
     """
     names, segments = resource.strip("/").split("/"), path.removeprefix("/").removesuffix("/").split("/")
+    if names[-1].endswith("+}") and len(segments) >= len(names):
+        names[-1] = names[-1].replace("+}", "}")
+        segments[len(names) - 1 :] = ["/".join(segments[len(names) - 1 :])]
     if len(names) != len(segments):
         return None
     parameters = {}

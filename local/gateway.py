@@ -1,8 +1,9 @@
 """Emulate the features of API Gateway's REST API that the template uses: routes, authorizer, gateway responses, CORS.
 
-The configuration is the OpenAPI document that SAM generates from the template. Differences from AWS: the path excludes
-the stage; there are no throttling, caching, timeouts or header size limits; of the headers that API Gateway adds,
-responses have `x-amzn-RequestId`, `x-amz-apigw-id` and `x-amzn-ErrorType`, and requests have none.
+The configuration is the OpenAPI document that SAM generates from the template. Differences from AWS: paths exclude the
+stage, as under a custom domain, unless it is given as the base path; there are no throttling, caching, timeouts or
+header size limits; of the headers that API Gateway adds, responses have `x-amzn-RequestId`, `x-amz-apigw-id` and
+`x-amzn-ErrorType`, and requests have none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import logging
 import re
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -91,21 +92,31 @@ class _GatewayResponseError(Exception):
 class Gateway:
     """Emulates API Gateway by calling functions. Thread-safe.
 
+    Args:
+        template: The template with the API.
+        functions: The loaded functions by logical id.
+        base_path: The start of every path, such as `/live` for the stage; empty as under a custom domain.
+
     Raises:
         TemplateError: The API uses a feature that is not emulated.
     """
 
-    def __init__(self, template: Template, functions: Mapping[str, LoadedFunction]) -> None:
-        # Literal segments take precedence over parameters.
-        self._routes = sorted(template.routes(), key=lambda route: route.path.count("{"))
-        if greedy := [route.path for route in self._routes if "+}" in route.path]:
-            raise TemplateError(f"A local run knows parameters of one segment only, not {greedy[0]}")
+    def __init__(self, template: Template, functions: Mapping[str, LoadedFunction], *, base_path: str = "") -> None:
+        # Literal segments take precedence over parameters, and those over greedy ones.
+        self._routes = sorted(template.routes(), key=lambda route: ("+}" in route.path, route.path.count("{")))
+        self._base_path = base_path
+        self._variables = template.stage_variables()
         self._functions = functions
         self._stage = template.stage()
         self._responses: Mapping[str, Any] = template.api().get("x-amazon-apigateway-gateway-responses", {})
 
     def handle(self, request: Request) -> Response:
         """Return the response to a request. Errors become error responses."""
+        if self._base_path:
+            if not f"{request.path}/".startswith(f"{self._base_path}/"):
+                # Before the API is known, so without its gateway responses.
+                return Response(403, '{"message":"Forbidden"}', [("Content-Type", "application/json")])
+            request = replace(request, path=request.path.removeprefix(self._base_path) or "/")
         chosen = request.header("x-amzn-RequestId") or ""
         request_id = chosen if _CHOSEN_REQUEST_ID.fullmatch(chosen) else str(uuid.uuid4())
         extended_request_id = new_extended_request_id()
@@ -129,6 +140,9 @@ class Gateway:
         sent = (request.method, request.path, route.path, request.body, request.headers, query)
         event = rest_event(*sent, context, request_id=request_id)
         event["requestContext"]["extendedRequestId"] = extended_request_id
+        # With the stage, or the base path of a custom domain; the event's other path is without it.
+        event["requestContext"]["path"] = self._base_path + request.path
+        event["stageVariables"] = self._variables or None
         try:
             return _proxy_response(self._functions[route.function].invoke(event))
         except Exception as exc:

@@ -17,17 +17,23 @@ from jwt.algorithms import RSAAlgorithm
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-# Independent of the server's port, so that tokens remain valid for any port.
-ISSUER = "http://127.0.0.1:8000/"
+DEFAULT_URL = "http://127.0.0.1:8000"
+"""The URL of `make run` without another port."""
 AUDIENCE = "service-keys"
 JWKS_PATH = "/.well-known/jwks.json"
 
 
 class Issuer:
-    """Signs tokens and publishes the JWKS."""
+    """Signs tokens and publishes the JWKS.
 
-    def __init__(self, key: RSAPrivateKey) -> None:
+    Attributes:
+        url: The `iss` of the tokens: the URL of the running stack, without a slash at the end.
+        kid: The id of the key.
+    """
+
+    def __init__(self, key: RSAPrivateKey, url: str = DEFAULT_URL) -> None:
         self._key = key
+        self.url = url
         public: dict[str, str] = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         self._jwk = {name: public[name] for name in ("kty", "n", "e")}
         self.kid = hashlib.sha256(public["n"].encode()).hexdigest()
@@ -47,6 +53,10 @@ class Issuer:
             raise TypeError(f"{path} holds no RSA key; delete it, and it is made anew")
         return cls(key)
 
+    def at(self, url: str) -> Issuer:
+        """Return the issuer with the same key and another URL."""
+        return Issuer(self._key, url)
+
     def jwks(self) -> dict[str, Any]:
         """Return the JWKS with the public key."""
         return {"keys": [{**self._jwk, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
@@ -64,7 +74,7 @@ class Issuer:
         """
         now = int(time.time())
         times = {"iat": now, "exp": now + int(hours * 3600)}
-        identity = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "email": sub and f"{sub}@example.com", "role": role}
+        identity = {"iss": self.url, "aud": AUDIENCE, "sub": sub, "email": sub and f"{sub}@example.com", "role": role}
         payload = {**identity, **times, **claims}
         payload = {name: value for name, value in payload.items() if value is not None}
         return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": self.kid})

@@ -37,6 +37,7 @@ EVENTS: Final = ROOT / "tests" / "events"
 # Placeholders in the event files.
 ID: Final = "spotify.0123456789ab"
 TOKEN: Final = "<token>"  # noqa: S105 - a placeholder
+_WITHOUT_KEY: Final = {"Authorizer", "CreateApiKey", "WebConsole"}
 _CHANGED_BEFORE: Final = {"RollbackApiKey": "UpdateApiKey", "RestoreApiKey": "DeleteApiKey"}
 
 _ARCHITECTURES: Final = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
@@ -88,7 +89,7 @@ def load_event(function: str, stack: LocalStack) -> dict[str, Any]:
         SamError: The function or its event does not exist.
     """
     text = _event_text(function, stack)
-    if function != "CreateApiKey" and "httpMethod" in json.loads(text):
+    if function not in _WITHOUT_KEY:
         created = stack.functions["CreateApiKey"].invoke(json.loads(_event_text("CreateApiKey", stack)))
         if created["statusCode"] != 201:  # noqa: PLR2004 - Created
             raise SamError(f"The key that the event is about could not be stored: {created['body']}")
@@ -137,15 +138,23 @@ def reachable(urls: Iterable[str]) -> Iterator[None]:
         yield
 
 
-def rewrite_loopback_urls(text: str, urls: Iterable[str]) -> str:
-    """Replace these loopback URLs in `text` with the URLs for containers.
+def rewrite_loopback_urls(variables: Mapping[str, Mapping[str, str]], urls: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Replace these loopback URLs in the functions' variables with the URLs for containers.
 
-    The host is `localhost` because the authorizer accepts plain http for a JWKS only from there. In containers it
-    resolves to the container, where these ports are closed, and then to this machine (`--add-host`).
+    JWT_ISSUER stays: the authorizer compares it with the tokens and never calls it. The host is `localhost` because the
+    authorizer accepts plain http for a JWKS only from there. In containers it resolves to the container, where these
+    ports are closed, and then to this machine (`--add-host`).
     """
-    for url in urls:
-        text = text.replace(url, f"http://localhost:{_port(url)}")
-    return text
+    known = list(urls)
+
+    def rewrite(name: str, value: str) -> str:
+        for url in [] if name == "JWT_ISSUER" else known:
+            value = value.replace(url, f"http://localhost:{_port(url)}")
+        return value
+
+    return {
+        function: {name: rewrite(name, value) for name, value in given.items()} for function, given in variables.items()
+    }
 
 
 def _port(url: str) -> int:
@@ -182,7 +191,7 @@ def sam_local(
     run_label = f"run-{uuid.uuid4().hex}.internal"
     with tempfile.TemporaryDirectory() as folder:
         variables_file = Path(folder) / "variables.json"
-        variables_file.write_text(rewrite_loopback_urls(json.dumps(variables), urls), encoding="utf-8")
+        variables_file.write_text(json.dumps(rewrite_loopback_urls(variables, urls)), encoding="utf-8")
         command = [
             *(sys.executable, "-m", "samcli", "local", subcommand, *arguments),
             *("--template", str(template), "--env-vars", str(variables_file)),

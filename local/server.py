@@ -1,8 +1,7 @@
-"""HTTP server on the loopback interface for the API and the issuer's JWKS."""
+"""HTTP server on the loopback interface for the API, the web console and the sign-in."""
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -16,7 +15,6 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wsgi import get_input_stream
 
 from local.gateway import MAX_BODY, Request, Response
-from local.issuer import JWKS_PATH
 from local.port import HOST
 
 if TYPE_CHECKING:
@@ -26,17 +24,18 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from local.gateway import Gateway
-    from local.issuer import Issuer
+    from local.sign_in import SignIn
 
 _HEADERS = "local.headers"
 
 
 class Application:
-    """WSGI application: serves the JWKS at its path and passes all other requests to the gateway."""
+    """WSGI application: passes requests to the sign-in or the gateway, and redirects the root to the console's path."""
 
-    def __init__(self, gateway: Gateway, issuer: Issuer, *, log_requests: bool) -> None:
+    def __init__(self, gateway: Gateway, sign_in: SignIn, console: str | None, *, log_requests: bool) -> None:
         self._gateway = gateway
-        self._jwks = json.dumps(issuer.jwks())
+        self._sign_in = sign_in
+        self._console = console
         self._log_requests = log_requests
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -45,10 +44,10 @@ class Application:
         # Use the raw path: in the decoded PATH_INFO, %2F is indistinguishable from a slash.
         path, _, query = environ["RAW_URI"].partition("?")
         request = Request(environ["REQUEST_METHOD"], path, query, environ[_HEADERS], _body(environ))
-        if path == JWKS_PATH and request.method == "GET":
-            response = Response(HTTPStatus.OK, self._jwks, [("Content-Type", "application/json")])
+        if path == "/" and request.method == "GET" and self._console:
+            response = Response(HTTPStatus.FOUND, "", [("Location", self._console)])
         else:
-            response = self._gateway.handle(request)
+            response = self._sign_in.handle(request) or self._gateway.handle(request)
         content = response.body.encode()
         status = f"{response.status} {responses.get(response.status, 'Unknown')}"
         start_response(status, [*response.headers, ("Content-Length", str(len(content)))])

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from local.aws import CREDENTIALS, DYNAMODB_ENDPOINT, MotoServer, create_resources, create_secret, sandboxed_environment
 from local.functions import load_functions
 from local.gateway import Gateway
-from local.issuer import AUDIENCE, ISSUER, JWKS_PATH, Issuer
+from local.issuer import AUDIENCE, JWKS_PATH, Issuer
 from local.loopback import loopback_only
 from local.port import HOST, bind
 from local.server import Application, serving
+from local.sign_in import CLIENT_ID, SignIn
 from local.template import EXAMPLE_PARAMETERS, TEMPLATE, Template
+from tools import generate_api_page
 
 if TYPE_CHECKING:
     import socket
@@ -31,18 +33,26 @@ FAKE_SERVICES_URL_VARIABLE = "SERVICE_KEYS_FAKE_SERVICES_URL"
 class LocalStack:
     """A running stack.
 
-    URLs have no trailing slash. `endpoint_url` is the AWS emulator, and `dynamodb_url` equals it unless DynamoDB runs
-    elsewhere. `functions` has the loaded functions by logical id, including the authorizer.
+    URLs have no trailing slash. `url` is the server and the issuer of the tokens; the paths of the API begin with
+    `base_path`, which is empty by default. `endpoint_url` is the AWS emulator, and `dynamodb_url` equals it unless
+    DynamoDB runs elsewhere. `functions` has the loaded functions by logical id, including the authorizer.
     """
 
     url: str
+    base_path: str
     endpoint_url: str
     dynamodb_url: str
     table_name: str
     kms_key_arn: str
     functions: Mapping[str, LoadedFunction]
     issuer: Issuer
+    sign_in: SignIn
     template: Template
+
+    @property
+    def console_url(self) -> str:
+        """Return the address of the web console."""
+        return f"{self.url}{self.base_path}/console"
 
     def consumer_environment(self) -> dict[str, str]:
         """Return the environment variables of a consumer on this machine."""
@@ -59,6 +69,7 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
     path: Path = TEMPLATE,
     table_name: str = TABLE_NAME,
     listener: socket.socket | None = None,
+    base_path: str = "",
     issuer: Issuer | None = None,
     jwt_secret: str | None = None,
     fake_services_url: str | None = None,
@@ -75,7 +86,8 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
         path: The template.
         table_name: The name of the table, which is created if it does not exist.
         listener: A socket from `port.bind`. Default: a free port.
-        issuer: The issuer of the tokens. Default: an issuer with a new key.
+        base_path: The start of the API's paths, such as `/live` as on AWS; the root by default.
+        issuer: The issuer of the tokens, moved to the stack's URL. Default: an issuer with a new key.
         jwt_secret: The value of the SSM parameter that `overrides` names as JwtSecretParameter, instead of the issuer.
         fake_services_url: The URL of the fake services. Default: verify keys with the real services.
         log_requests: True to log a line on stderr for every request.
@@ -100,29 +112,42 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
         if jwt_secret is not None:
             create_secret(moto.url, template.parameters["JwtSecretParameter"], jwt_secret)
         progress("Loading the functions ...")
+        if path == TEMPLATE:
+            generate_api_page.update()
         environment = sandboxed_environment(os.environ)
         if dynamodb_url != moto.url:
             environment[DYNAMODB_ENDPOINT] = dynamodb_url
         if fake_services_url:
             environment[FAKE_SERVICES_URL_VARIABLE] = fake_services_url
         functions = exits.enter_context(load_functions(template.functions().values(), environment))
-        issuer = issuer or Issuer.generate()
-        application = Application(Gateway(template, functions), issuer, log_requests=log_requests)
+        issuer = (issuer or Issuer.generate()).at(url)
+        # The console's page returns to the host with which it was opened.
+        hosts = (url, url.replace(HOST, "localhost"))
+        sign_in = SignIn(issuer, [f"{host}{base_path}/console/index.html" for host in hosts])
+        console = f"{base_path}/console" if any(route.path == "/console" for route in template.routes()) else None
+        gateway = Gateway(template, functions, base_path=base_path)
+        application = Application(gateway, sign_in, console, log_requests=log_requests)
         exits.enter_context(serving(listener, loopback_only(application, pages=True)))
         kms_key_arn = template.references[f"{template.single_resource('AWS::KMS::Key')}.Arn"]
-        yield LocalStack(url, moto.url, dynamodb_url, table_name, kms_key_arn, functions, issuer, template)
+        yield LocalStack(
+            url, base_path, moto.url, dynamodb_url, table_name, kms_key_arn, functions, issuer, sign_in, template
+        )
 
 
 def parameters(url: str, endpoint_url: str = "", overrides: Mapping[str, object] | None = None) -> dict[str, object]:
     """Return the template parameters of a local run with the API at ``url``."""
+    given = overrides or {}
+    # Without a key set there is no sign-in, and the console asks for a token.
+    client = {} if given.get("JwtSecretParameter") else {"ConsoleClientId": CLIENT_ID}
     return {
         **EXAMPLE_PARAMETERS,
-        "JwtIssuer": ISSUER,
+        "JwtIssuer": url,
         "JwtAudience": AUDIENCE,
         "JwksUrl": url + JWKS_PATH,
+        **client,
         "AllowedOrigin": "http://localhost:3000",
         "AwsEndpointUrl": endpoint_url,
         # No program reads the metric log lines of a local run.
         "CustomMetrics": "false",
-        **(overrides or {}),
+        **given,
     }

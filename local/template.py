@@ -208,6 +208,11 @@ class Template:
         """Return the name of the API's stage."""
         return str(self.property(self.single_resource("AWS::ApiGateway::Stage"), "StageName"))
 
+    def stage_variables(self) -> dict[str, str]:
+        """Return the variables of the API's stage."""
+        variables: dict[str, str] = self.property(self.single_resource("AWS::ApiGateway::Stage"), "Variables", {})
+        return variables
+
     def routes(self) -> list[Route]:
         """Return the API's routes, sorted by path and method."""
         body = self.api()

@@ -246,7 +246,8 @@ def build() -> dict[str, Any]:
     codes = _codes(template)
     paths: dict[str, Any] = {}
     for route in template.routes():
-        if route.function is None:
+        # Preflights and the files of the web console are no operations.
+        if route.function is None or route.authorizer is None:
             continue
         path = paths.setdefault(route.path, {})
         # Operation ids must be unique, and one function handles two methods.
@@ -291,6 +292,8 @@ def build() -> dict[str, Any]:
             "headers": {name: {"description": words, "schema": schema} for name, (words, schema) in _HEADERS.items()},
             "responses": {
                 str(status): _response(description, "Error", *_HEADERS_OF_ERRORS.get(status, ()))
+                # API Gateway's response to a failed function keeps its status, 502.
+                | {"x-error-codes": sorted(codes.get(status, {INTERNAL_ERROR[1]}))}
                 for status, description in _ERRORS.items()
             },
             "schemas": dict(sorted(_schemas(sorted(set().union(*codes.values()))).items())),

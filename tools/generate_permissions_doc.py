@@ -36,8 +36,8 @@ _HEAD: Final = """\
 # Permissions
 
 The grants of each function's role and of each policy for readers. All are `Allow`. Beside that, each role lets Lambda
-write to the function's own log group (`logs:CreateLogStream`, `logs:PutLogEvents`) and, with `Tracing`, send traces. A
-transaction needs the action of each of its elements.
+write to the function's own log group (`logs:CreateLogStream`, `logs:PutLogEvents`) and, with `Tracing`, send traces
+(not WebConsole's). A transaction needs the action of each of its elements.
 
 Every statement about the table also requires, by `Null`, that the request has `dynamodb:LeadingKeys` and
 `dynamodb:Attributes`: without that, IAM's `ForAllValues` allows a request in which they are missing.

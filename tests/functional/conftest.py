@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_kms import KMSClient
 
+    from local.template import Route
     from service_keys.admin.responses import Response
 
 ClientsOf = Callable[..., tuple["DynamoDBClient", "KMSClient"]]
@@ -106,7 +107,7 @@ class Admin:
     def _respond(
         self, method: str, path: str, body: str | bytes | None, headers: Mapping[str, str], query: Mapping[str, str]
     ) -> ApiResponse:
-        routes = [route for route in self.stack.template.routes() if path_parameters(route.path, path) is not None]
+        routes = [route for route in _routes(self.stack) if path_parameters(route.path, path) is not None]
         function = next(route.function for route in routes if route.method == method)
         assert function
         authorizer = {"principalId": self.sub, "sub": self.sub}
@@ -165,6 +166,16 @@ class Admin:
             cursor = response.body["pagination"]["nextCursor"]
             if cursor is None:
                 return
+
+
+def _routes(stack: LocalStack) -> list[Route]:
+    """Return the routes of a stack, resolved once: that takes several milliseconds."""
+    if stack.url not in _ROUTES:
+        _ROUTES[stack.url] = stack.template.routes()
+    return _ROUTES[stack.url]
+
+
+_ROUTES: dict[str, list[Route]] = {}
 
 
 class HttpAdmin(Admin):
@@ -231,9 +242,12 @@ class Store:
         """Write many items in batches."""
         self._write([{"PutRequest": {"Item": item}} for item in items])
 
-    def empty(self) -> None:
-        keys = [{name: item[name] for name in ("service", "id")} for item in self.items()]
+    def empty(self) -> list[dict[str, Any]]:
+        """Delete all items; return them."""
+        items = self.items()
+        keys = [{name: item[name] for name in ("service", "id")} for item in items]
         self._write([{"DeleteRequest": {"Key": key}} for key in keys])
+        return items
 
     def _write(self, writes: list[Any]) -> None:
         for start in range(0, len(writes), 25):
@@ -372,10 +386,13 @@ def store(
     """An empty table, and fake services that accept every key."""
     fake_services.chosen = dict.fromkeys(fake_services.chosen, "valid")
     store = Store(*clients, table=stack.table_name, kms_key=stack.kms_key_arn)
-    store.empty()
+    if fault_proxy.calls:
+        store.empty()  # a test without this fixture may have left items
     fault_proxy.clear()
     yield store
-    LEAKS.inspect("the table", *store.items())
+    # Empty the table after a test, because the inspection needs the items too.
+    LEAKS.inspect("the table", *store.empty())
+    fault_proxy.clear()
 
 
 BOTH_CLIENTS_IN_FAST_TESTS = {"test_reader", "test_faults", "test_canary"}

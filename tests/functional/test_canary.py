@@ -255,4 +255,4 @@ with load_functions(of_template, sandboxed_environment({})) as functions:
 """
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert ran.stdout == "11 []\n", "Lambda's own traces hold no bodies; a library's could"
+    assert ran.stdout == "12 []\n", "Lambda's own traces hold no bodies; a library's could"

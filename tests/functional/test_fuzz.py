@@ -112,6 +112,7 @@ def run(label: str, mode: GenerationMode, calls: int, ask: Callable[[Any, int], 
     return next(numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_every_response_matches_the_document(
     stack: LocalStack, http: HttpAdmin, record_property: Callable[[str, object], None], label: str

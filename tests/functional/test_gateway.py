@@ -8,15 +8,24 @@ from tests.functional.conftest import COLLECTION, SECRET, HttpAdmin, Store
 
 ORIGIN = "http://localhost:3000"
 KEY = f"{COLLECTION}/spotify.0123456789ab"
+SERVICES = "/api/v1/admin/services"
 ROUTES = [
-    *(("POST", COLLECTION), ("GET", COLLECTION)),
+    *(("POST", COLLECTION), ("GET", COLLECTION), ("GET", SERVICES)),
     *(("GET", KEY), ("PUT", KEY), ("PATCH", KEY), ("DELETE", KEY), ("POST", f"{KEY}/verify")),
     *(("POST", f"{KEY}/rollback"), ("POST", f"{KEY}/restore"), ("GET", f"{KEY}/history")),
 ]
 UNKNOWN_ROUTES = [
-    *(("GET", "/"), ("GET", "/api/v1/admin"), ("GET", f"{COLLECTION}/a/b"), ("GET", "/api/v2/admin/api-keys")),
+    *(
+        ("POST", "/"),
+        ("POST", "/console"),
+        ("GET", "/consoles"),
+        ("GET", "/api/v1/admin"),
+        ("GET", f"{COLLECTION}/a/b"),
+        ("GET", "/api/v2/admin/api-keys"),
+    ),
     *(("PUT", COLLECTION), ("DELETE", COLLECTION), ("POST", KEY), ("GET", f"{KEY}/verify")),
     *(("GET", f"{KEY}/rollback"), ("PUT", f"{KEY}/restore"), ("POST", f"{KEY}/history")),
+    *(("POST", SERVICES), ("GET", f"{SERVICES}/spotify")),
 ]
 
 

@@ -45,7 +45,7 @@ ADMIN_FUNCTIONS = (
     *("CreateApiKey", "ListApiKeys", "GetApiKey", "UpdateApiKey", "VerifyApiKey"),
     *("DeleteApiKey", "RollbackApiKey", "RestoreApiKey", "GetApiKeyHistory", "ListServices"),
 )
-PRINCIPALS = ("Authorizer", *ADMIN_FUNCTIONS, READERS["openai"], READERS["deezer"], "ReadAllKeys")
+PRINCIPALS = ("Authorizer", "WebConsole", *ADMIN_FUNCTIONS, READERS["openai"], READERS["deezer"], "ReadAllKeys")
 """The generated policies differ in the service only; `test_each_consumer_policy_covers_one_service` tries all."""
 SOME_CONSUMERS = [(name, CONSUMERS[name]) for name in PRINCIPALS if name in CONSUMERS]
 CIPHERTEXTS = ("ciphertext", "previousCiphertext", "deletedCiphertext")
@@ -420,6 +420,7 @@ def services_of(principal: str) -> set[str]:
     return {CONSUMERS[principal]} if principal in READERS.values() else every
 
 
+@pytest.mark.slow
 def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     admin: Admin, store: Store, fault_proxy: FaultProxy, policies: Policies, consumer_of: ConsumerOf
 ) -> None:
@@ -454,7 +455,7 @@ def test_a_role_can_write_the_attributes_it_writes_and_no_other(
     assert everywhere["VerifyApiKey"] == {"verification", "keyUpdatedAt"}
     assert all(everywhere[name] == {"lastUsed"} for name in PRINCIPALS if name in CONSUMERS)
     assert [name for name in PRINCIPALS if not can[name]] == [
-        *("Authorizer", "ListApiKeys", "GetApiKey", "GetApiKeyHistory", "ListServices"),
+        *("Authorizer", "WebConsole", "ListApiKeys", "GetApiKey", "GetApiKeyHistory", "ListServices"),
     ]
     of_keys = {name: set().union(*(can[name].get((SERVICE, action), set()) for action in WRITES)) for name in can}
     assert {name for name in can if "expiresAt" in of_keys[name]} == {"DeleteApiKey", "RestoreApiKey"}

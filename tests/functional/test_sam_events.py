@@ -20,7 +20,7 @@ def test_every_function_has_an_event(stack: LocalStack) -> None:
     events = {path.stem for path in EVENTS.iterdir()}
 
     assert events == {function.code.name for function in stack.template.functions().values()}
-    assert {*FUNCTIONS, "Authorizer"} == set(stack.functions)
+    assert {*FUNCTIONS, "Authorizer", "WebConsole"} == set(stack.functions)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -40,11 +40,19 @@ def test_the_authorizers_event_has_a_valid_token(stack: LocalStack) -> None:
     assert response["policyDocument"]["Statement"][0]["Effect"] == "Allow"
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_consoles_event_gets_its_page(stack: LocalStack) -> None:
+    """Return the HTML; no key is stored for this event."""
+    response = stack.functions["WebConsole"].invoke(load_event("WebConsole", stack))
+
+    assert response["statusCode"] == 200
+    assert response["body"].startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("function", [*FUNCTIONS, "WebConsole"])
 def test_an_event_has_the_fields_of_api_gateway(stack: LocalStack, store: Store, function: str) -> None:
     """Compare the event with one that the local gateway builds."""
     event = load_event(function, stack)
-    ours = rest_event("GET", "/", authorizer={})
+    ours = rest_event("GET", "/", authorizer=None if function == "WebConsole" else {})
 
     assert event.keys() == ours.keys()
     assert ours["requestContext"].keys() <= event["requestContext"].keys()

@@ -10,18 +10,20 @@ import requests
 from local.aws import sandboxed_environment
 from local.functions import load_functions
 from local.gateway import Gateway, Request
-from local.issuer import AUDIENCE, ISSUER
+from local.issuer import AUDIENCE
 from local.stack import LocalStack, local_stack
 from tests.functional.conftest import COLLECTION, policies_of
 from tests.support.fault_proxy import FaultProxy
 
 JWT_SECRET = "made-up-secret-shared-with-the-issuer"
 PARAMETER = "/made-up/jwt-secret"
+ISSUER = "made-up-issuer"
 
 
 @pytest.fixture(scope="module")
 def secret_stack() -> Iterator[LocalStack]:
-    with local_stack({"JwksUrl": "", "JwtSecretParameter": PARAMETER}, jwt_secret=JWT_SECRET) as stack:
+    given = {"JwtIssuer": ISSUER, "JwksUrl": "", "JwtSecretParameter": PARAMETER}
+    with local_stack(given, jwt_secret=JWT_SECRET) as stack:
         yield stack
 
 
@@ -51,6 +53,14 @@ def test_a_token_signed_with_another_key_is_rejected(
     assert listing(secret_stack, signed(JWT_SECRET * 2, "HS512")) == refused
     assert listing(secret_stack, secret_stack.issuer.token()) == refused
     assert capsys.readouterr().out == "", "a local run writes no metrics"
+
+
+def test_the_console_asks_for_a_token(secret_stack: LocalStack) -> None:
+    """With a shared secret there is no sign-in page, and the console connects to the API only."""
+    response = requests.get(f"{secret_stack.console_url}/config.json", timeout=30)
+
+    assert (response.json()["signIn"], response.json()["issuer"]) == ("token", None)
+    assert "connect-src 'self';" in response.headers["Content-Security-Policy"]
 
 
 def test_the_authorizer_may_read_the_parameter_and_nothing_else(secret_stack: LocalStack) -> None:

@@ -166,6 +166,7 @@ def test_a_false_stamp_does_not_recreate_a_deleted_key(admin: Admin, store: Stor
 # --- large values and stub items --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", [{}, {"service": "one"}, {"active": "true"}, {"service": "one", "active": "true"}])
 def test_large_stamps_do_not_enlarge_a_list(
     admin: Admin, store: Store, fault_proxy: FaultProxy, query: dict[str, str]

@@ -76,7 +76,7 @@ class HttpRequest(BaseHTTPRequestHandler):
         except ConnectionError:
             self.hung_up.set()
 
-    do_POST = do_GET  # noqa: N815 - name of the base class
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815 - names of the base class
 
     def send(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         """Send a complete response."""

@@ -28,10 +28,19 @@ Jwk = dict[str, Any]
 
 
 def documented() -> dict[str, dict[str, str]]:
-    """Return the page's table: the configured parameters, by the name of the provider's row."""
+    """Return the page's first table: the configured parameters, by the name of the provider's row."""
+    return _table(0)
+
+
+def documented_clients() -> dict[str, dict[str, str]]:
+    """Return the page's second table: the parameters of the web console, by the name of the provider's row."""
+    return {row: {name: value for name, value in cells.items() if name != "client"} for row, cells in _table(1).items()}
+
+
+def _table(number: int) -> dict[str, dict[str, str]]:
+    tables = re.findall(r"(?:^\|.*\|\n)+", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     rows = [
-        [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")]
-        for line in re.findall(r"^\|.*\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+        [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")] for line in tables[number].splitlines()
     ]
     names, _, *values = rows
     return {row[0]: {name: value for name, value in zip(names[1:], row[1:], strict=True) if value} for row in values}

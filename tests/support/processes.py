@@ -21,10 +21,12 @@ def local_command(*arguments: str, environment: Mapping[str, str] | None = None)
 
 
 @contextmanager
-def local_run(state: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the local stack on a free port; yield the process, which the test ends, and the URL."""
+def local_run(
+    state: Path, environment: Mapping[str, str] | None = None, *arguments: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the local stack on a free port; yield the process, which the test ends, and the URL of the API."""
     with subprocess.Popen(
-        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(state)],
+        [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(state), *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -26,7 +26,11 @@ ROUTES = {
     ("POST", f"{COLLECTION}/{{id}}/restore"): "RestoreApiKey",
     ("GET", f"{COLLECTION}/{{id}}/history"): "GetApiKeyHistory",
     ("GET", "/api/v1/admin/services"): "ListServices",
+    ("GET", "/console"): "WebConsole",
+    ("GET", "/console/{proxy+}"): "WebConsole",
 }
+# Without the authorizer: public files.
+CONSOLE = {("GET", "/console"), ("GET", "/console/{proxy+}")}
 
 
 def test_every_route_leads_to_its_function(template: Template) -> None:
@@ -36,9 +40,9 @@ def test_every_route_leads_to_its_function(template: Template) -> None:
     assert routes == ROUTES
 
 
-def test_every_route_but_preflight_has_the_authorizer(template: Template) -> None:
+def test_every_route_but_preflight_and_console_has_the_authorizer(template: Template) -> None:
     for route in template.routes():
-        assert (route.authorizer is None) == (route.method == "OPTIONS"), route
+        assert (route.authorizer is None) == (route.method == "OPTIONS" or (route.method, route.path) in CONSOLE), route
         assert (route.function is None) == (route.method == "OPTIONS"), route
         if route.authorizer:
             assert (route.authorizer.function, route.authorizer.header) == ("Authorizer", "Authorization")
@@ -141,6 +145,12 @@ REJECTED = {
         *("http://keys.example.com/console", "https://keys.example.com/", "https://keys.example.com/console/"),
         *("https://keys.example.com/console?x", "https://Keys.example.com", "keys.example.com/console"),
     ],
+    "ConsoleClientId": ["made up", "made-up;", "made'up", "{}", "ä"],
+    "ConsoleScopes": ["", "openid  email", "openid,", ",openid", "openid;email", "openid\nemail"],
+    "ConsoleTokenOrigin": [
+        *("http://id.example.com", "https://id.example.com/", "https://id.example.com/token", "https://*.example.com"),
+        *("https://Id.example.com", "https://id.example.com https://evil.example.com", "https://id.example.com;"),
+    ],
     "SignInDomain": ["Keys", "my-aws-keys", "cognito", "-keys", "keys-", "a.b", "a" * 64],
     "AllowedOrigin": [
         *("*", "null", "https://*.example.com", "https://admin.example.com/"),
@@ -166,6 +176,7 @@ REJECTED = {
     "Architecture": ["sparc"],
 }
 ACCEPTED = {
+    "Console": ["true", "false"],
     "RequiredTokenType": ["", "token_use=id"],
     "AllowedOrigin": [
         *("", "https://admin.example.com", "https://admin.example.com:8443", "https://admin.example.com:80"),
@@ -208,7 +219,8 @@ def test_empty_origin_removes_cors_headers(template: Template) -> None:
     for kind, response in gateway_responses(closed).items():
         assert not re.search("access-control-", json.dumps(response), re.IGNORECASE), kind
         assert response["responseParameters"]["gatewayresponse.header.Cache-Control"] == "'no-store'"
-    admin = {name: function for name, function in closed.functions().items() if name != "Authorizer"}
+    others = {"Authorizer", "WebConsole"}
+    admin = {name: function for name, function in closed.functions().items() if name not in others}
     assert {function.environment["ALLOWED_ORIGIN"] for function in admin.values()} == {""}
 
 

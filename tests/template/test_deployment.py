@@ -27,7 +27,12 @@ EVERYTHING = {
     "Tracing": "Active",
     "AccessLogging": "true",
 }
-NOTHING = {"Alarms": "false", "CustomMetrics": "false", "Dashboard": "false", "DeletionProtection": "false"}
+NOTHING = dict.fromkeys(("Alarms", "Console", "CustomMetrics", "Dashboard", "DeletionProtection"), "false")
+SIGN_IN = {
+    "ConsoleClientId": "made-up-client",
+    "ConsoleScopes": "openid api://service-keys/admin",
+    "ConsoleTokenOrigin": "https://token.example.com",
+}
 SHARED_SECRET = {
     "JwksUrl": "",
     "JwtSecretParameter": "/service-keys/jwt-secret",
@@ -95,8 +100,8 @@ def left_out(template: Template, part: Any) -> bool:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, EVERYTHING, NOTHING, SHARED_SECRET],
-    ids=["as it is", "everything on", "everything off", "shared secret"],
+    [{}, EVERYTHING, NOTHING, SHARED_SECRET, SIGN_IN],
+    ids=["as it is", "everything on", "everything off", "shared secret", "sign-in"],
 )
 def test_cloudformation_creates_the_stack(options: dict[str, str]) -> None:
     """The packaged template deploys with each set of options."""
@@ -122,6 +127,26 @@ def test_cloudformation_creates_the_stack(options: dict[str, str]) -> None:
     paths = client("apigateway").get_resources(restApiId=api["id"])["items"]
     operations = {f"/api/v1/admin/api-keys/{{id}}/{name}" for name in ("verify", "rollback", "restore", "history")}
     assert {path["path"] for path in paths} >= {"/api/v1/admin/api-keys", "/api/v1/admin/services", *operations}
+    console = {path["path"] for path in paths if path["path"].startswith("/console") and "resourceMethods" in path}
+    assert console == (set() if options.get("Console") == "false" else {"/console", "/console/{proxy+}"})
+
+
+def test_console_condition_covers_all_its_parts(template: Template) -> None:
+    """Without the console there is no function, role, log group, path or output, and the dashboard is valid JSON."""
+    for console, exists in (("true", True), ("false", False)):
+        given = template.with_parameters({"Console": console})
+        names = ("WebConsole", "WebConsoleRole", "WebConsoleLog")
+        present = [name for name, resource in given.cloudformation["Resources"].items() if "WebConsole" in name]
+        assert set(names) <= set(present)
+        for name in present:
+            condition = given.cloudformation["Resources"][name]["Condition"]
+            assert given.resolve({"Condition": condition}) == exists, name
+        assert any(path.startswith("/console") for path in given.api()["paths"]) == exists
+        output = given.cloudformation["Outputs"]["ConsoleUrl"]
+        assert given.resolve({"Condition": output["Condition"]}) == exists
+        assert given.resolve(output["Value"]) == "https://api.execute-api.eu-west-1.amazonaws.com/live/console"
+        board = json.loads(given.property("OperationsDashboard", "DashboardBody"))
+        assert ("WebConsole" in json.dumps(board)) == exists
 
 
 def test_retained_resources_can_be_imported(template: Template) -> None:
@@ -168,10 +193,12 @@ def test_cloudwatch_accepts_the_metric_filter(template: Template) -> None:
 
 
 def test_tracing_permissions_follow_the_parameter(template: Template) -> None:
-    """X-Ray permissions exist only with Tracing=Active."""
+    """X-Ray permissions exist only with Tracing=Active, and never for the console, whose role has none but logs."""
     for tracing, traced in (("Disabled", False), ("Active", True)):
         given = Template.load(DEPLOYMENT | {"Tracing": tracing}, template.references)
-        for name in given.functions():
+        assert given.property("WebConsole", "TracingConfig") is None
+        assert "xray" not in json.dumps(given.property("WebConsoleRole", "Policies"))
+        for name in given.functions().keys() - {"WebConsole"}:
             assert (given.property(name, "TracingConfig") is not None) == traced
             assert ("xray:Put" in json.dumps(given.property(f"{name}Role", "Policies"))) == traced
         assert given.property(given.single_resource("AWS::ApiGateway::Stage"), "TracingEnabled") == traced

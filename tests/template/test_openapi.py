@@ -33,7 +33,7 @@ def test_every_route_is_described(document: dict[str, Any], template: Template) 
         (method.upper(), path) for path, item in document["paths"].items() for method in item if method != "parameters"
     }
 
-    assert described == {(route.method, route.path) for route in template.routes() if route.function}
+    assert described == {(route.method, route.path) for route in template.routes() if route.authorizer}
 
 
 def test_every_error_code_is_documented(document: dict[str, Any]) -> None:

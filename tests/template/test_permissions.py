@@ -12,6 +12,7 @@ from service_keys.store.history import _ATTRIBUTES as HISTORY_ATTRIBUTES
 from service_keys.store.items import HISTORY_PARTITION, IDEMPOTENCY_PARTITION, NAME_PARTITION, RESPONSE_ATTRIBUTES
 from service_keys.store.serving import SERVING_ATTRIBUTES
 from tests.support.processes import ROOT
+from tests.template.conftest import DEPLOYMENT
 from tools import generate_permissions_doc
 from tools.generate_template import reader_policy
 
@@ -67,6 +68,7 @@ GRANTED = {
     },
     "GetApiKeyHistory": {"dynamodb:Query": [HISTORY]},
     "ListServices": {"dynamodb:Query": [INDEX, EVERY_SERVICE]},
+    "WebConsole": {},
 }
 """Actions of each role and the items that they cover; log permissions are separate."""
 
@@ -128,6 +130,25 @@ def test_writes_return_no_old_values(template: Template) -> None:
             returned = statement["Condition"].get("StringEqualsIfExists")
             remembers = statement["Sid"] == "PutIdempotencyRecord"
             assert returned == (None if remembers else {"dynamodb:ReturnValues": "NONE"}), name
+
+
+def test_the_console_may_write_its_log_and_nothing_else(template: Template) -> None:
+    """One statement for its own log group; no layer, no variable of the stack, no other policy."""
+    (policy,) = Template.load(DEPLOYMENT | {"Tracing": "Active"}, template.references).property(
+        "WebConsoleRole", "Policies"
+    )
+
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Sid": "WriteLogs",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": "arn:WebConsoleLog:*",
+        }
+    ]
+    function = template.functions()["WebConsole"]
+    assert function.layers == ()
+    assert {name for name in function.environment if not name.startswith("POWERTOOLS_")} == set()
 
 
 def test_each_function_has_its_own_role(template: Template) -> None:

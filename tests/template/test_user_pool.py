@@ -18,7 +18,7 @@ from tests.template.conftest import DEPLOYMENT
 POOL = {"AdminEmail": "ada@example.com"}
 ISSUER = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_MadeUp"
 CREATED = {"UserPool": "eu-west-1_MadeUp", "UserPool.ProviderURL": ISSUER, "UserPoolClient": "madeupclientid"} | {
-    name: name for name in ("UserPoolAdmins", "FirstAdministrator")
+    name: name for name in ("UserPoolAdmins", "FirstAdministrator", "UserPoolDomain")
 }
 RETAINED = {"UserPool", "UserPoolDomain", "UserPoolAdmins", "FirstAdministrator", "FirstAdministratorMembership"}
 SETTINGS = pytest.mark.parametrize("parameters", [POOL, DEPLOYMENT], ids=["user pool", "own issuer"])
@@ -108,7 +108,47 @@ def test_stage_has_the_consoles_sign_in_configuration(pool: Template) -> None:
     """The stage's variables hold public values, of characters that API Gateway allows."""
     variables = pool.property(pool.single_resource("AWS::ApiGateway::Stage"), "Variables")
 
-    assert variables == {"signInIssuer": ISSUER, "signInClientId": "madeupclientid", "signInScopes": "openid"}
+    assert variables == {
+        "signInIssuer": ISSUER,
+        "signInClientId": "madeupclientid",
+        "signInScopes": "openid",
+        "signInTokenOrigin": "https://UserPoolDomain.auth.eu-west-1.amazoncognito.com",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "variables"),
+    [
+        ({}, {}),
+        (
+            {"ConsoleClientId": "made-up-client"},
+            {
+                "signInIssuer": DEPLOYMENT["JwtIssuer"],
+                "signInClientId": "made-up-client",
+                "signInScopes": "openid",
+            },
+        ),
+        (
+            {
+                "ConsoleClientId": "made-up-client",
+                "ConsoleScopes": "openid api://service-keys/admin,email",
+                "ConsoleTokenOrigin": "https://token.example.com",
+            },
+            {
+                "signInIssuer": DEPLOYMENT["JwtIssuer"],
+                "signInClientId": "made-up-client",
+                "signInScopes": "openid,api://service-keys/admin,email",
+                "signInTokenOrigin": "https://token.example.com",
+            },
+        ),
+    ],
+    ids=["a pasted token", "client", "client with scopes and token origin"],
+)
+def test_stage_variables_of_an_own_issuer(template: Template, given: dict[str, str], variables: dict[str, str]) -> None:
+    """The console signs in with an own issuer only if it has a client; no value has a space."""
+    own = template.with_parameters(given)
+
+    assert own.stage_variables() == variables
 
 
 @pytest.mark.parametrize(
@@ -122,7 +162,16 @@ def test_stage_has_the_consoles_sign_in_configuration(pool: Template) -> None:
         (POOL | {"AdminClaimRule": "role=admin"}, "AdminClaimRule"),
         (POOL | {"RequiredTokenType": "token_use=id"}, "admits by access tokens only"),
         (POOL | {"JwtAudienceClaim": "azp"}, "Remove JwtAudienceClaim"),
+        (POOL | {"ConsoleClientId": "made-up-client"}, "Remove ConsoleClientId"),
+        (POOL | {"ConsoleScopes": "openid email"}, "Remove ConsoleClientId"),
+        (POOL | {"ConsoleTokenOrigin": "https://token.example.com"}, "Remove ConsoleClientId"),
         (DEPLOYMENT | {"JwtAudience": ""}, "JwtAudience is empty"),
+        (DEPLOYMENT | {"ConsoleScopes": "openid email"}, "belong to ConsoleClientId, which is empty"),
+        (DEPLOYMENT | {"ConsoleTokenOrigin": "https://token.example.com"}, "belong to ConsoleClientId"),
+        (
+            DEPLOYMENT | {"JwksUrl": "", "JwtSecretParameter": "/jwt-secret", "ConsoleClientId": "made-up-client"},
+            "Remove ConsoleClientId",
+        ),
         (DEPLOYMENT | {"AdminClaimRule": ""}, "AdminClaimRule is empty"),
         (DEPLOYMENT | {"JwksUrl": ""}, "Give JwksUrl"),
         (DEPLOYMENT | POOL, "are for the user pool"),

@@ -93,6 +93,17 @@ def test_a_function_stays_within_its_import_budget(folder: str, at_most: float, 
     assert not modules & (without | {"boto3", "s3transfer", "jwt.help"})
 
 
+def test_the_console_loads_the_standard_library_only() -> None:
+    """Start without the layer, an AWS SDK, HTTP and cryptography: it serves files."""
+    floor, _ = loaded("import boto3")
+
+    size, modules = loaded("import app", str(ROOT / "functions" / "console"))
+
+    assert size / floor <= 0.16
+    heavy = {"botocore", "pydantic", "aws_lambda_powertools", "jwt", "service_keys", "cryptography"}
+    assert not modules & (heavy | {"boto3", "ssl", "http", "urllib.request", "asyncio"})
+
+
 READ = """
 import json, service_keys.store.direct.connection as connection
 from service_keys import ServiceKeys

@@ -29,7 +29,12 @@ LOCKED = re.compile(
 
 
 FOLDERS = ["layers/service_keys", "functions/authorizer"]
-LOCKS = ["requirements-dev.txt", "benchmarks/requirements.txt", "tools/requirements-mutants.txt"]
+LOCKS = [
+    "requirements-dev.txt",
+    "benchmarks/requirements.txt",
+    "tools/requirements-mutants.txt",
+    "tests/deploy/requirements.txt",
+]
 LOCKS += [f"{folder}/requirements.txt" for folder in FOLDERS]
 
 
@@ -107,7 +112,7 @@ def test_make_relaxes_the_options_of_pip_only_for_cosmic_ray() -> None:
     makefile = (ROOT / "Makefile").read_text()
 
     assert re.findall(r"^INSTALL := pip install", makefile, re.MULTILINE)
-    assert makefile.count("$(INSTALL)") == 3
+    assert makefile.count("$(INSTALL)") == 4
     relaxed = re.findall(r"\$\(subst --only-binary=:all:,,\$\(INSTALL\)\) (\S+)", makefile)
     assert relaxed == ["tools/requirements-mutants.txt"]
 

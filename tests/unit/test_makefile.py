@@ -103,6 +103,8 @@ def ci(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     script(folder / "bin" / "make", MAKE)
     for name in ("dynamodb-local", "lambda-base-image"):
         script(folder / "shared" / "tools" / name, HELPER)
+    script(folder / "bin" / "apt-get", HELPER)
+    script(folder / "bin" / "id", "#!/bin/sh\necho 0\n")
     path = f"{folder / 'bin'}:{os.environ['PATH']}"
     return run([checkout / ".ci" / "run"], folder, PATH=path, MARKER=str(folder / "marker"), **environment)
 
@@ -116,6 +118,7 @@ def test_a_developer_run_starts_no_program_beside_the_checkout(tmp_path: Path, e
     assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "OK")
     assert re.search(r"^integration +NOT RUN: no DYNAMODB_ENDPOINT was given$", ran.stdout, re.MULTILINE)
     assert re.search(r"^e2e +NOT RUN: there is no Docker engine$", ran.stdout, re.MULTILINE)
+    assert re.search(r"^browser +NOT RUN: there is no Chromium$", ran.stdout, re.MULTILINE)
 
 
 def test_ci_uses_the_programs_beside_the_checkout(tmp_path: Path) -> None:
@@ -125,6 +128,7 @@ def test_ci_uses_the_programs_beside_the_checkout(tmp_path: Path) -> None:
     started = (tmp_path / "marker").read_text()
     assert "dynamodb-local start" in started
     assert "lambda-base-image up" in started
+    assert re.search("apt-get .*install .*chromium", started)
     assert ran.returncode == 0
 
 
@@ -133,5 +137,5 @@ def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
     ran = ci(tmp_path)
 
     counts = dict(re.findall(r"^(\w+) +(\d+) passed$", ran.stdout, re.MULTILINE))
-    assert counts == {"unit": "1", "functional": "1", "template": "1", "slow": "3", "fuzz": "3"}
+    assert counts == {"unit": "1", "functional": "1", "template": "1", "slow": "3", "fuzz": "3", "deploy": "3"}
     assert "=== slow (" in ran.stdout

@@ -10,8 +10,18 @@ from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-un
 
 from authorizer.admin_rule import AdminRule, claim_path
 from authorizer.principal_name import principal_name
+from functions.console import app as console
 from local.template import Template
-from tests.support.identity_providers import OTHER_TOKENS, PAGE, PROVIDERS, Provider, Token, documented, signing_key
+from tests.support.identity_providers import (
+    OTHER_TOKENS,
+    PAGE,
+    PROVIDERS,
+    Provider,
+    Token,
+    documented,
+    documented_clients,
+    signing_key,
+)
 from tests.support.issuer import PARAMETER, SECRET, KeySetServer, token
 from tests.template.conftest import DEPLOYMENT
 from tests.unit.authorizer.conftest import cold_start, effect, logged
@@ -123,3 +133,26 @@ def test_documented_override_is_not_truncated() -> None:
     rule = CfnParameterOverridesType().convert((override,), None, None)["AdminClaimRule"]
 
     assert AdminRule.parse(rule).values == {"CN=Key Admins,OU=Groups,DC=example,DC=com"}
+
+
+@pytest.mark.parametrize("row", [row for row, given in documented_clients().items() if given])
+def test_documented_client_signs_in_to_the_console(row: str) -> None:
+    """The parameters of a provider and of its client deploy together, and the page may connect to both origins."""
+    given = {"JwksUrl": "", **documented()[row], **documented_clients()[row]}
+    variables = Template.load(DEPLOYMENT | given).stage_variables()
+
+    config = console.sign_in_configuration(variables)
+
+    assert (config["signIn"], config["issuer"], config["clientId"]) == (
+        *("oidc", given["JwtIssuer"], given["ConsoleClientId"]),
+    )
+    assert config["scopes"] == given["ConsoleScopes"].replace(",", " ")
+    origin = given.get("ConsoleTokenOrigin", "/".join(given["JwtIssuer"].split("/")[:3]))
+    assert config["tokenOrigin"] == origin
+
+
+def test_every_provider_has_a_row_for_the_console() -> None:
+    """A provider without a client is named too."""
+    rows = " ".join(documented_clients())
+
+    assert {row for row in documented() if row.split(",")[0] not in rows} == set()

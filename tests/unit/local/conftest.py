@@ -20,6 +20,7 @@ Parameters:
   JwtAudience: {Type: String}
   JwksUrl: {Type: String}
   AdminClaimRule: {Type: String}
+  ConsoleClientId: {Type: String, Default: ""}
   AwsEndpointUrl: {Type: String, Default: ""}
   CustomMetrics: {Type: String, Default: "true"}
   AllowedOrigin: {Type: String, AllowedPattern: "^https?://[^/]+$", ConstraintDescription: must be an origin}

@@ -80,6 +80,21 @@ def test_artifact_without_native_modules_rejected(build: Path) -> None:
         inspect(build, Artifact("Elsewhere", "functions/elsewhere", 2), "arm64")
 
 
+def test_incomplete_or_large_console_rejected(tmp_path: Path) -> None:
+    """An artifact without dependencies has no native module, but its generated page; its remedy names its files."""
+    console = Artifact("Console", "functions/console", 0.1, required="static/api.html")
+    (tmp_path / "Console" / "static").mkdir(parents=True)
+    with pytest.raises(ArtifactError, match=r"holds no static/api\.html\. Build it anew: "):
+        inspect(tmp_path, console, "arm64")
+
+    page = tmp_path / "Console" / "static" / "api.html"
+    page.write_bytes(bytes(1000))
+    assert inspect(tmp_path, console, "arm64").startswith("Console: 0.0 MB unzipped, 0.1 at most; ")
+    page.write_bytes(bytes(MEGABYTE // 5))
+    with pytest.raises(ArtifactError, match=r"take it out of functions/console/static\. Or raise its bound"):
+        inspect(tmp_path, console, "arm64")
+
+
 @pytest.mark.parametrize(("architecture", "code"), [("arm64", 0), ("x86_64", 1)])
 def test_artifacts_command_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], architecture: str, code: int
@@ -88,6 +103,9 @@ def test_artifacts_command_exit_code(
     for artifact in ARTIFACTS:
         (tmp_path / artifact.name).mkdir()
         (tmp_path / artifact.name / "_rust.abi3.so").write_bytes(library(ARM64))
+        if artifact.required:
+            (tmp_path / artifact.name / artifact.required).parent.mkdir()
+            (tmp_path / artifact.name / artifact.required).touch()
 
     assert main(["artifacts", "--architecture", architecture, str(tmp_path)]) == code
 

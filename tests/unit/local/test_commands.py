@@ -30,6 +30,64 @@ def test_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
+def test_token_is_for_the_stack_that_ran_last(tmp_path: Path) -> None:
+    """Its issuer is the URL in the env file, otherwise port 8000 of this machine."""
+
+    def issuer() -> str:
+        printed = local_command("token", "--state", str(tmp_path)).stdout.strip()
+        claims: dict[str, str] = jwt.decode(printed, options={"verify_signature": False})
+        return claims["iss"]
+
+    assert issuer() == "http://127.0.0.1:8000"
+    with local_run(tmp_path) as (process, url):
+        assert issuer() == url
+        token = local_command("token", "--state", str(tmp_path)).stdout.strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        assert requests.get(f"{url}/api/v1/admin/services", headers=headers, timeout=30).status_code == 200
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+@pytest.mark.slow
+def test_run_with_sample_keys_below_a_base_path(tmp_path: Path) -> None:
+    """DEMO=1 stores keys in every state before the stack is announced, and prints no secret value."""
+    environment = {**os.environ, "DEMO": "1", "SIGN_IN_SECONDS": "7"}
+    with local_run(tmp_path, environment, "--base-path", "/live") as (process, url):
+        assert process.stdout is not None
+        assert [next(process.stdout) for _ in range(2)] == ["\n", f"  Web console: {url}/console\n"]
+        token = local_command("token", "--state", str(tmp_path)).stdout.strip()
+        services = requests.get(
+            f"{url}/api/v1/admin/services", headers={"Authorization": f"Bearer {token}"}, timeout=30
+        ).json()["data"]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+
+    assert url.endswith("/live")
+    states = {service["status"] for service in services}
+    assert states == {"operational", "rejected", "unverified", "disabled", "not_configured"}
+    assert any(service["serving"] and service["serving"]["lastUsed"] for service in services)
+    assert "made-up" not in errors
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "words"),
+    [
+        ({"SIGN_IN_SECONDS": "0"}, [], "SIGN_IN_SECONDS=0 is no lifetime: give whole seconds"),
+        ({}, ["--base-path", "live"], "give a path such as /live"),
+        ({}, ["--base-path", "/live/"], "give a path such as /live"),
+    ],
+)
+def test_wrong_setting_is_reported(
+    tmp_path: Path, environment: dict[str, str], arguments: list[str], words: str
+) -> None:
+    """The message has the remedy."""
+    given = ["run", "--port", "0", "--state", str(tmp_path), *arguments]
+    result = local_command(*given, environment={**os.environ, **environment})
+
+    assert result.returncode != 0
+    assert words in result.stderr
+
+
 def test_port_in_use_is_reported_before_startup() -> None:
     """The error names the port and the remedy."""
     with bind(0) as listener:
@@ -83,6 +141,7 @@ def test_run_stops_on_signal_during_startup(tmp_path: Path) -> None:
     assert output.endswith("Ended.\n")
 
 
+@pytest.mark.slow
 def test_run_logs_token_rejection_reason(tmp_path: Path) -> None:
     """The reason is printed before the line about the request."""
     with local_run(tmp_path) as (process, url):

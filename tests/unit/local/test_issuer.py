@@ -8,7 +8,7 @@ import jwt
 import pytest
 from jwt.algorithms import RSAAlgorithm
 
-from local.issuer import AUDIENCE, ISSUER, Issuer
+from local.issuer import AUDIENCE, Issuer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _claims(issuer: Issuer, token: str) -> dict[str, Any]:
     key = jwt.PyJWKSet.from_dict(issuer.jwks())[jwt.get_unverified_header(token)["kid"]]
-    return jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=ISSUER)
+    return jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=issuer.url)
 
 
 def test_token_verifies_with_the_jwks() -> None:

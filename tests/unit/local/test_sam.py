@@ -74,11 +74,24 @@ def test_unavailable_image_is_reported(docker: Docker) -> None:
 
 def test_rewrite_loopback_urls() -> None:
     """Only the listed URLs change to localhost; the issuer's stays."""
-    text = '{"AWS_ENDPOINT_URL": "http://127.0.0.1:5001", "JWT_ISSUER": "http://127.0.0.1:8000/"}'
+    urls = ["http://127.0.0.1:5001", "http://127.0.0.1:8000"]
+    given = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:5001",
+        "JWT_ISSUER": "http://127.0.0.1:8000",
+        "JWKS_URL": "http://127.0.0.1:8000/jwks.json",
+        "OTHER_URL": "http://127.0.0.1:9000",
+    }
 
-    seen = rewrite_loopback_urls(text, ["http://127.0.0.1:5001"])
+    seen = rewrite_loopback_urls({"Authorizer": given}, urls)
 
-    assert seen == '{"AWS_ENDPOINT_URL": "http://localhost:5001", "JWT_ISSUER": "http://127.0.0.1:8000/"}'
+    assert seen == {
+        "Authorizer": {
+            "AWS_ENDPOINT_URL": "http://localhost:5001",
+            "JWT_ISSUER": "http://127.0.0.1:8000",
+            "JWKS_URL": "http://localhost:8000/jwks.json",
+            "OTHER_URL": "http://127.0.0.1:9000",
+        }
+    }
 
 
 @pytest.fixture
