@@ -1,4 +1,4 @@
-"""Tests of the direct client against a server with TLS: each promise of docs/decisions/28-a-direct-client.md."""
+"""Tests of the direct client against a server with TLS: each promise of docs/decisions/30-a-direct-client.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Clients of DynamoDB and KMS with the methods, arguments, results and error types of botocore's that a consumer uses.
 
-Differences from botocore: see docs/decisions/28-a-direct-client.md.
+Differences from botocore: see docs/decisions/30-a-direct-client.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 To parse the 140 certificates of a system takes 22 ms, as much as half of a first read with this client. The first
 context therefore trusts only the roots of AWS among them. If a server's certificate has another root, the connection is
-made again with all of them (docs/decisions/28-a-direct-client.md).
+made again with all of them (docs/decisions/30-a-direct-client.md).
 """
 
 from __future__ import annotations
