@@ -11,9 +11,10 @@ from service_keys.core.models import Verification
 from service_keys.store import aws_clients
 from service_keys.store.encryption import decrypt
 from service_keys.store.repository import KeyRepository
+from service_keys.store.timeouts import CONSUMER_TIMEOUTS
 
 # Use the shorter timeouts: the probe needs up to 6 s as well.
-dynamodb, kms = aws_clients.clients("dynamodb", "kms", timeouts=aws_clients.CONSUMER_TIMEOUTS)
+dynamodb, kms = aws_clients.clients("dynamodb", "kms", timeouts=CONSUMER_TIMEOUTS)
 repository = KeyRepository(dynamodb, settings.table_name())
 fake_services_url = settings.fake_services_url()
 

@@ -17,6 +17,7 @@ from local.fake_services import FakeServices
 from local.port import bind
 from local.sam import BUILD, SamError, api, architecture, check_docker, reachable, sam_local, urls_of
 from local.stack import LocalStack, local_stack
+from service_keys.store.consumer_clients import CLIENT_VARIABLE, DIRECT
 from tests.functional.conftest import HttpAdmin
 from tests.support.processes import ROOT
 
@@ -97,7 +98,7 @@ def invoke_built(stack: LocalStack, admin: HttpAdmin) -> Invoke:
 def invoke_consumer(
     stack: LocalStack, admin: HttpAdmin, fake_services: FakeServices, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Invoke]:
-    """Invoke the example under docs/, or the function that reports its interpreter, with the built layers."""
+    """Invoke the example under docs/, or a function that reports its interpreter or client, with the built layers."""
     template = yaml_parse((EXAMPLE / "template.yaml").read_text(encoding="utf-8"))
     consumer = template["Resources"]["SpotifyToken"]["Properties"]
     consumer["CodeUri"] = str(EXAMPLE / consumer["CodeUri"])
@@ -105,12 +106,14 @@ def invoke_consumer(
     # A deployed consumer reads the layer's ARN from the stack's SSM parameter.
     consumer["Layers"] = [{"Ref": "ServiceKeysLayer"}]
     # sam sets only variables that the template declares.
-    consumer["Environment"]["Variables"] |= {"SERVICE_KEYS_TABLE": "", "AWS_ENDPOINT_URL": ""}
+    consumer["Environment"]["Variables"] |= {"SERVICE_KEYS_TABLE": "", "AWS_ENDPOINT_URL": "", CLIENT_VARIABLE: ""}
     layers = {name: {"LayerName": name, "ContentUri": str(BUILD / name)} for name in ("ServiceKeysLayer", "AdminLayer")}
     interpreter = {"CodeUri": str(ROOT / "tests" / "e2e" / "interpreter"), "Layers": [{"Ref": name} for name in layers]}
+    direct_reader = {"CodeUri": str(ROOT / "tests" / "e2e" / "direct_reader")}
     template["Resources"] |= {
         **{name: {"Type": "AWS::Serverless::LayerVersion", "Properties": layer} for name, layer in layers.items()},
         "Interpreter": {"Type": "AWS::Serverless::Function", "Properties": consumer | interpreter},
+        "DirectReader": {"Type": "AWS::Serverless::Function", "Properties": consumer | direct_reader},
     }
     path = tmp_path_factory.mktemp("consumer") / "template.json"
     path.write_text(json.dumps(template), encoding="utf-8")
@@ -118,9 +121,16 @@ def invoke_consumer(
         "SERVICE_KEYS_TABLE": stack.table_name,
         "AWS_ENDPOINT_URL": stack.endpoint_url,
         "SPOTIFY_ACCOUNTS_URL": f"{fake_services.url}/spotify",
+        # Lambda sets no endpoint URL, so that it needs no request for this client.
+        CLIENT_VARIABLE: DIRECT,
     }
     with reachable([fake_services.url]):
-        yield _invoker(path, {"SpotifyToken": variables}, {}, [stack.endpoint_url, fake_services.url])
+        yield _invoker(
+            path,
+            dict.fromkeys(("SpotifyToken", "DirectReader"), variables),
+            {},
+            [stack.endpoint_url, fake_services.url],
+        )
 
 
 def _invoker(

@@ -66,7 +66,7 @@ def test_an_administrator_stores_changes_and_deletes_a_key(admin: HttpAdmin) -> 
 
 
 def test_example_reads_the_stored_key(admin: HttpAdmin, invoke_consumer: Invoke, fake_services: FakeServices) -> None:
-    """The example reads a key through the layer, stamps its usage, and fails once it is disabled."""
+    """The example reads a key with the direct client, stamps its usage, and fails once it is disabled."""
     key = admin.create("Spotify", key=SPOTIFY_KEY)
     assert key["service"] == "spotify"
     fake_services.requests.clear()
@@ -77,6 +77,9 @@ def test_example_reads_the_stored_key(admin: HttpAdmin, invoke_consumer: Invoke,
     credentials = base64.b64encode(f"{SPOTIFY_KEY['clientId']}:{SPOTIFY_KEY['clientSecret']}".encode()).decode()
     assert (method, path, headers["Authorization"]) == ("POST", "/spotify/api/token", f"Basic {credentials}")
     assert admin.get(key["id"]).data["lastUsed"] is not None
+
+    read = invoke_consumer("DirectReader", {"service": "spotify"})
+    assert read == {"clientId": SPOTIFY_KEY["clientId"], "botocore": False}
 
     admin.update(key["id"], {"active": False})
     refused = invoke_consumer("SpotifyToken", {})

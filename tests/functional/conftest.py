@@ -29,8 +29,11 @@ from service_keys import ApiKey, ServiceKeys
 from service_keys.admin import endpoint
 from service_keys.admin.endpoint import _error_response
 from service_keys.core.models import ChangeContext
-from service_keys.store import aws_clients
+from service_keys.store import consumer_clients
+from service_keys.store.consumer_clients import BOTOCORE, CLIENT_VARIABLE, DIRECT
+from service_keys.store.direct.client import DirectClient
 from service_keys.store.recovery import KeyRecovery
+from service_keys.store.timeouts import CONSUMER_TIMEOUTS, Timeouts
 from tests.support import contract
 from tests.support.canary import CANARY, LEAKS
 from tests.support.fault_proxy import FaultProxy
@@ -346,14 +349,17 @@ def clients_of(stack: LocalStack, fault_proxy: FaultProxy) -> Iterator[ClientsOf
 
     @functools.cache
     def clients_of(
-        principal: str, timeouts: aws_clients.Timeouts = aws_clients.CONSUMER_TIMEOUTS
+        principal: str, timeouts: Timeouts = CONSUMER_TIMEOUTS, *, kind: str = BOTOCORE
     ) -> tuple[DynamoDBClient, KMSClient]:
-        proxied = {"AWS_ENDPOINT_URL": fault_proxy.url, "AWS_SDK_UA_APP_ID": principal}
+        proxied = {"AWS_ENDPOINT_URL": fault_proxy.url, "AWS_SDK_UA_APP_ID": principal, CLIENT_VARIABLE: kind}
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (stack.consumer_environment() | proxied).items():
                 patch.setenv(name, value)
             patch.delenv(DYNAMODB_ENDPOINT, raising=False)
-            dynamodb, kms = aws_clients.client("dynamodb", timeouts), aws_clients.client("kms", timeouts)
+            dynamodb, kms = consumer_clients.clients("dynamodb", "kms", timeouts=timeouts)
+        if isinstance(dynamodb, DirectClient):
+            # As `retry_at_once` for botocore.
+            dynamodb._sleep = kms._sleep = lambda _: None
         exits.callback(dynamodb.close)
         exits.callback(kms.close)
         return dynamodb, kms
@@ -389,12 +395,34 @@ def store(
     fault_proxy.clear()
 
 
+BOTH_CLIENTS_IN_FAST_TESTS = {"test_reader", "test_faults", "test_canary"}
+"""Modules whose consumer tests run with both clients in the fast suite. Other modules use botocore in the slow one."""
+
+
+@pytest.fixture(params=[DIRECT, BOTOCORE])
+def client_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The kind of the consumer's clients; `pytest_collection_modifyitems` marks some of the tests as slow."""
+    kind: str = request.param
+    # The direct client reads the credentials for each request.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, CREDENTIALS[name])
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    return kind
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        kind = item.callspec.params.get("client_kind") if hasattr(item, "callspec") else None
+        if kind == BOTOCORE and item.path.stem not in BOTH_CLIENTS_IN_FAST_TESTS:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
-def consumer_of(clients_of: ClientsOf, store: Store) -> ConsumerOf:
+def consumer_of(clients_of: ClientsOf, client_kind: str, store: Store) -> ConsumerOf:
     """Create a consumer with an empty cache: by default, with permission to read all keys."""
 
     def consumer_of(principal: str = "ReadAllKeys", **options: Any) -> ServiceKeys:
-        dynamodb, kms = clients_of(principal)
+        dynamodb, kms = clients_of(principal, kind=client_kind)
         return ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=kms, **options)
 
     return consumer_of

@@ -16,6 +16,7 @@ import requests
 
 from local.aws import sandboxed_environment
 from local.template import Template
+from service_keys.store.consumer_clients import BOTOCORE, CLIENT_VARIABLE, DIRECT
 from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
 from tests.support.http_server import HttpServer
 from tests.support.processes import ROOT, local_run
@@ -73,7 +74,7 @@ def admin(stack: LocalStack, store: Store) -> Admin:
     return Admin(stack)
 
 
-def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Popen[str]:
+def started(stack: LocalStack, spotify: FakeSpotify, code: str, kind: str = DIRECT) -> subprocess.Popen[str]:
     """Run `code` with the example's handler, with the environment and the layer of its template."""
     exports = {
         "/service-keys/layer-arn": str(ROOT / "layers" / "service_keys"),
@@ -85,7 +86,11 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
     assert template.property("SpotifyTokenRole", "ManagedPolicyArns")[-1] == "arn:policy"
     path = os.pathsep.join(str(folder) for folder in (*function.layers, function.code))
     # Call through the fault proxy, with the permissions of the attached policy.
-    attached = {"AWS_ENDPOINT_URL": stack.template.parameters["AwsEndpointUrl"], "AWS_SDK_UA_APP_ID": "ReadSpotifyKeys"}
+    attached = {
+        "AWS_ENDPOINT_URL": stack.template.parameters["AwsEndpointUrl"],
+        "AWS_SDK_UA_APP_ID": "ReadSpotifyKeys",
+        CLIENT_VARIABLE: kind,
+    }
     own = function.environment | {"PYTHONPATH": path}
     environment = sandboxed_environment(os.environ) | stack.consumer_environment() | attached | own
     return subprocess.Popen(
@@ -99,16 +104,18 @@ def started(stack: LocalStack, spotify: FakeSpotify, code: str) -> subprocess.Po
     )
 
 
-def run_example(stack: LocalStack, spotify: FakeSpotify, code: str) -> tuple[str, str]:
-    with started(stack, spotify, code) as process:
+def run_example(stack: LocalStack, spotify: FakeSpotify, code: str, kind: str = DIRECT) -> tuple[str, str]:
+    with started(stack, spotify, code, kind) as process:
         return process.communicate(timeout=60)
 
 
-def test_the_example_reads_a_stored_key(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:
-    """Return the token's lifetime, print nothing, and stamp the key."""
+@pytest.mark.parametrize("kind", [DIRECT, BOTOCORE])
+def test_the_example_reads_a_stored_key(stack: LocalStack, admin: Admin, spotify: FakeSpotify, kind: str) -> None:
+    """Return the token's lifetime, print nothing, stamp the key, and load botocore only if chosen."""
     key = admin.create("Spotify", key=SPOTIFY_KEY)
 
-    assert run_example(stack, spotify, "print(handler({}, None))") == ("{'expiresIn': 3600}\n", "")
+    code = "import sys; print(handler({}, None), 'botocore' in sys.modules)"
+    assert run_example(stack, spotify, code, kind) == (f"{{'expiresIn': 3600}} {kind == BOTOCORE}\n", "")
     assert admin.get(key["id"]).data["lastUsed"] is not None
 
 

@@ -25,8 +25,9 @@ from service_keys.errors import (
     ServiceKeysError,
 )
 from service_keys.reader import usage
-from service_keys.store import aws_clients
+from service_keys.store import consumer_clients
 from service_keys.store.consumer_repository import ConsumerRepository
+from service_keys.store.timeouts import CONSUMER_TIMEOUTS, Timeouts
 from tests.functional.conftest import SECRET, Admin, ClientsOf, Store
 from tests.support.canary import CANARY
 from tests.support.fault_proxy import Fault, FaultProxy
@@ -58,13 +59,13 @@ def admin(stack: Any, store: Store) -> Admin:
 
 
 @pytest.fixture
-def reader_clients(request: pytest.FixtureRequest, clients_of: ClientsOf) -> tuple[Any, Any]:
+def reader_clients(request: pytest.FixtureRequest, clients_of: ClientsOf, client_kind: str) -> tuple[Any, Any]:
     """Create clients as the package does, but with its timeouts only in tests about a silent endpoint.
 
     With these timeouts, other tests would depend on the speed of the machine.
     """
     silent = "silent" in request.node.name
-    return clients_of("ReadAllKeys", aws_clients.CONSUMER_TIMEOUTS if silent else aws_clients.Timeouts(30, 30))
+    return clients_of("ReadAllKeys", CONSUMER_TIMEOUTS if silent else Timeouts(30, 30), kind=client_kind)
 
 
 @pytest.fixture
@@ -192,7 +193,7 @@ def test_a_key_is_served_stale_for_15_minutes(
 
 
 def test_a_connect_timeout_is_unavailable(
-    monkeypatch: pytest.MonkeyPatch, stack: Any, store: Store, reader_clients: tuple[Any, Any]
+    monkeypatch: pytest.MonkeyPatch, stack: Any, store: Store, reader_clients: tuple[Any, Any], client_kind: str
 ) -> None:
     """Raise KeyStoreUnavailableError if the endpoint accepts no connection."""
     # With a full backlog, Linux drops further connections, so that the client runs into its connect timeout.
@@ -205,7 +206,8 @@ def test_a_connect_timeout_is_unavailable(
         for name, value in stack.consumer_environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"http://127.0.0.1:{full.getsockname()[1]}")
-        dynamodb = aws_clients.client("dynamodb", aws_clients.CONSUMER_TIMEOUTS)
+        monkeypatch.setenv("SERVICE_KEYS_CLIENT", client_kind)
+        (dynamodb,) = consumer_clients.clients("dynamodb")
         keys = ServiceKeys(store.table, dynamodb_client=dynamodb, kms_client=reader_clients[1])
 
         with pytest.raises(KeyStoreUnavailableError, match="ConnectTimeoutError"):

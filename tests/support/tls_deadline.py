@@ -2,9 +2,10 @@
 
     export PYTHONPATH=layers/service_keys
     python -m tests.support.tls_deadline                      20,000 attempts with the request of the product
+    python -m tests.support.tls_deadline --sender tests.support.tls_deadline:direct      with the consumers' client
     python -m tests.support.tls_deadline --sender tests.support.tls_deadline:cut_by_shutdown
 
-The second command shows that the search finds the fault: it cuts requests by `ssl.SSLSocket.shutdown`, which drops the
+The last command shows that the search finds the fault: it cuts requests by `ssl.SSLSocket.shutdown`, which drops the
 TLS layer before it ends the connection. A client process makes the attempts while this one stops and continues it at
 random times. A server in this process records the raw bytes; all of them must be TLS records.
 """
@@ -30,6 +31,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from service_keys.admin import bounded_http
+from service_keys.store.direct.client import DirectDynamoDB
+from service_keys.store.direct.endpoints import Endpoint
+from service_keys.store.direct.errors import DirectError
+from service_keys.store.timeouts import Timeouts
 from tests.support.tls import Conversation, TlsTap, certificate, is_tls
 
 if TYPE_CHECKING:
@@ -53,6 +58,21 @@ def bounded(port: int, deadline: float) -> None:
         deadline=deadline,
         max_bytes=1024,
     )
+
+
+def direct(port: int, deadline: float) -> None:
+    """Send a request with the consumers' client."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    os.environ |= dict.fromkeys(names, AUTHORIZATION.removeprefix("Bearer "))
+    client = DirectDynamoDB(
+        *("dynamodb", Endpoint("127.0.0.1", port), "eu-west-1", Timeouts(deadline, deadline)), sleep=lambda _: None
+    )
+    try:
+        client.query(TableName="made-up")
+    except DirectError as error:
+        raise OSError from error
+    finally:
+        client.close()
 
 
 def cut_by_shutdown(port: int, deadline: float) -> None:

@@ -54,9 +54,9 @@ print(json.dumps([sum(os.path.getsize(file) for file in files if file.endswith("
 
 
 @functools.cache
-def loaded(code: str, *path: str) -> tuple[int, frozenset[str]]:
+def loaded(code: str, *path: str, **settings: str) -> tuple[int, frozenset[str]]:
     """Run the code in a separate process; return the source bytes of its modules, and their names."""
-    environment = ENVIRONMENT | {"PYTHONPATH": ":".join(path)}
+    environment = ENVIRONMENT | {"PYTHONPATH": ":".join(path)} | settings
     command = [sys.executable, "-c", f"{code}\n{LOADED}"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     size, modules = json.loads(ran.stdout)
@@ -104,6 +104,25 @@ def test_the_console_loads_the_standard_library_only() -> None:
     assert not modules & (heavy | {"boto3", "ssl", "http", "urllib.request", "asyncio"})
 
 
+READ = """
+import json, service_keys.store.direct.connection as connection
+from service_keys import ServiceKeys
+from service_keys.store.direct.http_response import Response
+ITEM = {"id": {"S": "one.0123456789ab"}, "name": {"S": "x"}, "active": {"BOOL": True}, "version": {"N": "1"}}
+BODY = json.dumps({"Items": [ITEM | {"ciphertext": {"B": "AA=="}}], "Plaintext": "InNlY3JldCI="}).encode()
+connection.ConnectionPool.exchange = lambda *_: Response(200, {}, BODY, reusable=True)
+connection.trust.current()
+assert ServiceKeys().get("one").value == "secret"
+"""
+NOT_FOR_A_READ = {
+    "ast", "asyncio", "botocore", "calendar", "contextvars", "dataclasses", "decimal", "dis", "email",
+    "http", "inspect", "ipaddress", "locale", "logging", "pathlib", "shutil", "string", "subprocess", "tempfile",
+    "traceback", "typing", "unicodedata", "urllib", "uuid",
+}  # fmt: skip
+"""Modules of the standard library and of AWS that a read with the direct client does not need."""
+DIRECT = {"SERVICE_KEYS_CLIENT": "direct"}
+
+
 def test_a_consumer_loads_less_than_boto3() -> None:
     """Load at most 95 % of the source that `import boto3` loads, and not the models of administrators."""
     floor, _ = loaded("import boto3")
@@ -112,3 +131,23 @@ def test_a_consumer_loads_less_than_boto3() -> None:
 
     assert size / floor <= 0.95
     assert not modules & (HEAVY | {"service_keys.core.models", "service_keys.store.items"})
+
+
+def test_a_direct_read_loads_a_fifth_of_boto3() -> None:
+    """Load at most a fifth of the source that `import boto3` loads, and no module that a read does not need."""
+    floor, _ = loaded("import boto3")
+    started, already = loaded("import json")
+
+    size, modules = loaded(READ, str(LAYER), **DIRECT)
+
+    assert (size - started) / (floor - started) <= 0.2
+    assert not (modules - already) & (HEAVY | NOT_FOR_A_READ | {"service_keys.store.aws_clients"})
+
+
+@pytest.mark.parametrize("code", ["import service_keys", "import service_keys.testing", READ])
+def test_botocore_is_loaded_only_if_chosen(code: str) -> None:
+    """Load no module of botocore with the package, nor with a direct read."""
+    _, modules = loaded(code, str(LAYER), **DIRECT)
+
+    assert "service_keys" in modules
+    assert not {module for module in modules if module.partition(".")[0] == "botocore"}

@@ -33,6 +33,7 @@ from service_keys.errors import (
 )
 from service_keys.reader import default_client
 from service_keys.store import aws_clients
+from service_keys.store.timeouts import CONSUMER_TIMEOUTS, Timeouts
 from service_keys.testing import fake_api_keys
 
 if TYPE_CHECKING:
@@ -695,7 +696,7 @@ def test_missing_clients_are_created_with_consumer_timeouts(monkeypatch: pytest.
     """Create only the clients that were not given."""
     created: list[tuple[Any, ...]] = []
 
-    def clients(*services: str, timeouts: aws_clients.Timeouts) -> Any:
+    def clients(*services: str, timeouts: Timeouts) -> Any:
         created.append((*services, timeouts))
         return services
 
@@ -706,7 +707,7 @@ def test_missing_clients_are_created_with_consumer_timeouts(monkeypatch: pytest.
     assert clients_of(ServiceKeys("table", dynamodb_client=given)) == ("given", "kms")
     assert clients_of(ServiceKeys("table", kms_client=given)) == ("dynamodb", "given")
 
-    timeouts = aws_clients.CONSUMER_TIMEOUTS
+    timeouts = CONSUMER_TIMEOUTS
     assert created == [("dynamodb", "kms", timeouts), ("kms", timeouts), ("dynamodb", timeouts)]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from service_keys import ServiceKeys
 from service_keys.reader.client import _instances
+from service_keys.store.consumer_clients import BOTOCORE, CLIENT_VARIABLE, DIRECT
 from tests.support.aws_stub import ISSUED, SECRET, AwsStub
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later war
 import botocore.session
 from service_keys import ServiceKeys, get_api_key
 from service_keys.reader import client as reader_client, default_client
+from service_keys.store import consumer_clients
 from service_keys.testing import fake_api_keys
 
 reader_client.MIN_REFRESH_INTERVAL_SECONDS = reader_client.NEGATIVE_TTL_SECONDS = 0
 
 def given():
     return {f"{name}_client": botocore.session.get_session().create_client(name) for name in ("dynamodb", "kms")}
+
+def given_direct():
+    return dict(zip(("dynamodb_client", "kms_client"), consumer_clients.clients("dynamodb", "kms")))
 
 def read():
     return keys.get("one").value
@@ -56,7 +61,7 @@ def stub() -> Iterator[AwsStub]:
         yield stub
 
 
-def run(stub: AwsStub, code: str) -> list[str]:
+def run(stub: AwsStub, code: str, kind: str = BOTOCORE) -> list[str]:
     """Run `code` in a separate process, because it forks; return the lines that it and its children print."""
     environment = {
         "AWS_ACCESS_KEY_ID": ISSUED[0],
@@ -64,6 +69,7 @@ def run(stub: AwsStub, code: str) -> list[str]:
         "AWS_SESSION_TOKEN": ISSUED[2],
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ENDPOINT_URL": stub.url,
+        CLIENT_VARIABLE: kind,
         "SERVICE_KEYS_TABLE": "table",
         "PYTHONPATH": f"{ROOT / 'layers' / 'service_keys'}{os.pathsep}{ROOT}",
     }
@@ -73,11 +79,20 @@ def run(stub: AwsStub, code: str) -> list[str]:
     return process.stdout.splitlines()
 
 
-both_clients = pytest.mark.parametrize("created", ['ServiceKeys("table")', 'ServiceKeys("table", **given())'])
+all_clients = pytest.mark.parametrize(
+    ("created", "kind"),
+    [
+        ('ServiceKeys("table")', BOTOCORE),
+        ('ServiceKeys("table", **given())', BOTOCORE),
+        ('ServiceKeys("table")', DIRECT),
+        ('ServiceKeys("table", **given_direct())', DIRECT),
+    ],
+)
+both_kinds = pytest.mark.parametrize("kind", [BOTOCORE, DIRECT])
 
 
-@both_clients
-def test_a_child_reads_on_connections_of_its_own(stub: AwsStub, created: str) -> None:
+@all_clients
+def test_a_child_reads_on_connections_of_its_own(stub: AwsStub, created: str, kind: str) -> None:
     """Serve the parent's cached key without a call; refresh on a new connection, and keep those of the parent."""
     lines = run(
         stub,
@@ -90,6 +105,7 @@ for number in range(3):
     in_child(lambda: keys.get("one", refresh=True).value)
     print(keys.get("one", refresh=True).value, flush=True)
 """,
+        kind,
     )
 
     assert lines == [SECRET] * 8
@@ -100,8 +116,8 @@ for number in range(3):
     assert not parent & children
 
 
-@both_clients
-def test_a_fork_while_another_thread_holds_the_locks(stub: AwsStub, created: str) -> None:
+@all_clients
+def test_a_fork_while_another_thread_holds_the_locks(stub: AwsStub, created: str, kind: str) -> None:
     """Replace the locks in the child, where the thread that holds them does not exist."""
     lines = run(
         stub,
@@ -120,13 +136,14 @@ in_child(lambda: keys.get("one", refresh=True).value + get_api_key("one").value)
 done.set()
 thread.join()
 """,
+        kind,
     )
 
     assert lines == [SECRET + SECRET]
 
 
-@both_clients
-def test_a_fork_while_another_thread_waits_for_aws(stub: AwsStub, created: str) -> None:
+@all_clients
+def test_a_fork_while_another_thread_waits_for_aws(stub: AwsStub, created: str, kind: str) -> None:
     """Refresh in the child independently; the parent's thread completes its own refresh."""
     stub.holding = "Query"
     lines = run(
@@ -144,12 +161,14 @@ def read():
 in_child(read)
 thread.join()
 """,
+        kind,
     )
 
     assert sorted(lines) == ["child " + SECRET, SECRET]
 
 
-def test_pool_workers_read_with_their_parents_instance(stub: AwsStub) -> None:
+@both_kinds
+def test_pool_workers_read_with_their_parents_instance(stub: AwsStub, kind: str) -> None:
     """Read in workers of multiprocessing's fork context while threads of the parent read.
 
     The parent reads once before the fork: CPython resets no import lock, so a child must not inherit an unfinished
@@ -175,6 +194,7 @@ done.set()
 for thread in threads:
     thread.join()
 """,
+        kind,
     )
 
     assert lines == [repr([SECRET] * 6)]
@@ -195,7 +215,8 @@ def test_a_child_or_grandchild_returns_the_key(stub: AwsStub, code: str, lines: 
     assert bool(stub.requests) == (SECRET in lines)
 
 
-def test_a_child_serves_its_parents_cached_key_stale(stub: AwsStub) -> None:
+@both_kinds
+def test_a_child_serves_its_parents_cached_key_stale(stub: AwsStub, kind: str) -> None:
     """Serve the parent's cached key in the child while AWS has a transient error."""
     lines = run(
         stub,
@@ -211,6 +232,7 @@ in_child(read)
 os.environ["AWS_ENDPOINT_URL"] = "no URL"
 in_child(read)
 """,
+        kind,
     )
 
     assert lines[0] == SECRET

@@ -37,6 +37,9 @@ def test_a_usage_stamp_is_due_after_45_to_60_seconds(
     assert len(requests) == updates
 
 
+UNKNOWN = "DynamoDB failed for a reason that is not known here ({})"
+
+
 def refused(code: str) -> ClientError:
     failure: Any = {"Error": {"Code": code, "Message": "with the key"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
     return ClientError(failure, "UpdateItem")
@@ -47,15 +50,15 @@ def refused(code: str) -> ClientError:
     [
         (refused("AccessDeniedException"), "DynamoDB refused UpdateItem (AccessDeniedException). Check this"),
         (refused("ThrottlingException"), "DynamoDB is busy or failing (ThrottlingException). Try again"),
-        (refused("TransactionConflictException"), "ClientError"),
-        (refused("ValidationException"), "ClientError"),
-        (PartialCredentialsError(provider="with the key", cred_var="x"), "PartialCredentialsError"),
+        (refused("TransactionConflictException"), UNKNOWN.format("TransactionConflictException")),
+        (refused("ValidationException"), UNKNOWN.format("ValidationException")),
+        (PartialCredentialsError(provider="with the key", cred_var="x"), UNKNOWN.format("PartialCredentialsError")),
     ],
 )
 def test_a_failed_usage_stamp_is_logged_without_error_details(
     clients: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, caplog: Any, error: Exception, logged: str
 ) -> None:
-    """Log the translated error or its type, never its text."""
+    """Log the translated error with its code or type, never its text."""
 
     def fail(**_: object) -> None:
         raise error

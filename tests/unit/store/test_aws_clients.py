@@ -6,14 +6,15 @@ import pytest
 
 from local.aws import CREDENTIALS
 from service_keys.store import aws_clients
+from service_keys.store.timeouts import ADMIN_TIMEOUTS, CONSUMER_TIMEOUTS, Timeouts
 
 
 @pytest.mark.parametrize(
     ("timeouts", "connect", "read"),
-    [([], 1, 2), ([aws_clients.ADMIN_TIMEOUTS], 1, 2), ([aws_clients.CONSUMER_TIMEOUTS], 0.5, 1)],
+    [([], 1, 2), ([ADMIN_TIMEOUTS], 1, 2), ([CONSUMER_TIMEOUTS], 0.5, 1)],
 )
 def test_a_client_has_the_given_timeouts_and_two_attempts(
-    monkeypatch: pytest.MonkeyPatch, timeouts: list[aws_clients.Timeouts], connect: float, read: float
+    monkeypatch: pytest.MonkeyPatch, timeouts: list[Timeouts], connect: float, read: float
 ) -> None:
     """Configure connect and read timeouts in seconds, those of the admin API by default, and standard retries."""
     for name, value in CREDENTIALS.items():

@@ -31,9 +31,12 @@ from botocore.parsers import ResponseParserError
 
 from service_keys.errors import KeyAccessDeniedError, KeyStoreUnavailableError
 from service_keys.store.aws_errors import any_failure, translate_aws_errors
+from service_keys.store.direct import errors as direct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    ErrorOf = Callable[..., Exception]
 
 TRANSIENT = [
     "BandwidthLimitExceeded", "DependencyTimeoutException", "IDPCommunicationError", "InternalError", "InternalFailure",
@@ -69,6 +72,13 @@ def client_error(code: str, status: int = 400) -> ClientError:
     return ClientError(response, "Query")
 
 
+def direct_error(code: str, status: int = 400) -> direct.ResponseError:
+    return direct.ResponseError(code, status, "Query")
+
+
+both_clients = pytest.mark.parametrize("error_of", [client_error, direct_error], ids=["botocore", "direct"])
+
+
 def type_name(error: BaseException) -> str:
     return type(error).__name__
 
@@ -89,32 +99,36 @@ def translate_for_consumers(error: BaseException) -> None:
 # --- error responses --------------------------------------------------------------------------------------------------
 
 
+@both_clients
 @pytest.mark.parametrize("code", TRANSIENT)
-def test_a_transient_error_code_is_unavailable(code: str) -> None:
+def test_a_transient_error_code_is_unavailable(error_of: ErrorOf, code: str) -> None:
     """Raise KeyStoreUnavailableError with the service and the code."""
     with pytest.raises(KeyStoreUnavailableError, match=BUSY.format(code)):
-        translate(client_error(code))
+        translate(error_of(code))
 
 
+@both_clients
 @pytest.mark.parametrize("code", NOT_AUTHENTICATED)
-def test_an_unauthenticated_request_is_unavailable(code: str) -> None:
+def test_an_unauthenticated_request_is_unavailable(error_of: ErrorOf, code: str) -> None:
     """Treat credentials or signatures that expired in a freeze as transient: botocore renews them."""
     with pytest.raises(KeyStoreUnavailableError, match=UNAUTHENTICATED.format(code)):
-        translate(client_error(code, 403))
+        translate(error_of(code, 403))
 
 
+@both_clients
 @pytest.mark.parametrize("code", DENIED)
-def test_a_permanent_error_code_is_access_denied(code: str) -> None:
+def test_a_permanent_error_code_is_access_denied(error_of: ErrorOf, code: str) -> None:
     """Raise KeyAccessDeniedError with the service, the operation and the code."""
     with pytest.raises(KeyAccessDeniedError, match=REFUSED.format(code)):
-        translate(client_error(code))
+        translate(error_of(code))
 
 
+@both_clients
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_an_unknown_code_is_classified_by_its_http_status(status: int) -> None:
+def test_an_unknown_code_is_classified_by_its_http_status(error_of: ErrorOf, status: int) -> None:
     """Treat 429 and 5xx as transient, also without a code."""
     with pytest.raises(KeyStoreUnavailableError, match=BUSY.format("Unheard")):
-        translate(client_error("Unheard", status))
+        translate(error_of("Unheard", status))
     without_code: Any = {"ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(KeyStoreUnavailableError, match=BUSY.format("")):
         translate(ClientError(without_code, "Decrypt"))
@@ -124,6 +138,7 @@ def test_an_unknown_code_is_classified_by_its_http_status(status: int) -> None:
     "error",
     [
         *(client_error("ValidationException", status) for status in (400, 403, 428, 430, 499)),
+        direct_error("ValidationException"),
         ClientError({}, "Query"),
         ParamValidationError(report="x"),
     ],
@@ -131,7 +146,7 @@ def test_an_unknown_code_is_classified_by_its_http_status(status: int) -> None:
 )
 def test_an_unclassified_error_is_raised_unchanged(error: Exception) -> None:
     """Let the error through: it is a bug of this package."""
-    with pytest.raises((ClientError, BotoCoreError)) as caught:
+    with pytest.raises((ClientError, BotoCoreError, direct.DirectError)) as caught:
         translate(error)
     assert caught.value is error
 
@@ -154,8 +169,14 @@ def test_an_unknown_aws_error_is_unavailable_to_consumers(response: Any) -> None
         translate_for_consumers(ClientError(response, "Decrypt"))
 
 
-@pytest.mark.parametrize("error", [ParamValidationError(report="hunter2"), BotoCoreError()], ids=repr)
-def test_an_unknown_botocore_error_is_unavailable_to_consumers(error: BotoCoreError) -> None:
+UNKNOWN: list[Exception] = [
+    *(ParamValidationError(report="hunter2"), BotoCoreError(), direct.DirectError("hunter2")),
+    *(direct.ConditionalCheckFailedException("ConditionalCheckFailedException", 400, "UpdateItem"),),
+]
+
+
+@pytest.mark.parametrize("error", UNKNOWN, ids=repr)
+def test_an_unknown_error_of_a_client_is_unavailable_to_consumers(error: Exception) -> None:
     """Put the type of the error into the message, not its text."""
     with pytest.raises(KeyStoreUnavailableError, match=type_name(error)) as raised:
         translate_for_consumers(error)
@@ -179,12 +200,16 @@ UNREACHABLE: list[Exception] = [
     IncompleteReadError(actual_bytes=1, expected_bytes=2),
     ChecksumError(checksum_type="crc32", expected_checksum="1", actual_checksum="2"),
     *(ResponseParserError("x"), ConnectionResetError(), TimeoutError(), OSError("x")),
+    *(direct.EndpointConnectionError("x"), direct.ConnectTimeoutError("x"), direct.SSLError("x")),
+    *(direct.CertificateError("x"), direct.ReadTimeoutError("x"), direct.ConnectionClosedError("x")),
+    direct.ChecksumError("x"),
 ]
 WITHOUT_CREDENTIALS: list[Exception] = [
     *(NoCredentialsError(), CredentialRetrievalError(provider="x", error_msg="hunter2")),
     *(MetadataRetrievalError(error_msg="hunter2"), TokenRetrievalError(provider="x", error_msg="hunter2")),
     *(SSOTokenLoadError(error_msg="hunter2"), UnauthorizedSSOTokenError()),
     RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+    direct.NoCredentialsError("hunter2"),
 ]
 
 
@@ -195,6 +220,12 @@ def test_a_connection_error_is_unavailable_and_named_by_type(error: Exception) -
     with pytest.raises(KeyStoreUnavailableError, match=words) as caught:
         translate(error)
     assert caught.value.__cause__ is error
+
+
+def test_an_unreadable_direct_response_is_unavailable() -> None:
+    """Distinguish a response that cannot be read from a service that cannot be reached."""
+    with pytest.raises(KeyStoreUnavailableError, match=r"^KMS sent a response that cannot be read \(Unreadable"):
+        translate(direct.UnreadableResponseError("x"))
 
 
 @pytest.mark.parametrize("error", WITHOUT_CREDENTIALS, ids=type_name)

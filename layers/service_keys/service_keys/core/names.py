@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from service_keys.core.ids import SERVICE_MAX_LENGTH
 
@@ -30,6 +29,9 @@ def normalize_name(name: str) -> str:
     if name.isascii():
         # Fast path with the same result.
         return " ".join(name.lower().split())
+    # Imported late: few names need it.
+    import unicodedata
+
     normalized, before = name, None
     while normalized != before:
         before = normalized
@@ -40,6 +42,8 @@ def normalize_name(name: str) -> str:
 
 def slug(name: str) -> str:
     """Derive the default service from a key name; empty if the name has no Latin letter or digit."""
+    import unicodedata
+
     ascii_only = unicodedata.normalize("NFKD", name.lower().translate(_TRANSLITERATIONS))
     ascii_only = ascii_only.encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:SERVICE_MAX_LENGTH].rstrip("-")

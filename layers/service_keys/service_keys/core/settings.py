@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
 
 from service_keys.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 CONSUMER_CACHE_TTL_SECONDS: Final = 60
 """Cache TTL of consumers; the API derives `effectiveBy` of a change from it."""

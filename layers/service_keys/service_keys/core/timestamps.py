@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 MS_PER_DAY: Final = 24 * 60 * 60 * 1000
 CLOCK_SKEW_MS: Final = 6 * 60_000

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from service_keys.core import settings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from service_keys.api_key import ApiKey
     from service_keys.core.consumer_models import EncryptedKey, MalformedItem
     from service_keys.core.secret_value import SecretValue
@@ -39,22 +40,28 @@ CacheKey = str | tuple[str, str]
 """A service, or a service and a key's name."""
 
 
-class CachedKey(NamedTuple):
+class CachedKey:
     """A cached key and the interval in which it is valid."""
 
-    valid_from: float
-    valid_until: float
-    key: ApiKey
+    __slots__ = ("key", "valid_from", "valid_until")
+
+    def __init__(self, valid_from: float, valid_until: float, key: ApiKey) -> None:
+        self.valid_from = valid_from
+        self.valid_until = valid_until
+        self.key = key
 
 
-class Snapshot(NamedTuple):
+class Snapshot:
     """The keys of a service, newest first, and the start time of the refresh that read them."""
 
-    keys: tuple[EncryptedKey | MalformedItem, ...]
-    read_at: float
+    __slots__ = ("keys", "read_at")
+
+    def __init__(self, keys: tuple[EncryptedKey | MalformedItem, ...], read_at: float) -> None:
+        self.keys = keys
+        self.read_at = read_at
 
 
-class Plaintext(NamedTuple):
+class Plaintext:
     """A decrypted secret value.
 
     Attributes:
@@ -65,50 +72,72 @@ class Plaintext(NamedTuple):
             fresh. While KMS has a transient error, the entry is served stale for `STALE_IF_ERROR_SECONDS` from it.
     """
 
-    ciphertext: bytes
-    secret_value: SecretValue
-    decrypted_at: float
-    confirmed_at: float
+    __slots__ = ("ciphertext", "confirmed_at", "decrypted_at", "secret_value")
+
+    def __init__(self, ciphertext: bytes, secret_value: SecretValue, decrypted_at: float, confirmed_at: float) -> None:
+        self.ciphertext = ciphertext
+        self.secret_value = secret_value
+        self.decrypted_at = decrypted_at
+        self.confirmed_at = confirmed_at
+
+    def confirmed(self, at: float) -> Plaintext:
+        """Return a copy with another `confirmed_at`."""
+        return Plaintext(self.ciphertext, self.secret_value, self.decrypted_at, at)
 
 
-class CachedError(NamedTuple):
+class CachedError:
     """A cached error: type and message, without the exception, whose traceback would keep callers' frames alive."""
 
-    error_type: type[ServiceKeysError]
-    message: str
-    cached_at: float
+    __slots__ = ("cached_at", "error_type", "message")
+
+    def __init__(self, error_type: type[ServiceKeysError], message: str, cached_at: float) -> None:
+        self.error_type = error_type
+        self.message = message
+        self.cached_at = cached_at
 
 
-@dataclass(slots=True)
 class ServiceState:
     """Cache state of one service. The lock makes refreshes single-flight."""
 
-    # Reentrant, because a signal handler or a log handler that botocore calls may also read a key.
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    snapshot: Snapshot | None = None
-    last_attempt_at: float = -math.inf
-    """Start time of the last refresh, successful or not."""
-    failures: int = 0
-    """Number of consecutive transient errors."""
-    stamped_ids: set[str] = field(default_factory=set)
-    """Ids of the keys used since the last refresh."""
-    plaintexts: dict[str, Plaintext] = field(default_factory=dict)
-    """Plaintexts of active keys, by id."""
-    cached_keys: set[CacheKey] = field(default_factory=set)
-    """Cache keys of the entries stored since the last refresh."""
-    cached_errors: dict[CacheKey, CachedError] = field(default_factory=dict)
-    users: int = 0
-    """Number of threads that use this state; guarded by the lock of the `ServiceKeys`."""
+    __slots__ = (
+        "cached_errors",
+        "cached_keys",
+        "failures",
+        "last_attempt_at",
+        "lock",
+        "plaintexts",
+        "snapshot",
+        "stamped_ids",
+        "users",
+    )
+
+    def __init__(self) -> None:
+        # Reentrant, because a signal handler or a log handler that botocore calls may also read a key.
+        self.lock = threading.RLock()
+        self.snapshot: Snapshot | None = None
+        self.last_attempt_at = -math.inf
+        """Start time of the last refresh, successful or not."""
+        self.failures = 0
+        """Number of consecutive transient errors."""
+        self.stamped_ids: set[str] = set()
+        """Ids of the keys used since the last refresh."""
+        self.plaintexts: dict[str, Plaintext] = {}
+        """Plaintexts of active keys, by id."""
+        self.cached_keys: set[CacheKey] = set()
+        """Cache keys of the entries stored since the last refresh."""
+        self.cached_errors: dict[CacheKey, CachedError] = {}
+        self.users = 0
+        """Number of threads that use this state; guarded by the lock of the `ServiceKeys`."""
 
     def for_child(self) -> ServiceState:
         """Return a copy with a new lock for a forked child, in which no thread would release the old one."""
-        return ServiceState(
-            snapshot=self.snapshot,
-            last_attempt_at=self.last_attempt_at,
-            failures=self.failures,
-            stamped_ids=set(self.stamped_ids),
-            plaintexts=dict(self.plaintexts),
-        )
+        state = ServiceState()
+        state.snapshot = self.snapshot
+        state.last_attempt_at = self.last_attempt_at
+        state.failures = self.failures
+        state.stamped_ids = set(self.stamped_ids)
+        state.plaintexts = dict(self.plaintexts)
+        return state
 
 
 def backoff_seconds(state: ServiceState) -> float:

@@ -8,12 +8,10 @@ deleted or renamed are never served again.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
 
 from service_keys.api_key import ApiKey
 from service_keys.core import settings
@@ -43,10 +41,12 @@ from service_keys.reader.cache import (
     backoff_seconds,
     is_recent,
 )
-from service_keys.store import aws_clients, aws_errors, encryption
+from service_keys.store import aws_errors, consumer_clients, encryption
 from service_keys.store.consumer_repository import ConsumerRepository
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from service_keys.errors import ServiceKeysError
     from service_keys.reader.cache import CacheKey
 
-_logger = logging.getLogger(__name__)
 _MAX_SERVICES_WITHOUT_KEYS = 64
 """Maximum number of cached services without a key. Each takes about 1 KB and saves a Query for 5 seconds."""
 _MAX_CACHED_NAMES = 256
@@ -213,11 +212,9 @@ class ServiceKeys:
     def _make_clients(self) -> tuple[ConsumerRepository, KMSClient]:
         dynamodb, kms = self._given
         if dynamodb is None and kms is None:
-            dynamodb, kms = aws_clients.clients("dynamodb", "kms", timeouts=aws_clients.CONSUMER_TIMEOUTS)
-        dynamodb = dynamodb or aws_clients.client("dynamodb", aws_clients.CONSUMER_TIMEOUTS)
-        return ConsumerRepository(dynamodb, self._table_name), kms or aws_clients.client(
-            "kms", aws_clients.CONSUMER_TIMEOUTS
-        )
+            dynamodb, kms = consumer_clients.clients("dynamodb", "kms")
+        dynamodb = dynamodb or consumer_clients.clients("dynamodb")[0]
+        return ConsumerRepository(dynamodb, self._table_name), kms or consumer_clients.clients("kms")[0]
 
     def _aws(self) -> tuple[ConsumerRepository, KMSClient]:
         """Return the clients. In a forked child, create them or close the connections of the given ones first."""
@@ -330,7 +327,7 @@ class ServiceKeys:
             and cached.ciphertext == key.ciphertext
             and is_recent(PLAINTEXT_TTL_SECONDS, cached.decrypted_at, now)
         ):
-            state.plaintexts[key.id] = cached = cached._replace(confirmed_at=snapshot.read_at)
+            state.plaintexts[key.id] = cached = cached.confirmed(snapshot.read_at)
             return key, cached, False
         try:
             _, kms = self._aws()
@@ -407,17 +404,24 @@ def _echo(text: str) -> str:
     return repr(text if len(text) <= _MAX_ECHO_LENGTH else text[:_MAX_ECHO_LENGTH] + "...")
 
 
+def _logger() -> logging.Logger:
+    # Imported late: Lambda has imported it, and elsewhere it costs a third of the imports of a first read.
+    import logging
+
+    return logging.getLogger(__name__)
+
+
 # Metric filters match the beginnings of these lines: docs/consumers.md.
 def _log_stale(subject: str, age: float, error: KeyStoreUnavailableError) -> None:
-    _logger.warning("Service Keys: served stale: %s as it was %d s ago. %s", subject, age, error)
+    _logger().warning("Service Keys: served stale: %s as it was %d s ago. %s", subject, age, error)
 
 
 def _log_failure(service: str, error: ServiceKeysError) -> None:
     match error:
         case KeyStoreUnavailableError():
-            _logger.error("Service Keys: unavailable: no key of %s to serve. %s", service, error)
+            _logger().error("Service Keys: unavailable: no key of %s to serve. %s", service, error)
         case KeyAccessDeniedError():
-            _logger.error("Service Keys: access denied: no key of %s to serve. %s", service, error)
+            _logger().error("Service Keys: access denied: no key of %s to serve. %s", service, error)
 
 
 def _no_usable_snapshot_message(error: KeyStoreUnavailableError) -> str:

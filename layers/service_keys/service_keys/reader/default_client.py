@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
 
 from service_keys.reader.client import ServiceKeys
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
     from service_keys.api_key import ApiKey
 
+    class KeySource(Protocol):
+        """Source of keys for `get_api_key`: a `ServiceKeys`, or a fake in a test."""
 
-class KeySource(Protocol):
-    """Source of keys for `get_api_key`: a `ServiceKeys`, or a fake in a test."""
-
-    def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
-        """Return a key, or raise an error of this package."""
-        ...
+        def get(self, service: str, *, name: str | None = None, refresh: bool = False) -> ApiKey:
+            """Return a key, or raise an error of this package."""
+            ...
 
 
 _default: KeySource | None = None

@@ -15,16 +15,16 @@ once and pay for the failed ones.
 
 from __future__ import annotations
 
-import logging
 import random
-from typing import TYPE_CHECKING, Final
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from service_keys.core.timestamps import format_timestamp, is_past
 from service_keys.errors import ServiceKeysError
+from service_keys.store.aws_errors import any_failure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from service_keys.core.consumer_models import EncryptedKey
     from service_keys.store.consumer_repository import ConsumerRepository
 
@@ -32,8 +32,6 @@ STAMP_INTERVAL_SECONDS: Final = 60
 """Maximum age of a stamp before a use renews it."""
 STAMP_JITTER_SECONDS: Final = 15
 """Maximum reduction of the interval, chosen at random."""
-
-_logger = logging.getLogger(__name__)
 
 
 def stamp_if_due(repository: ConsumerRepository, key: EncryptedKey, *, at: float) -> None:
@@ -55,8 +53,10 @@ def stamp_if_due(repository: ConsumerRepository, key: EncryptedKey, *, at: float
     if last_used is not None and last_used > if_older_than:
         return
     try:
-        repository.stamp_usage(key.id, used_at=used_at, if_older_than=if_older_than, false_stamp=false_stamp)
-    except (ServiceKeysError, BotoCoreError, ClientError) as error:
-        # Only the type: the text of a botocore error may quote its parameters.
-        reason = str(error) if isinstance(error, ServiceKeysError) else type(error).__name__
-        _logger.warning("The usage stamp of %s could not be written: %s", key.id, reason)
+        with any_failure("DynamoDB"):
+            repository.stamp_usage(key.id, used_at=used_at, if_older_than=if_older_than, false_stamp=false_stamp)
+    except ServiceKeysError as error:
+        # Lambda has imported it; elsewhere it costs a third of the imports of a first read.
+        import logging
+
+        logging.getLogger(__name__).warning("The usage stamp of %s could not be written: %s", key.id, error)

@@ -1,4 +1,4 @@
-"""Construction of the AWS clients.
+"""Construction of botocore's clients: for the admin API, and for consumers if `consumer_clients` chooses them.
 
 Uses botocore without boto3, whose import would only slow down cold starts. The boto3 clients of a caller are botocore
 clients and work too.
@@ -7,28 +7,14 @@ clients and work too.
 from __future__ import annotations
 
 import os
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import botocore.session
 from botocore.config import Config
 
 from service_keys.errors import ConfigurationError
 from service_keys.store.aws_errors import CHECK_SETTINGS, translate_setup_errors
-
-
-class Timeouts(NamedTuple):
-    """Timeouts of a call, in seconds. AWS responds within milliseconds in the same region."""
-
-    connect: float
-    read: float
-
-
-ADMIN_TIMEOUTS: Final = Timeouts(connect=1, read=2)
-"""For the admin API. Two attempts including backoff take at most 7 s."""
-CONSUMER_TIMEOUTS: Final = Timeouts(connect=0.5, read=1)
-"""For consumers and VerifyApiKey. Two attempts including backoff take at most 4 s, and a cold read makes up to three
-calls: a consumer needs more than Lambda's default timeout of 3 s (docs/consumers.md, "Attach")."""
-MAX_ATTEMPTS: Final = 2
+from service_keys.store.timeouts import ADMIN_TIMEOUTS, MAX_ATTEMPTS, Timeouts
 
 
 def clients(*services: str, timeouts: Timeouts = ADMIN_TIMEOUTS) -> tuple[Any, ...]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import traceback
 from contextlib import contextmanager
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
-
-import botocore.exceptions
-import botocore.parsers
 
 from service_keys.errors import ConfigurationError, KeyAccessDeniedError, KeyStoreUnavailableError
+from service_keys.store.error_kinds import kinds_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any, Final
 
 # Error codes by cause. Sources: DynamoDB's "Error handling", KMS's "Decrypt", STS's
 # "AssumeRole", IAM's "Common errors" (docs.aws.amazon.com), and the codes that botocore retries.
@@ -41,33 +38,10 @@ _ACCESS_ERROR_CODES = frozenset({
     "InvalidKeyUsageException", "KMSInvalidStateException", "NotAuthorized", "NotFoundException",
     "ResourceNotFoundException", "TableNotFoundException", "UnauthorizedOperation",
 })  # fmt: skip
-_CONNECTION_ERRORS = (
-    botocore.exceptions.ConnectionError,
-    botocore.exceptions.HTTPClientError,
-    botocore.exceptions.IncompleteReadError,
-    botocore.exceptions.ChecksumError,
-    botocore.parsers.ResponseParserError,
-)
-_NO_CREDENTIALS = (
-    botocore.exceptions.CredentialRetrievalError,
-    botocore.exceptions.MetadataRetrievalError,
-    botocore.exceptions.NoCredentialsError,
-    botocore.exceptions.SSOError,
-    botocore.exceptions.TokenRetrievalError,
-)
 _STILL_EXPIRED = "Credentials were refreshed, but the refreshed credentials are still expired."
 """Message of a plain RuntimeError of botocore; the type also covers RecursionError, so only the text identifies it."""
-_READS_CREDENTIALS = frozenset({"botocore.credentials", "botocore.tokens", "botocore.auth", "botocore.crt.auth"})
-_READS_RESPONSES = frozenset({"botocore.parsers"})
-_SELF_EXPLANATORY = (
-    botocore.exceptions.ConfigNotFound,
-    botocore.exceptions.ConfigParseError,
-    botocore.exceptions.InvalidConfigError,
-    botocore.exceptions.NoRegionError,
-    botocore.exceptions.PartialCredentialsError,
-    botocore.exceptions.ProfileNotFound,
-)
-"""Errors whose text names the wrong setting and contains no secret value of a setting."""
+_TOO_MANY_REQUESTS = 429
+_INTERNAL_SERVER_ERROR = 500
 CHECK_SETTINGS: Final = (
     "Check the region, the credentials, the profile and the endpoint in the environment (AWS_...) "
     "and in the AWS configuration files."
@@ -90,9 +64,10 @@ def translate_setup_errors() -> Iterator[None]:
         raise
     except Exception as error:
         _strip_document(error)
-        if isinstance(error, (*_CONNECTION_ERRORS, *_NO_CREDENTIALS)) or _code(error):
+        kinds = kinds_of(error)
+        if isinstance(error, (*kinds.connection, *kinds.no_credentials)) or _code(error):
             raise KeyStoreUnavailableError(_no_credentials(_code(error) or type(error).__name__)) from error
-        reason = str(error).rstrip(".") if isinstance(error, _SELF_EXPLANATORY) else type(error).__name__
+        reason = str(error).rstrip(".") if isinstance(error, kinds.self_explanatory) else type(error).__name__
         raise ConfigurationError(f"The AWS clients cannot be created: {reason}. {CHECK_SETTINGS}") from error
 
 
@@ -114,13 +89,14 @@ def translate_aws_errors(service: str, *, writing: bool = False) -> Iterator[Non
     try:
         yield
     except Exception as error:
+        kinds = kinds_of(error)
         # botocore's HTTP session wraps these errors, although AWS did not cause them.
-        hidden = error.kwargs.get("error") if isinstance(error, botocore.exceptions.HTTPClientError) else error
+        hidden = vars(error)["kwargs"].get("error") if isinstance(error, kinds.wrappers) else error
         if isinstance(hidden, (RecursionError, MemoryError)):
             raise hidden  # noqa: B904 - the cause, not a consequence
         translated = (
             _of_response(error, service, advice)
-            if isinstance(error, botocore.exceptions.ClientError)
+            if isinstance(error, kinds.responses)
             else _of_failure(error, service, advice)
         )
         if translated is None:
@@ -129,22 +105,16 @@ def translate_aws_errors(service: str, *, writing: bool = False) -> Iterator[Non
         raise translated from error
 
 
-def _of_response(
-    error: botocore.exceptions.ClientError, service: str, advice: str
-) -> KeyStoreUnavailableError | KeyAccessDeniedError | None:
+def _of_response(error: Any, service: str, advice: str) -> KeyStoreUnavailableError | KeyAccessDeniedError | None:
     """Return the error of this package for an error response, or None."""
     code, status, operation = _code(error), _status(error), error.operation_name
-    for_credentials = _passed_through(error, _READS_CREDENTIALS)
+    for_credentials = _passed_through(error, kinds_of(error).reads_credentials)
     if code in _NOT_AUTHENTICATED:
         return KeyStoreUnavailableError(
             f"{service} did not accept the AWS credentials or the signature of {operation} ({code}). {advice} "
             "If it stays, check this function's credentials and its clock."
         )
-    if (
-        code in _TRANSIENT_ERROR_CODES
-        or status == HTTPStatus.TOO_MANY_REQUESTS
-        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    ):
+    if code in _TRANSIENT_ERROR_CODES or status == _TOO_MANY_REQUESTS or status >= _INTERNAL_SERVER_ERROR:
         return KeyStoreUnavailableError(f"{service} is busy or failing ({code}). {advice}")
     if code in _ACCESS_ERROR_CODES and for_credentials:
         return KeyAccessDeniedError(
@@ -161,33 +131,35 @@ def _of_response(
 
 def _of_failure(error: Exception, service: str, advice: str) -> KeyStoreUnavailableError | None:
     """Return the error of this package for a call without a readable response, or None."""
-    name = type(error).__name__
+    name, kinds = type(error).__name__, kinds_of(error)
     if (
-        isinstance(error, _NO_CREDENTIALS)
+        isinstance(error, kinds.no_credentials)
         or (type(error) is RuntimeError and str(error) == _STILL_EXPIRED)
-        or _passed_through(error, _READS_CREDENTIALS)
+        or _passed_through(error, kinds.reads_credentials)
     ):
         return KeyStoreUnavailableError(f"{service} could not be reached. {_no_credentials(name)}")
-    # OSError covers errors of sockets and files that botocore does not wrap.
-    if isinstance(error, (*_CONNECTION_ERRORS, OSError)):
+    # OSError covers errors of sockets and files that a client does not wrap.
+    if isinstance(error, (*kinds.connection, OSError)):
         return KeyStoreUnavailableError(f"{service} could not be reached ({name}). {advice}")
-    if _passed_through(error, _READS_RESPONSES):
+    if isinstance(error, kinds.unreadable) or _passed_through(error, kinds.reads_responses):
         return KeyStoreUnavailableError(f"{service} sent a response that cannot be read ({name}). {advice}")
     return None
 
 
 @contextmanager
 def any_failure(service: str) -> Iterator[None]:
-    """Translate all other AWS and botocore errors into `KeyStoreUnavailableError`.
+    """Translate all other errors of AWS and its clients into `KeyStoreUnavailableError`.
 
     For consumers, which receive only errors of this package. Admin functions log such errors instead.
 
     Raises:
-        KeyStoreUnavailableError: AWS or botocore raised an error that `translate_aws_errors` does not know.
+        KeyStoreUnavailableError: AWS or its client raised an error that `translate_aws_errors` does not know.
     """
     try:
         yield
-    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+    except Exception as error:
+        if not isinstance(error, kinds_of(error).every):
+            raise
         raise KeyStoreUnavailableError(
             f"{service} failed for a reason that is not known here ({_code(error) or type(error).__name__}). "
             "Try again shortly. If it stays, report this message."
@@ -207,12 +179,12 @@ def member(response: Mapping[str, Any], name: str, service: str) -> Any:
 
 def _code(error: Exception) -> str:
     """Return an error's code; empty if it has none, as in a proxy's response."""
-    found = error.response.get("Error") if isinstance(error, botocore.exceptions.ClientError) else None
+    found = vars(error)["response"].get("Error") if isinstance(error, kinds_of(error).responses) else None
     code = found.get("Code") if isinstance(found, dict) else None
     return str(code) if code else ""
 
 
-def _status(error: botocore.exceptions.ClientError) -> int:
+def _status(error: Any) -> int:
     metadata = error.response.get("ResponseMetadata")
     status = metadata.get("HTTPStatusCode") if isinstance(metadata, dict) else None
     return status if isinstance(status, int) else 0
@@ -220,7 +192,12 @@ def _status(error: botocore.exceptions.ClientError) -> int:
 
 def _passed_through(error: BaseException, modules: frozenset[str]) -> bool:
     """Return True if the error's traceback passes through one of these modules."""
-    return any(frame.f_globals.get("__name__") in modules for frame, _ in traceback.walk_tb(error.__traceback__))
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_globals.get("__name__") in modules:
+            return True
+        step = step.tb_next
+    return False
 
 
 def _strip_document(error: Exception) -> None:

@@ -6,13 +6,14 @@ Apart from `items`, whose models would slow down a consumer's first read.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final
 
 from service_keys.core.consumer_models import EncryptedKey, MalformedItem
 from service_keys.core.ids import service_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any, Final
 
     Item = dict[str, Any]
     """Attributes in DynamoDB's notation, such as ``{"id": {"S": "spotify.…"}}``."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from service_keys.store.aws_errors import member, translate_aws_errors
 from service_keys.store.consumer_items import (
     READER_ATTRIBUTES,
@@ -14,6 +12,7 @@ from service_keys.store.consumer_items import (
     to_encrypted_key,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 

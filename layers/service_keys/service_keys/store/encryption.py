@@ -6,43 +6,26 @@ can limit a consumer to the keys of one service (``kms:EncryptionContext:service
 
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING
+import sys
+from contextlib import AbstractContextManager, nullcontext
 
 from service_keys.core.ids import service_of
 from service_keys.core.secret_value import SecretValue
 from service_keys.errors import KeyCorruptedError
 from service_keys.store.aws_errors import member, translate_aws_errors
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_kms import KMSClient
 
 
-_suppress_debug_logs: ContextVar[bool] = ContextVar("secret_on_the_wire", default=False)
+def _without_debug_logs() -> AbstractContextManager[None]:
+    """Suppress botocore's DEBUG logs inside the block. Without botocore, no client logs."""
+    if "botocore" not in sys.modules:
+        return nullcontext()
+    from service_keys.store.debug_logs import suppressed
 
-
-class _SensitiveCallFilter(logging.Filter):
-    """Suppresses botocore DEBUG logs during KMS calls; they contain the plaintext."""
-
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base class's signature
-        return not _suppress_debug_logs.get()
-
-
-for _name in ("botocore.endpoint", "botocore.parsers", "botocore.hooks", "botocore.auth"):
-    logging.getLogger(_name).addFilter(_SensitiveCallFilter())
-
-
-@contextmanager
-def _without_debug_logs() -> Iterator[None]:
-    token = _suppress_debug_logs.set(True)
-    try:
-        yield
-    finally:
-        _suppress_debug_logs.reset(token)
+    return suppressed()
 
 
 def encryption_context(key_id: str) -> dict[str, str]:

@@ -1,0 +1,100 @@
+"""The TLS context of all connections.
+
+To parse the 140 certificates of a system takes 22 ms, as much as half of a first read with this client. The first
+context therefore trusts only the roots of AWS among them. If a server's certificate has another root, the connection is
+made again with all of them (docs/decisions/30-a-direct-client.md).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_AMAZON_ROOTS: Final = (
+    b"MIIDQTCCAimgAwIBAgITBmyfz5m/jAo54vB4ikPmljZbyjANBgkqhkiG9w0BAQsF",  # Amazon Root CA 1
+    b"MIIFQTCCAymgAwIBAgITBmyf0pY1hp8KD+WGePhbJruKNzANBgkqhkiG9w0BAQwF",  # Amazon Root CA 2
+    b"MIIBtjCCAVugAwIBAgITBmyf1XSXNmY/Owua2eiedgPySjAKBggqhkjOPQQDAjA5",  # Amazon Root CA 3
+    b"MIIB8jCCAXigAwIBAgITBmyf18G7EEwpQ+Vxe3ssyBrBDjAKBggqhkjOPQQDAzA5",  # Amazon Root CA 4
+    b"MIID7zCCAtegAwIBAgIBADANBgkqhkiG9w0BAQsFADCBmDELMAkGA1UEBhMCVVMx",  # Starfield Services Root CA - G2
+)
+"""The first line of each root in PEM (https://www.amazontrust.com/repository/). It selects a certificate of the system;
+a certificate that the system does not have is not trusted."""
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+
+
+class Trust:
+    """A TLS context: TLS 1.2 or later, and a check of certificate and hostname.
+
+    Attributes:
+        context: The context.
+        is_whole: True if it trusts every certificate of the system.
+    """
+
+    __slots__ = ("context", "is_whole")
+
+    def __init__(self, roots: str) -> None:
+        # `ssl.create_default_context` would also write the keys of connections to the file in SSLKEYLOGFILE.
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.is_whole = not roots
+        if roots:
+            self.context.load_verify_locations(cadata=roots)
+        else:
+            self.context.load_default_certs()
+
+
+# Without a lock, which a fork could leave locked: two threads may load certificates at once, and one result stays.
+_current: dict[tuple[str | None, str | None], Trust] = {}
+"""The contexts in use, by the variables that name other certificates to OpenSSL."""
+
+
+def current() -> Trust:
+    """Return the shared context: with AWS's roots only, until `whole` is called."""
+    source = _source()
+    found = _current.get(source)
+    if found is None:
+        found = _current.setdefault(source, _with_amazon_roots())
+    return found
+
+
+def _with_amazon_roots() -> Trust:
+    try:
+        return Trust(_amazon_roots())
+    except (ssl.SSLError, ValueError):  # a damaged certificate, which OpenSSL skips in a file
+        return Trust("")
+
+
+def whole() -> Trust:
+    """Return the shared context with all certificates of the system, from now on for all connections."""
+    source = _source()
+    found = _current.get(source)
+    if found is None or not found.is_whole:
+        found = _current[source] = Trust("")
+    return found
+
+
+def _source() -> tuple[str | None, str | None]:
+    return os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+
+
+def _amazon_roots() -> str:
+    """Return AWS's roots among the system's certificates in PEM; empty if the system has them in no file."""
+    file = ssl.get_default_verify_paths().cafile
+    if file is None:
+        return ""
+    try:
+        with open(file, "rb") as opened:  # noqa: PTH123 - pathlib costs an import
+            bundle = opened.read()
+    except OSError:
+        return ""
+    found = []
+    for line in _AMAZON_ROOTS:
+        at = bundle.find(line)
+        start, end = bundle.rfind(_BEGIN, 0, at), bundle.find(_END, at)
+        if at >= 0 and start >= 0 and end >= 0 and not bundle[start + len(_BEGIN) : at].strip():
+            found.append(bundle[start : end + len(_END)].decode("ascii"))
+    return "\n".join(found)

@@ -1,0 +1,128 @@
+"""Tests of the trusted certificates: AWS's roots first, all of the system's when they are needed."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import botocore
+import pytest
+
+from service_keys.store.direct import errors, trust
+from tests.support.tls import certificate
+
+if TYPE_CHECKING:
+    from service_keys.store.direct.client import DirectDynamoDB
+    from tests.support.scripted_server import ScriptedServer
+    from tests.unit.store.direct.conftest import Create
+
+# AWS's roots are in every list of certificates for the web, such as botocore's own.
+BOTOCORE_BUNDLE = Path(botocore.__file__).parent / "cacert.pem"
+
+
+@pytest.fixture
+def bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A list of certificates like a system's; the tests append others."""
+    path = tmp_path / "bundle.pem"
+    path.write_bytes(BOTOCORE_BUNDLE.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    return path
+
+
+def names(context: ssl.SSLContext) -> list[str]:
+    subjects = [dict(part[0] for part in found["subject"]) for found in context.get_ca_certs()]  # type: ignore[misc]
+    return sorted(subject["commonName"] for subject in subjects)
+
+
+@pytest.mark.usefixtures("bundle")
+def test_the_roots_of_aws_are_selected() -> None:
+    """Trust the five roots that the system has, and no other certificate."""
+    trusted = trust.current()
+
+    assert not trusted.is_whole
+    assert names(trusted.context) == [
+        *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
+        "Starfield Services Root Certificate Authority - G2",
+    ]
+    assert trust.current() is trusted
+
+
+def test_a_root_that_the_system_lacks_is_not_trusted(bundle: Path) -> None:
+    """Take certificates from the system's list only."""
+    text = bundle.read_text()
+    begin = text.rindex("-----BEGIN", 0, text.index(trust._AMAZON_ROOTS[0].decode()))
+    bundle.write_text(text[:begin] + text[text.index("-----END CERTIFICATE-----", begin) + 25 :])
+
+    assert "Amazon Root CA 1" not in names(trust.current().context)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["no such file", "empty", "line without a certificate", "line inside a certificate", "damaged", "not ASCII"],
+)
+def test_a_list_without_usable_roots_is_loaded_as_a_whole(
+    bundle: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trust what OpenSSL finds itself."""
+    line = trust._AMAZON_ROOTS[0].decode()
+    match damage:
+        case "no such file":
+            monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
+        case "empty":
+            bundle.write_text("")
+        case "line without a certificate":
+            bundle.write_text(f"# {line}\n")
+        case "damaged certificate" | "not ASCII":
+            text = bundle.read_text()
+            bundle.write_text(text.replace(line, line + ("\nMIIx" if damage.startswith("damaged") else "\nü")))
+        case _:
+            bundle.write_text(f"-----BEGIN CERTIFICATE-----\nMIIx\n{line}\n-----END CERTIFICATE-----\n")
+
+    assert trust.current().is_whole
+
+
+@pytest.mark.usefixtures("bundle")
+def test_every_context_checks_certificate_and_hostname() -> None:
+    """Require TLS 1.2, and write no keys to the file in SSLKEYLOGFILE."""
+    for trusted in (trust.current(), trust.whole()):
+        assert trusted.context.verify_mode == ssl.CERT_REQUIRED
+        assert trusted.context.check_hostname
+        assert trusted.context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert trusted.context.keylog_filename is None
+    assert len(trust.whole().context.get_ca_certs()) > 50
+
+
+def test_another_root_is_found_among_all_certificates(
+    server: ScriptedServer, create: Create, bundle: Path, pem: Path, waits: list[float]
+) -> None:
+    """Connect again with all certificates, without counting an attempt, and keep them for later connections."""
+    bundle.write_bytes(bundle.read_bytes() + pem.read_bytes())
+
+    create().query(TableName="table")
+    create().query(TableName="table")
+
+    assert (len(server.requests), server.accepted, waits) == (2, 3, [])
+    assert trust.current().is_whole
+
+
+@pytest.mark.usefixtures("bundle")
+def test_an_unknown_root_is_rejected_with_all_certificates(server: ScriptedServer, dynamodb: DirectDynamoDB) -> None:
+    """Raise CertificateError if no certificate of the system is the root."""
+    with pytest.raises(errors.CertificateError):
+        dynamodb.query(TableName="table")
+
+    assert server.requests == []
+
+
+def test_other_certificates_in_the_environment_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, server: ScriptedServer, create: Create, tmp_path: Path
+) -> None:
+    """Follow SSL_CERT_FILE if it changes."""
+    create().query(TableName="table")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate(tmp_path)))
+
+    with pytest.raises(errors.CertificateError):
+        create().query(TableName="table")
+
+    assert len(server.requests) == 1
