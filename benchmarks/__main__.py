@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 from benchmarks.report import ROOT, Part, bounds_table, show_progress
 
-PARTS = ("cold-start", "warm-request", "cached-read", "scale", "fleet")
+PARTS = ("first-read", "cold-start", "warm-request", "cached-read", "scale", "fleet")
 RESULTS = ROOT / "benchmarks" / "results.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- /figures -->"

@@ -144,23 +144,23 @@ def _candidates(endpoint: str, folder: Path, issuer: Issuer, environment: dict[s
     pinned_in = {"authorizer": source, "consumer": None}.get(endpoint, ROOT / "layers" / "admin")
     requirements = (pinned_in / "requirements.txt").read_text(encoding="utf-8") if pinned_in else ""
     pinned = re.findall(r"^([A-Za-z0-9._-]+)==", requirements, re.MULTILINE)
-    packages = _link_packages(folder, pinned_in.name if pinned_in else "runtime", pinned)
+    packages = link_packages(folder, pinned_in.name if pinned_in else "runtime", pinned)
     own = (source,) if endpoint in {"authorizer", "consumer"} else (source, LAYER)
     path = (*map(str, own), packages, root)
     module = "benchmarks.consumer_function" if endpoint == "consumer" else "app"
     ours = Candidate(endpoint, OURS, module, path, environment, event)
     calls = ours.start_cold()["calls"]
     clients = "dynamodb kms" if endpoint in {"create", "update", "consumer"} else "dynamodb" if calls else ""
-    runtime, baseline = (_link_packages(folder, "runtime", ()), root), environment | {"BASELINE_CLIENTS": clients}
+    runtime, baseline = (link_packages(folder, "runtime", ()), root), environment | {"BASELINE_CLIENTS": clients}
     baseline_event = {"calls": calls} if calls else None
     yield Candidate(endpoint, BASELINE, "benchmarks.baseline_boto3", runtime, baseline, baseline_event)
     yield ours
     if endpoint in METHODS:
-        path = (_link_packages(folder, POWERTOOLS, _POWERTOOLS), root)
+        path = (link_packages(folder, POWERTOOLS, _POWERTOOLS), root)
         yield Candidate(endpoint, POWERTOOLS, PEER_MODULE, path, environment | {"PEER_ENDPOINT": endpoint}, event)
 
 
-def _link_packages(parent: Path, name: str, distributions: Sequence[str]) -> str:
+def link_packages(parent: Path, name: str, distributions: Sequence[str]) -> str:
     """Fill a folder with links to these installed distributions and Lambda's own, and return its path."""
     folder = parent / name
     if not folder.exists():

@@ -31,7 +31,7 @@ _CIPHERTEXT = "c2stbWFkZS11cC0wMTIzNDU2Nzg5YWJjZGVm" * 6
 _STAMP = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 300))
 _ITEM = {**_STORED, "ciphertext": {"B": _CIPHERTEXT}, "lastUsed": {"S": _STAMP}}
 _CONSUMER_QUERY = "Query of a consumer"
-_RESPONSES: dict[str, dict[str, Any]] = {
+RESPONSES: dict[str, dict[str, Any]] = {
     "GetItem": {"Item": _ITEM},
     "Query": {"Items": [_STORED] * 20, "Count": 20, "ScannedCount": 20},
     _CONSUMER_QUERY: {"Items": [_ITEM], "Count": 1, "ScannedCount": 1},
@@ -51,7 +51,7 @@ def install() -> list[tuple[str, str, Any]]:
     from botocore.awsrequest import AWSResponse, HeadersDict
 
     calls: list[tuple[str, str, Any]] = []
-    bodies = {name: json.dumps(response).encode() for name, response in _RESPONSES.items()}
+    bodies = {name: json.dumps(response).encode() for name, response in RESPONSES.items()}
 
     def send(_session: object, request: Any) -> Any:
         target = request.headers["X-Amz-Target"]

@@ -109,7 +109,11 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "unknown region": ({"AWS_DEFAULT_REGION": "us-iso-east-1"}, "does not know the endpoints of this AWS region"),
     **{
         name: ({name: ASKS_FOR_MORE[name]}, f"does not support {name}. Remove it, or set SERVICE_KEYS_CLIENT")
-        for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
+        for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
+    },
+    **{
+        name: ({name: ASKS_FOR_MORE[name]}, f"{name} names no file. Set it to a file of certificates")
+        for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
     },
     **{
         name: ({name: "http://hunter2@p:1"}, f"does not support {name}")
@@ -120,7 +124,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("title", WRONG)
-def test_direct_requested_rejects_settings_it_would_ignore(environment: Environment, title: str) -> None:
+def test_direct_requested_rejects_settings_it_cannot_follow(environment: Environment, title: str) -> None:
     """Raise ConfigurationError instead of a call without the requested proxy, certificates or FIPS."""
     changes, message = WRONG[title]
     environment(LAMBDA | {"SERVICE_KEYS_CLIENT": "direct"} | changes)

@@ -77,12 +77,20 @@ def _require_settings() -> None:
     _reject(_OTHER_ENDPOINTS)
 
 
-def _reject(names: tuple[str, ...], advice: str = "") -> None:
-    """Reject settings instead of a call without the requested proxy, certificates or endpoint."""
+def _check_certificates() -> None:
+    for name in _CERTIFICATES:
+        if _is_set(name) and not os.path.isfile(os.environ[name]):  # noqa: PTH113 - pathlib costs an import
+            raise ConfigurationError(
+                f"{name} names no file. Set it to a file of certificates in PEM, or leave it out to trust the system's."
+            )
+
+
+def _reject(names: tuple[str, ...]) -> None:
+    """Reject settings instead of a call without the requested proxy or endpoint."""
     for name in filter(_asks, names):
         raise ConfigurationError(
             f"{CLIENT_VARIABLE} is {DIRECT}, which does not support {name}. Remove it, or set {CLIENT_VARIABLE} to "
-            f"{BOTOCORE}.{advice}"
+            f"{BOTOCORE}."
         )
 
 
@@ -96,7 +104,7 @@ def _direct(services: tuple[str, ...], timeouts: Timeouts) -> tuple[Any, ...]:
     if not all(endpoint.is_loopback for endpoint in found.values()):
         _reject(_PROXIES)
     if any(endpoint.tls for endpoint in found.values()):
-        _reject(_CERTIFICATES, " Or name the certificates in SSL_CERT_FILE.")
+        _check_certificates()
     return tuple(kinds[service](service, found[service], region, timeouts) for service in services)
 
 

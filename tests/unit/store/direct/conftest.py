@@ -34,7 +34,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, pem: Path) -> None:
     """Credentials, and the server's certificate in place of those of the system."""
     monkeypatch.setattr(trust, "_current", {})
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    for name in ("SSL_CERT_DIR", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)

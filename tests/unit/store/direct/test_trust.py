@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,43 @@ def test_an_unknown_root_is_rejected_with_all_certificates(server: ScriptedServe
         dynamodb.query(TableName="table")
 
     assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_a_named_file_replaces_the_certificates_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, server: ScriptedServer, create: Create, pem: Path, tmp_path: Path, name: str
+) -> None:
+    """Trust the file's certificates only, as botocore does; fail if the file is gone."""
+    monkeypatch.delenv("SSL_CERT_FILE")
+    other = certificate(tmp_path)
+    for file, is_trusted in ((pem, True), (other, False)):
+        monkeypatch.setenv(name, str(file))
+        with nullcontext() if is_trusted else pytest.raises(errors.CertificateError):
+            create().query(TableName="table")
+    other.unlink()
+    trust._current.clear()
+    with pytest.raises(errors.CertificateError, match="cannot be loaded"):
+        create().query(TableName="table")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("name", "is_trusted"), [("AWS_CA_BUNDLE", False), ("REQUESTS_CA_BUNDLE", True)])
+def test_openssls_variable_precedes_that_of_requests(
+    monkeypatch: pytest.MonkeyPatch,
+    server: ScriptedServer,
+    create: Create,
+    tmp_path: Path,
+    name: str,
+    *,
+    is_trusted: bool,
+) -> None:
+    """SSL_CERT_FILE counts more than REQUESTS_CA_BUNDLE, and less than AWS_CA_BUNDLE."""
+    monkeypatch.setenv(name, str(certificate(tmp_path)))
+
+    with nullcontext() if is_trusted else pytest.raises(errors.CertificateError):
+        create().query(TableName="table")
+
+    assert len(server.requests) == is_trusted
 
 
 def test_other_certificates_in_the_environment_are_loaded(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import ssl
 
+from service_keys.store.direct.errors import CertificateError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -41,14 +43,19 @@ class Trust:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.is_whole = not roots
-        if roots:
-            self.context.load_verify_locations(cadata=roots)
-        else:
-            self.context.load_default_certs()
+        try:
+            if roots:
+                self.context.load_verify_locations(cadata=roots)
+            elif file := _named_file():
+                self.context.load_verify_locations(cafile=file)
+            else:
+                self.context.load_default_certs()
+        except OSError as error:  # also SSLError
+            raise CertificateError(f"the certificates cannot be loaded: {type(error).__name__}") from error
 
 
 # Without a lock, which a fork could leave locked: two threads may load certificates at once, and one result stays.
-_current: dict[tuple[str | None, str | None], Trust] = {}
+_current: dict[tuple[str | None, ...], Trust] = {}
 """The contexts in use, by the variables that name other certificates to OpenSSL."""
 
 
@@ -64,7 +71,7 @@ def current() -> Trust:
 def _with_amazon_roots() -> Trust:
     try:
         return Trust(_amazon_roots())
-    except (ssl.SSLError, ValueError):  # a damaged certificate, which OpenSSL skips in a file
+    except (CertificateError, ValueError):  # a damaged certificate, which OpenSSL skips in a file
         return Trust("")
 
 
@@ -77,13 +84,20 @@ def whole() -> Trust:
     return found
 
 
-def _source() -> tuple[str | None, str | None]:
-    return os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+def _source() -> tuple[str | None, ...]:
+    return _named_file(), os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+
+
+def _named_file() -> str | None:
+    """Return the file of certificates that replaces the system's and those of OpenSSL's own variables."""
+    # OpenSSL's variables count more than the one of another library.
+    openssl = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+    return os.environ.get("AWS_CA_BUNDLE") or (not openssl and os.environ.get("REQUESTS_CA_BUNDLE")) or None
 
 
 def _amazon_roots() -> str:
     """Return AWS's roots among the system's certificates in PEM; empty if the system has them in no file."""
-    file = ssl.get_default_verify_paths().cafile
+    file = _named_file() or ssl.get_default_verify_paths().cafile
     if file is None:
         return ""
     try:
