@@ -395,7 +395,7 @@ def store(
     fault_proxy.clear()
 
 
-BOTH_CLIENTS_IN_FAST_TESTS = {"test_reader", "test_faults", "test_canary"}
+BOTH_CLIENTS_IN_FAST_TESTS = {"test_reader"}
 """Modules whose consumer tests run with both clients in the fast suite. Other modules use botocore in the slow one."""
 
 

@@ -68,6 +68,7 @@ def test_translated_template_has_no_cycle(parameters: dict[str, str]) -> None:
     assert errors(chosen(template, template.cloudformation)) == []
 
 
+@pytest.mark.slow
 def test_a_reference_to_the_authorizer_would_be_a_cycle() -> None:
     """The check of the test above finds the cycle that the spelled function name avoids."""
     cloudformation = copy.deepcopy(dict(Template.load(POOL).cloudformation))

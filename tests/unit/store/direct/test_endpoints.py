@@ -12,6 +12,7 @@ from botocore.endpoint_provider import EndpointProvider
 
 from service_keys.errors import ConfigurationError
 from service_keys.store.direct.endpoints import endpoint_of, is_known
+from tests.support.slow import with_slow
 
 KNOWN_PARTITIONS = ("aws", "aws-cn", "aws-us-gov")
 PARTITIONS: list[dict[str, Any]] = json.loads((files("botocore") / "data" / "partitions.json").read_text())[
@@ -50,7 +51,9 @@ def test_the_endpoint_of_each_region_is_botocores(service: str, partition: str) 
         assert repr(endpoint_of(service, region)) == by_botocore(service, region)
 
 
-@pytest.mark.parametrize("mode", ["", "preferred", "PREFERRED", "required", "disabled"])
+@pytest.mark.parametrize(
+    "mode", with_slow(["", "preferred", "PREFERRED", "required", "disabled"], "preferred", "PREFERRED")
+)
 @pytest.mark.parametrize("partition", KNOWN_PARTITIONS)
 def test_the_endpoint_of_an_account_is_botocores(monkeypatch: pytest.MonkeyPatch, partition: str, mode: str) -> None:
     """Use the account's endpoint for DynamoDB, unless the mode is disabled, and not for KMS."""
