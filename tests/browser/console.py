@@ -47,6 +47,8 @@ class Console:
 
     def wait_until_loaded(self) -> None:
         """Wait until no part of the view loads. A button is busy while its dialog is open."""
+        # After the sign-in, the address changes before the view begins to load.
+        expect(self.page.get_by_role("heading", level=1)).to_be_visible()
         expect(self.page.locator("[aria-busy=true]:not(button)")).to_have_count(0)
 
     def button(self, name: str | re.Pattern[str], *, exact: bool = True) -> Locator:

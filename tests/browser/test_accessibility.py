@@ -76,6 +76,7 @@ def scenes(console: Console, samples: Samples) -> Iterator[str]:
     console.go(disabled)
     console.button("Enable").click()
     expect(console.page.locator("#notices")).to_contain_text("is enabled")
+    console.wait_until_loaded()  # a part that loads again is paler
     yield "notice: enabled"
     console.go(f"{key}/replace")
     console.field("API key").fill(KEYS["openai"])
@@ -83,6 +84,7 @@ def scenes(console: Console, samples: Samples) -> Iterator[str]:
     yield "dialog: replace"
     console.dialog.get_by_role("button", name="Replace").click()
     expect(console.page.locator("#notices")).to_contain_text("has a new value")
+    console.wait_until_loaded()
     yield "notice: replaced"
     yield from failing_scenes(console, samples)
 
