@@ -395,10 +395,6 @@ def store(
     fault_proxy.clear()
 
 
-BOTH_CLIENTS_IN_FAST_TESTS = {"test_reader"}
-"""Modules whose consumer tests run with both clients in the fast suite. Other modules use botocore in the slow one."""
-
-
 @pytest.fixture(params=[DIRECT, BOTOCORE])
 def client_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The kind of the consumer's clients; `pytest_collection_modifyitems` marks some of the tests as slow."""
@@ -413,7 +409,7 @@ def client_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         kind = item.callspec.params.get("client_kind") if hasattr(item, "callspec") else None
-        if kind == BOTOCORE and item.path.stem not in BOTH_CLIENTS_IN_FAST_TESTS:
+        if kind == BOTOCORE:
             item.add_marker(pytest.mark.slow)
 
 

@@ -27,6 +27,8 @@ from tools.generate_faults_doc import document
 
 admin = admin_fixture(Admin)  # without HTTP, because faults occur behind the handlers
 OPENAI_KEY = f"sk-{SECRET}"
+SLOW_FAULTS = ("no answer", "throttled", "connection breaks")
+"""The first one waits; the others have the outcome of `5xx`."""
 NEW = {"name": "New", "service": "openai", "key": OPENAI_KEY}
 CHANGES = {"name": "Renamed", "description": "Changed", "active": False, "key": OPENAI_KEY + "x"}
 OPERATIONS: dict[str, Callable[[Admin, str], ApiResponse]] = {
@@ -105,7 +107,7 @@ def assert_stored(act: str, store: Store, was: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
-@pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
+@pytest.mark.parametrize("fault", with_slow(FAULTS, *SLOW_FAULTS))
 def test_a_fault_has_the_outcome_of_the_table(
     stack: LocalStack, admin: Admin, store: Store, fault_proxy: FaultProxy, logged: Logged, call: Call, fault: str
 ) -> None:
@@ -151,7 +153,7 @@ def test_a_fault_has_the_outcome_of_the_table(
 
 
 @pytest.mark.parametrize("operation", READER)
-@pytest.mark.parametrize("fault", with_slow(FAULTS, "no answer"))
+@pytest.mark.parametrize("fault", with_slow(FAULTS, *SLOW_FAULTS))
 def test_a_fault_of_a_cold_read_has_the_outcome_of_the_table(
     admin: Admin, store: Store, fault_proxy: FaultProxy, consumer_of: ConsumerOf, operation: str, fault: str
 ) -> None:

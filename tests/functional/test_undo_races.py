@@ -27,6 +27,7 @@ from tests.functional.test_rollback import replaced
 from tests.functional.test_update import NEW_SECRET
 from tests.support.fault_proxy import Fault, FaultProxy
 
+pytestmark = pytest.mark.slow
 admin = admin_fixture(Admin)
 
 

@@ -100,7 +100,7 @@ def left_out(template: Template, part: Any) -> bool:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, *(pytest.param(each, marks=pytest.mark.slow) for each in (EVERYTHING, NOTHING)), SHARED_SECRET, SIGN_IN],
+    [{}, *(pytest.param(each, marks=pytest.mark.slow) for each in (EVERYTHING, NOTHING, SHARED_SECRET, SIGN_IN))],
     ids=["as it is", "everything on", "everything off", "shared secret", "sign-in"],
 )
 def test_cloudformation_creates_the_stack(options: dict[str, str]) -> None:

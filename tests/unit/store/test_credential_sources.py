@@ -60,6 +60,8 @@ SSO_TOKENS: Final[dict[str, dict[str, str]]] = {
 }
 """Tokens in botocore's cache by start URL or session name, where they differ from a valid one."""
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stub() -> Iterator[AwsStub]:
