@@ -10,7 +10,7 @@ from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-un
 
 from authorizer.admin_rule import AdminRule, claim_path
 from authorizer.principal_name import principal_name
-from functions.console import app as console
+from console import sign_in as console
 from local.template import Template
 from tests.support.identity_providers import (
     OTHER_TOKENS,

@@ -1,6 +1,6 @@
 """The size of the web console, which every visitor downloads without a build step."""
 
-from functions.console.app import FILES
+from console.files import FILES
 
 LIMIT = 100 * 1024
 

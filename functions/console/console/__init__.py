@@ -1,0 +1,1 @@
+"""The web console's files, its sign-in configuration and the headers of every response."""
