@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
-from console.files import FILES, File, entity_tag, is_known
+from console.files import File, entity_tag, is_known, read_files
 from console.headers import headers_for
 from console.sign_in import sign_in_configuration
 
+FILES: Final = read_files(Path(__file__).parent / "static")
 TEXT: Final = "text/plain; charset=utf-8"
 
 

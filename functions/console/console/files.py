@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTENT_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -22,16 +24,13 @@ class File(NamedTuple):
     content_type: str
 
 
-def _load(folder: Path) -> dict[str, File]:
-    """Return the files of a folder by their path in URLs."""
+def read_files(folder: Path) -> dict[str, File]:
+    """Read the files of a folder; return them by their path in URLs."""
     return {
         path.relative_to(folder).as_posix(): File(path.read_text(encoding="utf-8"), CONTENT_TYPES[path.suffix])
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix in CONTENT_TYPES
     }
-
-
-FILES: Final = _load(Path(__file__).parents[1] / "static")
 
 
 def entity_tag(file: File, headers: dict[str, str]) -> str:
