@@ -29,11 +29,11 @@ UNFINISHED: Final = "unfinished"
 
 _PIN: Final = re.compile(r"^[A-Za-z0-9._-]+==", re.MULTILINE)
 _FETCHED: Final = re.compile(
-    r"(?:Downloading|Using cached|Processing) (?P<place>.+?)(?: \((?P<size>[\d.]+ ?[kMG]?B)\))?"
+    r"(?:Downloading|Using cached|Processing) (?P<place>.+?)(?: \((?P<size>[\d.]+ (?:bytes|[kMG]B))\))?"
 )
 _FILE: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*?)(?:-[^/]*\.whl|\.tar\.gz|\.zip)")
 _RETRY: Final = re.compile(r"WARNING: Retrying \(Retry\(total=(\d+)")
-_BYTES: Final = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+_BYTES: Final = {"bytes": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 
 # Settings that would install to another place, or change the output that is parsed here. Those of indexes, proxies,
 # certificates and the cache stay.
@@ -140,7 +140,7 @@ class Progress:
             return
         size = size or _size_of(place)
         if size:
-            number, unit = re.fullmatch(r"([\d.]+) ?(\w+)", size).groups()  # type: ignore[union-attr] # matched before
+            number, unit = size.split()
             self.size += float(number) * _BYTES[unit]
         self._done += 1
         self.fetched += 1
@@ -216,9 +216,9 @@ class Environment:
         # A lock that changes during the installation is newer than its markers.
         started = max(time.time(), lock.stat().st_mtime)
         pins = len(_PIN.findall(lock.read_text(encoding="utf-8")))
-        self._show(f"Installing {lock} into {self.folder} (once) ...")
         if not usable:
             self._create(lock, descriptor)
+        self._show(f"Installing {lock} into {self.folder} ...")
         progress = Progress(pins, self._show)
         self._unfinished.touch()
         if _run(self._pip(lock, sources=sources), progress.read, descriptor):
@@ -236,6 +236,7 @@ class Environment:
 
     def _create(self, lock: Path, descriptor: int) -> None:
         """Create the environment, and remove the rest of another one first."""
+        self._show(f"Creating {self.folder} ...")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._unfinished.touch()
         for each in self.folder.iterdir():
@@ -306,10 +307,11 @@ def _explain(output: Sequence[str], folder: Path, lock: Path) -> str:
     """Return the remedy for a failure, and the lines of output that state it."""
     text = "\n".join(output)
     advice = next((remedy.advice for remedy in _REMEDIES if re.search(remedy.pattern, text)), None)
-    errors = [line for line in output if re.match(r"\s*(ERROR|Error|\w+Error)\b", line)]
-    if advice is None:
-        advice, errors = "Correct the cause that the lines below state, and repeat the command", []
-    lines = "".join(f"\n  {line.strip()}" for line in (errors or list(output))[-8:] if line.strip())
+    # pip prints warnings first, and details such as the name of a package after the line with the error.
+    first = next((index for index, line in enumerate(output) if re.match(r"\s*(ERROR|Error|\w+Error)\b", line)), 0)
+    reasons = output[first:][:8] if advice else output[-8:]
+    advice = advice or "Correct the cause that the lines below state, and repeat the command"
+    lines = "".join(f"\n  {line.rstrip()}" for line in reasons if line.strip())
     return f"{advice.format(folder=folder, lock=lock)}.{lines}"
 
 
