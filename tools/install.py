@@ -33,6 +33,7 @@ _FETCHED: Final = re.compile(
 )
 _FILE: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*?)(?:-[^/]*\.whl|\.tar\.gz|\.zip)")
 _RETRY: Final = re.compile(r"WARNING: Retrying \(Retry\(total=(\d+)")
+_ERROR: Final = re.compile(r"\s*(ERROR|Error|\w+Error)\b")
 _BYTES: Final = {"bytes": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 
 # Settings that would install to another place, or change the output that is parsed here. Those of indexes, proxies,
@@ -50,7 +51,7 @@ class _Remedy(NamedTuple):
 # The first pattern that the output of venv or pip contains selects the advice, so specific ones precede.
 _REMEDIES: Final = (
     _Remedy(
-        r"No module named '?(venv|ensurepip)|ensurepip is not available",
+        r"No module named '?(venv|ensurepip)|ensurepip is not$",
         "This Python cannot create virtual environments. On Debian and Ubuntu: sudo apt-get install python3-venv. "
         "Or select another Python: make PYTHON=/path/to/python3",
     ),
@@ -82,7 +83,8 @@ _REMEDIES: Final = (
     ),
     _Remedy(
         r"No matching distribution found|not a supported wheel on this platform",
-        "The index has no file of a package for this Python and machine. Select another Python: make PYTHON=python3.13",
+        "The package index has no file for this Python and machine. Select another Python: make PYTHON=python3.13; or "
+        "another index, if yours is not complete (pip config list, PIP_INDEX_URL)",
     ),
     _Remedy(
         r"Permission denied|Read-only file system|Operation not permitted",
@@ -305,14 +307,18 @@ def _run(command: Sequence[str], read: Callable[[str], None], descriptor: int) -
 
 def _explain(output: Sequence[str], folder: Path, lock: Path) -> str:
     """Return the remedy for a failure, and the lines of output that state it."""
-    text = "\n".join(output)
-    advice = next((remedy.advice for remedy in _REMEDIES if re.search(remedy.pattern, text)), None)
-    # pip prints warnings first, and details such as the name of a package after the line with the error.
-    first = next((index for index, line in enumerate(output) if re.match(r"\s*(ERROR|Error|\w+Error)\b", line)), 0)
-    reasons = output[first:][:8] if advice else output[-8:]
-    advice = advice or "Correct the cause that the lines below state, and repeat the command"
-    lines = "".join(f"\n  {line.rstrip()}" for line in reasons if line.strip())
-    return f"{advice.format(folder=folder, lock=lock)}.{lines}"
+    for remedy in _REMEDIES:
+        if causes := [index for index, line in enumerate(output) if re.search(remedy.pattern, line)]:
+            # pip prints details, such as the name of a package, after the first line with an error.
+            first = next((index for index, line in enumerate(output) if _ERROR.match(line)), causes[-1])
+            cause = output[causes[-1]] if causes[-1] < first else None
+            reasons = [*([cause] if cause else []), *output[first:]]
+            return f"{remedy.advice.format(folder=folder, lock=lock)}.{_indented(reasons[:8])}"
+    return f"Correct the cause that the lines below state, and repeat the command.{_indented(output[-8:])}"
+
+
+def _indented(lines: Sequence[str]) -> str:
+    return "".join(f"\n  {line.rstrip()}" for line in lines if line.strip())
 
 
 def _interrupt(*_: object) -> NoReturn:

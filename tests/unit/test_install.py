@@ -296,10 +296,10 @@ def test_a_failure_names_the_remedy(checkout: Checkout, failure: str) -> None:
 
 def test_a_python_without_venv_names_the_package_of_debian(checkout: Checkout) -> None:
     """Remove the half-created environment."""
-    said = "The virtual environment was not created successfully because ensurepip is not available."
+    said = "The virtual environment was not created successfully because ensurepip is not\navailable.  On Debian/Ubuntu"
     checkout.set(venv=f'mkdir "$3/bin"; echo "{said}"; exit 1')
 
-    with pytest.raises(InstallError, match=r"apt-get install python3-venv(.|\n)*ensurepip is not available"):
+    with pytest.raises(InstallError, match=r"apt-get install python3-venv(.|\n)*ensurepip is not\n"):
         checkout.install()
 
     assert not checkout.environment.exists()
