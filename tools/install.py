@@ -339,7 +339,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--sources", action="store_true", help="allow packages that are published only as source")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too, because a shell that starts make in the background may ignore it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     folder = options.markers[0].parent
     # The environment may be the active one. Create it with the interpreter behind it, which stays.
     is_active = Path(sys.prefix).resolve() == folder.resolve()
