@@ -105,8 +105,10 @@ def sam_command(
     check(stage, path, given, stack_name=_option(options, "--stack-name"))
     unanswered = [] if may_ask or "--confirm-changeset" in options else ["--no-confirm-changeset"]
     overrides = [_for_sam(name, value) for name, value in parameters(stage, path, given).items()]
+    # SAM looks for the file beside a template that the options name, and ignores the stage if there is none.
+    stage_options = ["--config-env", stage, "--config-file", str(path.resolve())]
     # The parameters are last: SAM takes every word up to the next option as one.
-    return ["deploy", "--config-env", stage, *options, *unanswered, "--parameter-overrides", *overrides]
+    return ["deploy", *options, *stage_options, *unanswered, "--parameter-overrides", *overrides]
 
 
 def architecture(stage: str, path: Path = SAMCONFIG, given: str = "") -> str:

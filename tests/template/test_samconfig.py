@@ -202,7 +202,9 @@ def test_a_pipeline_is_never_asked(
     main(["deploy", "prod", "--template-file", "built.yaml", *options])
 
     ((_, *command),) = started
-    assert command[:3] == ["deploy", "--config-env", "prod"]
+    assert command[:3] == ["deploy", "--template-file", "built.yaml"]
+    # Without its path, SAM looks for it beside the template.
+    assert " ".join(command).count(f"--config-env prod --config-file {SAMCONFIG}") == 1
     assert ("--no-confirm-changeset" not in command) is asks
     assert redirected == ([] if terminal and ci != "true" else [0])
     assert 'AdminEmail="ada@example.com"' in command
