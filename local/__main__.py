@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 _URL_VARIABLE = "SERVICE_KEYS_LOCAL_URL"
 
 _READY = """
-Service Keys on {url} (Ctrl-C ends it).
+Service Keys on {url} (version {version}; Ctrl-C ends it).
 
   Web console: {console_url}
 
@@ -337,7 +337,8 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
             if demo and fake_services:
                 _progress("Storing sample keys ...")
                 store_sample_keys(stack, fake_services)
-            _progress(_READY.format(url=stack.url + stack.base_path, console_url=stack.console_url))
+            version = stack.template.stage_variables()["version"]
+            _progress(_READY.format(url=stack.url + stack.base_path, version=version, console_url=stack.console_url))
             if fake_services:
                 _progress(_FAKE_SERVICES.format(url=fake_services.url))
             if stack.dynamodb_url != stack.endpoint_url:
