@@ -34,7 +34,8 @@ def test_the_domain_leads_to_the_stage(domain: Template, template: Template) -> 
     assert template.property(stage, "StageName") == mapping["Stage"]
     assert domain.property("Domain", "SecurityPolicy") == "TLS_1_2"
     console = domain.resolve(domain.cloudformation["Outputs"]["ConsoleUrl"]["Value"])
-    assert Template.load({"AdminEmail": "ada@example.com", "ConsoleUrl": console})
+    with_pool = Template.load({"AdminEmail": "ada@example.com", "ConsoleUrl": console}, template.references)
+    assert with_pool.parameters["ConsoleUrl"] == "https://keys.example.com/console"
 
 
 def test_the_web_acl_sees_no_keys(domain: Template) -> None:
