@@ -88,7 +88,7 @@ lint: $(VENV)/ready ## Check the style and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PYTHONPATH=layers/service_keys $(BIN)/lint-imports --no-cache
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/cfn-lint template.yaml docs/examples/deployer.yaml docs/examples/domain.yaml docs/examples/*/*.yaml
 
 types: $(VENV)/ready ## Check types (mypy, strict)
 	@$(BIN)/mypy functions layers local tests tools docs benchmarks
