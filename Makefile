@@ -29,7 +29,7 @@ BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package release test-release
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package release test-release runtime-python
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -202,11 +202,14 @@ package: $(PACKAGE_VENV)/ready ## Build and check the wheel and the sdist of ser
 test-package: $(VENV)/ready package ## Install the package with pip on each Python of this machine, and test it
 	@$(BIN)/pytest --numprocesses=0 tests/package
 
+runtime-python:
+	@[ -n "$(RUNTIME_PYTHON)" ] || { echo "Needs Python 3.13, which Lambda runs. Try: make RUNTIME_PYTHON=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+
 release: $(VENV)/ready $(PACKAGE_VENV)/ready ## Check that all places have one version, and build the release in dist/, reproducibly
 	@exec $(BIN)/python -m tools.release --package-python "$(abspath $(PACKAGE_VENV))/bin/python" \
 		--runtime-python "$(RUNTIME_PYTHON)" --runtimes "$(RUNTIMES)"
 
-test-release: $(VENV)/ready $(PACKAGE_VENV)/ready ## Build a release twice, in other circumstances, and compare the bytes
+test-release: $(VENV)/ready $(PACKAGE_VENV)/ready runtime-python ## Build a release twice, in other circumstances, and compare the bytes
 	@$(BIN)/pytest --numprocesses=0 tests/release
 
 clean: ## Remove the output of the other commands

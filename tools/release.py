@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: Final = ("arm64", "x86_64")
 PACKAGE: Final = Path("layers/service_keys/service_keys/__init__.py")
+STORED_ITEMS: Final = Path("tests/functional/stored_items")
 _RELEASED: Final = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 _MAPPING: Final = re.compile(r'^  ServiceKeys: \{Release: \{Version: "([^"]*)"\}\}$', re.MULTILINE)
 _INFO_VERSION: Final = re.compile(r"^info:\n(?:  .*\n)*?  version: (\S+)$", re.MULTILINE)
@@ -96,6 +97,11 @@ def disagreements(root: Path) -> Iterator[str]:
         if not found or found[1].strip("'\"") != version:
             has = f"version {found[1]}" if found else "no version"
             yield f"{name} has {has}, and the package {version}: run make {target}, and commit."
+    if not (root / STORED_ITEMS / f"{version}.json").is_file():
+        yield (
+            f"{STORED_ITEMS} has no items of {version}, which later versions must read: run python -m "
+            f"tools.store_fixture {version} with the Python of .venv, and commit."
+        )
     yield from _changelog_disagreements((root / "CHANGELOG.md").read_text(encoding="utf-8"), version)
 
 

@@ -58,6 +58,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = folder / "layers" / "service_keys" / "service_keys" / "__init__.py"
     package.write_text(package.read_text().replace(f'"{__version__}"', f'"{VERSION}"'))
     (folder / "CHANGELOG.md").write_text(CHANGELOG)
+    (folder / "tests" / "functional" / "stored_items" / f"{VERSION}.json").write_text("{}\n")
     make(folder, "template openapi docs")
     commit_all(folder)
     return folder

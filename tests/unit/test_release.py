@@ -16,7 +16,7 @@ from service_keys import __version__
 from tests.support.processes import ROOT
 from tests.support.repository import commit_all, git
 from tools import release
-from tools.release import PACKAGE, ReleaseError, Tools
+from tools.release import PACKAGE, STORED_ITEMS, ReleaseError, Tools
 from tools.release_bundle import Entry, bundled_template, code_folders, folder_entries, write_zip
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ FILES = {
     "template.yaml": 'Mappings:\n  # >>> version: x\n  ServiceKeys: {Release: {Version: "1.2.3"}}\n  # <<<\n',
     "openapi.yaml": "openapi: 3.1.0\ninfo:\n  title: Service Keys\n  version: 1.2.3\n  summary: x\npaths: {}\n",
     "CHANGELOG.md": CHANGELOG,
+    f"{STORED_ITEMS}/1.2.3.json": "{}\n",
 }
 EPOCH = 1_900_000_000
 
@@ -57,8 +58,8 @@ def problems(tree: Path) -> list[str]:
 
 
 def test_the_places_of_this_tree_have_the_same_version() -> None:
-    """Compare the package, the template and openapi.yaml; the changelog may have entries for the next release."""
-    assert [problem for problem in problems(ROOT) if not problem.startswith("CHANGELOG.md")] == []
+    """Compare the package, the template and openapi.yaml; the other places belong to a release."""
+    assert [problem for problem in problems(ROOT) if problem.startswith(("template.yaml", "openapi.yaml"))] == []
     assert release.package_version(ROOT) == __version__
 
 
@@ -76,6 +77,7 @@ def test_a_tree_whose_places_agree_passes(repository: Path) -> None:
         (str(PACKAGE), "1.2.3", "1.2.4", "template.yaml has version 1.2.3, and the package 1.2.4: run make template"),
         (str(PACKAGE), "1.2.3", "1.2.4", "openapi.yaml has version 1.2.3, and the package 1.2.4: run make openapi"),
         (str(PACKAGE), "1.2.3", "1.2.4", "CHANGELOG.md begins with 1.2.3: add the heading ## [1.2.4] - <date>"),
+        (str(PACKAGE), "1.2.3", "1.2.4", f"{STORED_ITEMS} has no items of 1.2.4, which later versions must read: run"),
         *(
             (str(PACKAGE), "1.2.3", version, f"has version {version}, which is none of a release")
             for version in ("1.2.4.dev0", "1.2.4rc1", "1.2", "v1.2.4", "1.2.04", "1.2.4 ", "")
@@ -113,15 +115,9 @@ def test_all_disagreements_are_reported_at_once(repository: Path) -> None:
         release.check(repository, Tools(TOOLS.python, TOOLS.package_python, "", ""))
 
     lines = str(caught.value).splitlines()
-    starts = (
-        str(PACKAGE),
-        "template.yaml",
-        "openapi.yaml",
-        "CHANGELOG.md",
-        "Not committed: ",
-        "There is no Python 3.13",
-    )
-    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 6
+    places = (str(PACKAGE), "template.yaml", "openapi.yaml", str(STORED_ITEMS), "CHANGELOG.md")
+    starts = (*places, "Not committed: ", "There is no Python 3.13")
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 7
 
 
 def test_a_package_without_a_version_is_refused(tree: Path) -> None:
