@@ -14,6 +14,8 @@ ARCHITECTURE ?= arm64
 OWN_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 BUILD := .aws-sam/build
 FUNCTION ?=
+# The folder for pip's reports of the installed wheels; empty for none.
+REPORTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # Separate environments for the benchmark's peers, cosmic-ray and an emulator, which no other command needs.
@@ -27,7 +29,7 @@ BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package release test-release runtime-python
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -134,7 +136,7 @@ validate: $(VENV)/ready ## Validate the template with SAM
 
 build: $(VENV)/ready ## Build and check the layers and the functions for ARCHITECTURE (arm64 or x86_64)
 	@$(BIN)/python -m tools.generate_api_page
-	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" \
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" REPORTS="$(REPORTS)" \
 		RUNTIMES="$(RUNTIMES)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) --python "$(RUNTIME_PYTHON)" $(BUILD)
@@ -197,6 +199,16 @@ package: $(PACKAGE_VENV)/ready ## Build and check the wheel and the sdist of ser
 
 test-package: $(VENV)/ready package ## Install the package with pip on each Python of this machine, and test it
 	@$(BIN)/pytest --numprocesses=0 tests/package
+
+runtime-python:
+	@[ -n "$(RUNTIME_PYTHON)" ] || { echo "Needs Python 3.13, which Lambda runs. Try: make RUNTIME_PYTHON=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+
+release: $(VENV)/ready $(PACKAGE_VENV)/ready ## Check that all places have one version, and build the release in dist/, reproducibly
+	@exec $(BIN)/python -m tools.release --package-python "$(abspath $(PACKAGE_VENV))/bin/python" \
+		--runtime-python "$(RUNTIME_PYTHON)" --runtimes "$(RUNTIMES)"
+
+test-release: $(VENV)/ready $(PACKAGE_VENV)/ready runtime-python ## Build a release twice, in other circumstances, and compare the bytes
+	@$(BIN)/pytest --numprocesses=0 tests/release
 
 clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
