@@ -300,7 +300,7 @@ def build() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [
-            {"url": "http://127.0.0.1:8000", "description": "`make run`"},
+            {"url": "http://127.0.0.1:8000", "description": "The local stack of make run"},
             {
                 "url": "https://{api}.execute-api.{region}.amazonaws.com/" + template.stage(),
                 "description": "A deployed stack: its output ApiUrl, up to the stage",
@@ -541,7 +541,7 @@ def _service_schemas() -> dict[str, Any]:
 def _warning_schemas() -> dict[str, Any]:
     """Return the schema of each warning of a change, and of their union.
 
-    The constants have no type: openapi-python-client ignores a constant beside a type, and could not tell them apart.
+    Enumerations of one code, because generators ignore a constant and could not tell the warnings apart.
     """
     text, key = {"type": "string"}, _ref("KeyReference")
     similar = {"type": ["string", "null"], "description": "The known service that it resembles."}
@@ -564,7 +564,8 @@ def _warning_schemas() -> dict[str, Any]:
         "ChangeWarning": union,
         "KeyReference": _object(id=text, name=text),
         **{
-            name: _object((), code={"const": code}, message=message, **fields) for code, (name, fields) in kinds.items()
+            name: _object((), code={"type": "string", "enum": [code]}, message=message, **fields)
+            for code, (name, fields) in kinds.items()
         },
     }
 
