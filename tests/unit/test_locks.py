@@ -34,6 +34,7 @@ LOCKS = [
     "benchmarks/requirements.txt",
     "tools/requirements-mutants.txt",
     "tools/requirements-package.txt",
+    "tests/clients/requirements.txt",
     "tests/deploy/requirements.txt",
 ]
 LOCKS += [f"{folder}/requirements.txt" for folder in FOLDERS]
@@ -113,7 +114,7 @@ def test_make_relaxes_the_options_of_pip_only_for_cosmic_ray() -> None:
     makefile = (ROOT / "Makefile").read_text()
 
     assert re.findall(r"^INSTALL := pip install", makefile, re.MULTILINE)
-    assert makefile.count("$(INSTALL)") == 5
+    assert makefile.count("$(INSTALL)") == 6
     relaxed = re.findall(r"\$\(subst --only-binary=:all:,,\$\(INSTALL\)\) (\S+)", makefile)
     assert relaxed == ["tools/requirements-mutants.txt"]
 
