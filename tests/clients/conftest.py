@@ -54,14 +54,14 @@ def run(
     return ran
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
-    """The local stack, with fakes of the services that verify keys."""
+    """An empty local stack, with fakes of the services that verify keys."""
     with FakeServices() as fake_services, local_stack(fake_services_url=fake_services.url) as stack:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def token(stack: LocalStack) -> str:
     """The token of an administrator."""
     return stack.issuer.token(sub="ada")

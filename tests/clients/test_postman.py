@@ -115,13 +115,11 @@ class Distortion(HttpServer):
 
     def __init__(self, url: str, kind: str) -> None:
         self._url, self._kind = url, kind
-        self._bodies = b""
         super().__init__(self._respond)
 
     def _respond(self, request: HttpRequest) -> None:
         names = {"authorization", "content-type", "if-match", "idempotency-key"}
         sent = {name: value for name, value in request.headers.items() if name.lower() in names}
-        self._bodies += request.body
         reply = requests.request(request.command, self._url + request.path, data=request.body, headers=sent, timeout=30)
         status, content = reply.status_code, reply.content
         headers = {
@@ -137,7 +135,7 @@ class Distortion(HttpServer):
         elif self._kind == "fields":
             content = b"{}"
         else:
-            content = b"echo: " + self._bodies
+            content = b"sk-made-up-by-postman-"
         request.send(status, content, headers)
 
 
@@ -146,7 +144,7 @@ def test_every_assertion_can_fail(newman: Newman, stack: LocalStack) -> None:
     newman.run(stack.url)
     held = newman.assertions()
     failed: set[tuple[str, str]] = set()
-    for kind in ("status", "headers", "values", "fields", "echo"):
+    for kind in ("status", "headers", "values", "fields", "secret"):
         with Distortion(stack.url, kind) as broken:
             ran = newman.run(broken.url)
         assert ran.returncode != 0

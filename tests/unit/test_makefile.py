@@ -144,6 +144,7 @@ def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
         "slow": "3",
         "fuzz": "3",
         "package": "3",
+        "clients": "3",
         "deploy": "3",
     }
     assert "=== slow (" in ran.stdout
