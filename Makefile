@@ -140,10 +140,11 @@ build: $(VENV)/ready ## Build and check the layers and the functions for ARCHITE
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) --python "$(RUNTIME_PYTHON)" $(BUILD)
 
-deploy: $(VENV)/ready ## Deploy the output of make build with the parameters in samconfig.toml (STAGE=dev or prod)
+# The program reads PARAMETERS from the environment, to which make adds the variables of its command line; no shell
+# splits or expands the values there. On the command line of make, $$ means one $.
+deploy: $(VENV)/ready ## Deploy the output of make build (STAGE=dev or prod, PARAMETERS="Name=value ...", DEPLOY_OPTIONS=)
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
-	@$(BIN)/python -m local check-deployment "$(STAGE)"
-	@exec $(BIN)/sam deploy --config-env "$(STAGE)" $(DEPLOY_OPTIONS)
+	@exec $(BIN)/python -m local deploy "$(STAGE)" $(DEPLOY_OPTIONS)
 
 sign-in: $(VENV)/ready ## Sign in to a deployed stack in the browser and print an access token (STACK=service-keys)
 	@[ -n "$(STACK)" ] || { echo "Which stack? make sign-in STACK=service-keys, or STACK=service-keys-dev" >&2; exit 2; }

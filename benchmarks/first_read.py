@@ -33,8 +33,8 @@ A fresh process imports one candidate and gets its first secret from a local ser
 are trusted, and that of the server beside them. Processor time and peak memory (VmHWM) beyond an empty process.
 
 AWS's endpoints have certificates of Amazon's roots, which the direct client loads first. The row `service_keys` has the
-server's certificate among them; in `other root`, the client connects again with all certificates of the system, as
-behind an inspecting proxy. "boto3 loaded before" is a function that has imported boto3 for its own work: then the
+server's certificate among them; in `other root`, the client connects again with that root of the system's, as behind an
+inspecting proxy. "boto3 loaded before" is a function that has imported boto3 for its own work: then the
 figures begin after that import. A first read of `service_keys` is Query and Decrypt; of the peers, GetSecretValue."""
 
 _READ: Final = "from service_keys import get_api_key\nsecret = get_api_key('openai').value"

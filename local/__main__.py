@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 _URL_VARIABLE = "SERVICE_KEYS_LOCAL_URL"
 
 _READY = """
-Service Keys on {url} (Ctrl-C ends it).
+Service Keys on {url} (version {version}; Ctrl-C ends it).
 
   Web console: {console_url}
 
@@ -100,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     retained.add_argument("--user-pool", action="store_true", help="of a stack with a user pool of its own, too")
     deployment = add(_check_deployment, "check the parameters of a deployment")
     deployment.add_argument("stage", help="such as dev or prod")
+    deploy = add(_deploy, "deploy the output of make build")
+    deploy.add_argument("stage", help="such as dev or prod")
+    deploy.add_argument("options", nargs=argparse.REMAINDER, help="of sam deploy")
     artifacts = add(_artifacts, "complete and check the output of sam build")
     artifacts.add_argument("--python", default="", help="Lambda's Python, for bytecode of the admin functions' modules")
     artifacts.add_argument("--architecture", required=True, choices=["arm64", "x86_64"], help="of the Lambda functions")
@@ -153,13 +156,56 @@ def _retained(options: argparse.Namespace) -> None:
 
 
 def _check_deployment(options: argparse.Namespace) -> None:
-    """Check the parameters that samconfig.toml gives for a stage.
+    """Check the parameters that samconfig.toml and the environment variable PARAMETERS give for a stage.
 
     Applies the checks of CloudFormation before anything is uploaded. Fails if a parameter is missing or not allowed.
     """
-    from local.deployment import check
+    from local.deployment import PARAMETERS, check
 
-    check(options.stage)
+    check(options.stage, given=os.environ.get(PARAMETERS, ""))
+
+
+def _deploy(options: argparse.Namespace) -> NoReturn:
+    """Check the parameters of a stage, as check-deployment, and run `sam deploy` with all of them.
+
+    Asks nothing where nothing can answer: without a terminal, or with the environment variable CI.
+    """
+    from local.deployment import PARAMETERS, sam_command
+
+    given, is_pipeline = os.environ.get(PARAMETERS, ""), _is_pipeline()
+    command = sam_command(options.stage, options.options, given, may_ask=not is_pipeline)
+    _check_build(options, given)
+    if is_pipeline:
+        # A question gets the end of the input and fails, instead of a wait.
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        # The first call gives descriptor 0 itself, not inherited, if the standard input is closed.
+        os.set_inheritable(0, True)  # noqa: FBT003 - positional only
+    sam = Path(sys.executable).with_name("sam")
+    os.execv(sam, [str(sam), *command])  # noqa: S606 - no shell
+
+
+def _is_pipeline() -> bool:
+    """Return True without a terminal for answers, and with CI set as GitHub, GitLab and others do."""
+    has_terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+    return not has_terminal or os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def _check_build(options: argparse.Namespace, given: str) -> None:
+    """Fail without a build, where SAM would deploy the sources, and with one for another architecture."""
+    from local.artifacts import ARTIFACTS, ArtifactError, inspect
+    from local.deployment import architecture
+
+    if any(option.startswith(("--template", "-t")) for option in options.options):
+        return
+    build = ROOT / ".aws-sam" / "build"
+    if not (build / "template.yaml").is_file():
+        raise LocalError("There is nothing to deploy yet. Run make build first.")
+    deployed = architecture(options.stage, given=given)
+    try:
+        for artifact in ARTIFACTS:
+            inspect(build, artifact, deployed)
+    except ArtifactError as exc:
+        raise LocalError(f"{exc}. Or deploy with the parameter Architecture of the build (here {deployed}).") from exc
 
 
 def _artifacts(options: argparse.Namespace) -> None:
@@ -291,7 +337,8 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
             if demo and fake_services:
                 _progress("Storing sample keys ...")
                 store_sample_keys(stack, fake_services)
-            _progress(_READY.format(url=stack.url + stack.base_path, console_url=stack.console_url))
+            version = stack.template.stage_variables()["version"]
+            _progress(_READY.format(url=stack.url + stack.base_path, version=version, console_url=stack.console_url))
             if fake_services:
                 _progress(_FAKE_SERVICES.format(url=fake_services.url))
             if stack.dynamodb_url != stack.endpoint_url:

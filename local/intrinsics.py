@@ -26,21 +26,28 @@ class Resolver:
     Args:
         parameters: Values of the template's parameters and of the pseudo parameters (`AWS::Region`, …).
         conditions: The template's `Conditions`.
+        mappings: The template's `Mappings`.
         references: Values for references: `{"Table": …}` for `Ref`, `{"Key.Arn": …}` for `Fn::GetAtt`, export names
             for `Fn::ImportValue` and SSM parameter names for `{{resolve:ssm:…}}`.
     """
 
     def __init__(
-        self, parameters: Mapping[str, str], conditions: Mapping[str, Any], references: Mapping[str, str]
+        self,
+        parameters: Mapping[str, str],
+        conditions: Mapping[str, Any],
+        mappings: Mapping[str, Any],
+        references: Mapping[str, str],
     ) -> None:
         self._parameters = parameters
         self._conditions = conditions
+        self._mappings = mappings
         self._references = references
         self._functions: Mapping[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
             "Condition": self.condition,
             "Fn::GetAtt": lambda value: self._reference(value if isinstance(value, str) else ".".join(value)),
             "Fn::ImportValue": lambda value: self._reference(str(self.resolve(value))),
+            "Fn::FindInMap": self._find_in_map,
             "Fn::Sub": self._sub,
             "Fn::If": self._if,
             "Fn::Join": lambda value: str(value[0]).join(map(str, self.resolve(value[1]))),
@@ -86,6 +93,15 @@ class Resolver:
         if name == "AWS::NoValue":
             return _NO_VALUE
         return self._parameters[name] if name in self._parameters else self._reference(name)
+
+    def _find_in_map(self, value: list[Any]) -> Any:
+        found: Any = self._mappings
+        keys = [str(self.resolve(key)) for key in value]
+        for key in keys:
+            if not isinstance(found, dict) or key not in found:
+                raise TemplateError(f"The template's Mappings have no entry {'.'.join(keys)}")
+            found = found[key]
+        return found
 
     def _sub(self, value: str | list[Any]) -> str:
         text, variables = (value, {}) if isinstance(value, str) else value

@@ -279,7 +279,7 @@ class Template:
     @functools.cached_property
     def _function_names(self) -> Mapping[str, str]:
         """The name of each function by logical id: its `FunctionName`, or else the logical id."""
-        resolver = Resolver({**PSEUDO_PARAMETERS, **self.parameters}, self.cloudformation.get("Conditions", {}), {})
+        resolver = self._resolver_of({})
         return {
             logical_id: resolver.resolve(resource["Properties"].get("FunctionName", logical_id))
             for logical_id, resource in self.cloudformation["Resources"].items()
@@ -296,8 +296,11 @@ class Template:
                 references[f"{logical_id}.Arn"] = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
             elif resource["Type"] == "AWS::Lambda::LayerVersion":
                 references[logical_id] = resource["Properties"]["Content"]["S3Key"]
-        parameters = {**PSEUDO_PARAMETERS, **self.parameters}
-        return Resolver(parameters, self.cloudformation.get("Conditions", {}), {**references, **self.references})
+        return self._resolver_of({**references, **self.references})
+
+    def _resolver_of(self, references: Mapping[str, str]) -> Resolver:
+        conditions, mappings = (self.cloudformation.get(part, {}) for part in ("Conditions", "Mappings"))
+        return Resolver({**PSEUDO_PARAMETERS, **self.parameters}, conditions, mappings, references)
 
 
 @functools.lru_cache(maxsize=8)
@@ -350,7 +353,7 @@ def _check_parameters(cloudformation: Mapping[str, Any], given: Mapping[str, obj
         if reason := _constraint_violation(declaration, checked[name]):
             message = f"Parameter {name}: {declaration.get('ConstraintDescription', reason)} (got {checked[name]!r})"
             raise TemplateError(message)
-    resolver = Resolver({**PSEUDO_PARAMETERS, **checked}, {}, {})
+    resolver = Resolver({**PSEUDO_PARAMETERS, **checked}, {}, {}, {})
     for name, rule in cloudformation.get("Rules", {}).items():
         if resolver.resolve(rule.get("RuleCondition", True)):
             for assertion in rule["Assertions"]:

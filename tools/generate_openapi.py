@@ -17,7 +17,8 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from pydantic.json_schema import GenerateJsonSchema
 
 from local.template import EXAMPLE_PARAMETERS, Template
-from service_keys.admin.endpoint import DETAILS_MAX, INTERNAL_ERROR, STATUS_BY_ERROR
+from service_keys import __version__
+from service_keys.admin.endpoint import DETAILS_MAX, INTERNAL_ERROR, STATUS_BY_ERROR, VERSION_HEADER
 from service_keys.admin.pagination import LIMIT_MAX, VERIFICATION_FILTERS
 from service_keys.admin.schemas import CreateApiKey, RestoreApiKey, UpdateApiKey
 from service_keys.core import models
@@ -85,6 +86,10 @@ _HEADERS: Final = {
     "Retry-After": ("Seconds to wait before a retry.", {"type": "integer", "minimum": 1}),
     "WWW-Authenticate": ("The scheme to authenticate with.", {"const": "Bearer"}),
     "Cache-Control": ("Clients and proxies must not store the response.", {"const": "no-store"}),
+    VERSION_HEADER: (
+        "The version of Service Keys that responded.",
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){2}"},
+    ),
 }
 _ID: Final = {"id": "$response.body#/data/id"}
 _LINKS: Final[dict[str, tuple[str, dict[str, str]]]] = {
@@ -294,7 +299,7 @@ def build() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Service Keys",
-            "version": "1",
+            "version": __version__,
             "summary": "Administer the API keys of external services.",
             "description": "Secret values are never returned. Times are UTC. Every response has a `requestId`.",
             "license": {"name": "MIT", "identifier": "MIT"},
@@ -602,7 +607,7 @@ def _object(optional: tuple[str, ...] = (), **properties: dict[str, Any]) -> dic
 
 
 def _response(description: str, model: str, *headers: str) -> dict[str, Any]:
-    named = {name: {"$ref": f"#/components/headers/{name}"} for name in (*headers, "Cache-Control")}
+    named = {name: {"$ref": f"#/components/headers/{name}"} for name in (*headers, "Cache-Control", VERSION_HEADER)}
     return {"description": description, "headers": named, "content": _content(model)}
 
 

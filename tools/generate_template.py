@@ -1,4 +1,4 @@
-"""Generate the parts of template.yaml that list the known services: ``make template``.
+"""Generate the parts of template.yaml with the version and the known services: ``make template``.
 
 Each part stands between a line ``# >>> <part>: ...`` and a line ``# <<<``; everything else stays as it is.
 `Fn::ForEach` cannot replace this, because SAM's translator does not expand it.
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from service_keys import __version__
 from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ _PART: Final = re.compile(r"^(?P<indent> *)# >>> (?P<name>[^:\n]+):.*\n(?P<body>
 def reader_policy(service: str) -> str:
     """Return the logical id of the managed policy for the readers of a service; ``all`` for every service."""
     return f"Read{''.join(word.title() for word in service.split('-'))}Keys"
+
+
+def _version() -> str:
+    return f'ServiceKeys: {{Release: {{Version: "{__version__}"}}}}\n'
 
 
 def _verifiable() -> str:
@@ -81,6 +86,7 @@ def _outputs() -> str:
 
 
 _PARTS: Final[dict[str, Callable[[], str]]] = {
+    "version": _version,
     "verifiable services": _verifiable,
     "reader policies": _policies,
     "outputs of the reader policies": _outputs,

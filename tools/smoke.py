@@ -37,6 +37,7 @@ LOCAL: Final = "local"
 SERVICE: Final = "openai"
 NAME_PREFIX: Final = "Smoke test "
 PATH: Final = "/api/v1/admin/api-keys"
+VERSION_HEADER: Final = "X-Service-Keys-Version"
 SERVICES_PATH: Final = "/api/v1/admin/services"
 # Longer than the 29 s after which API Gateway answers 504
 # (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html).
@@ -188,6 +189,7 @@ class Smoke:
         # The endings are the visible part of the masks.
         self._first, self._second = (f"sk-made-up-by-make-smoke-{self._random[12:]}-{end}" for end in ("aaaa", "bbbb"))
         self.key_id: str | None = None
+        self.version: str | None = None
         self._may_be_stored = False
         self._step, self._function = "", ""
 
@@ -216,6 +218,7 @@ class Smoke:
             reply = self._client.call("GET", token=False)
             self._expect(reply, 401, code="AUTHENTICATION_REQUIRED")
             self._require(reply, reply.headers.get("WWW-Authenticate") == "Bearer", "WWW-Authenticate is not Bearer")
+        self._progress(f"      the version: {self.version}")
         with self._during("create an inactive key", "create-api-key"):
             self._may_be_stored = True
             reply = self._create()
@@ -317,12 +320,20 @@ class Smoke:
         success = code is None
         self._require(reply, reply.body.get("success") is success, f"success is not {json.dumps(success)}")
         self._require(reply, code is None or reply.error.get("code") == code, f"error.code is not {code}")
+        self._expect_version(reply)
         for name, expected in data.items():
             wanted = json.dumps(expected, ensure_ascii=False)
             self._require(reply, reply.data.get(name, ...) == expected, f"data.{name} is not {wanted}")
         for warning in reply.objects("warnings"):
             redirected = warning.get("code") in ("SERVING_CHANGED", "SERVICE_WITHOUT_ACTIVE_KEY")
             self._require(reply, not redirected, f"warnings has {warning.get('code')}, though the key is inactive")
+
+    def _expect_version(self, reply: Reply) -> None:
+        """Require the version of the first response, which API Gateway itself sent."""
+        found = reply.headers.get(VERSION_HEADER)
+        self._require(reply, found, f"{VERSION_HEADER} is missing")
+        self.version = self.version or found
+        self._require(reply, found == self.version, f"{VERSION_HEADER} is not {self.version}, as in the first response")
 
     def _require(self, reply: Reply, condition: object, fault: str) -> None:
         if not condition:

@@ -16,8 +16,10 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Return a file of the console, its configuration or the redirect to its page; 404 for every other path."""
-    sign_in = sign_in_configuration(event.get("stageVariables") or {})
-    headers = headers_for(sign_in)
+    variables = event.get("stageVariables") or {}
+    sign_in = sign_in_configuration(variables)
+    # A stage variable of template.yaml, because this function has no layer with the package.
+    headers = headers_for(sign_in, variables.get("version"))
     path = (event.get("pathParameters") or {}).get("proxy")
     if path is None:
         # One slash at the start: browsers take // for another host.

@@ -8,6 +8,7 @@ import yaml
 from playwright.sync_api import expect
 
 from local.events import path_parameters
+from service_keys import __version__
 from tests.browser.console import Console, api_requests
 from tests.support.example_keys import KEYS
 from tools.generate_openapi import DOCUMENT
@@ -85,3 +86,24 @@ def test_every_operation_is_reached_from_the_console(console: Console, admin: Ht
     }
     assert operations() - reached == set()
     assert admin.listing().data == []
+
+
+def test_the_footer_shows_the_version_of_the_api(console: Console) -> None:
+    """Read it from each response; keep it if a proxy answers without it."""
+    version = console.page.get_by_role("contentinfo").locator("#version")
+    console.watch.allow("status of 502")
+    headers: dict[str, str] = {}
+    console.open()
+    expect(console.button("Sign in")).to_be_visible()
+    expect(version).to_be_empty()
+
+    console.sign_in()
+    expect(version).to_have_text(f"Version {__version__}")
+    console.page.route("**/api/v1/admin/api-keys?*", lambda route: route.fulfill(status=502, headers=headers))
+    for sent, shown in (("9.9.9", "9.9.9"), (None, "9.9.9"), ("<b>1</b>", "<b>1</b>")):
+        headers = {} if sent is None else {"X-Service-Keys-Version": sent}
+        console.go("/keys")
+        expect(console.page.get_by_role("alert")).to_contain_text("The API failed (status 502)")
+        expect(version).to_have_text(f"Version {shown}")
+        console.go("/")
+        expect(console.heading("Services")).to_be_visible()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -121,13 +122,11 @@ class Stack:
             *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"),
             *(("--parameter-overrides", *given) if given else ()),
         ]
-        # Poll each second instead of every five (https://github.com/aws/aws-sam-cli/pull/3500).
-        settings = {"AWS_ENDPOINT_URL": self.emulator.url, "SAM_CLI_POLL_DELAY": "1", "SAM_CLI_TELEMETRY": "0"}
         ran = subprocess.run(
             command,
             # Without samconfig.toml.
             cwd=self.template.parent,
-            env={**sandboxed_environment(os.environ), **settings},
+            env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -136,6 +135,30 @@ class Stack:
         )
         assert (ran.returncode == 0) is succeeds, ran.stdout
         return ran.stdout
+
+    def deploy_by_make(self, stage: str, parameters: Mapping[str, object]) -> str:
+        """Run `make deploy` as a pipeline does, with a closed standard input; return its output."""
+        self.parameters = dict(parameters)
+        options = f"--template-file {shlex.quote(str(self.template))} --stack-name {self.name}"
+        # The environment of these tests exists already.
+        ran = subprocess.run(
+            ["make", "--old-file=.venv/ready", "deploy", f"STAGE={stage}", f"DEPLOY_OPTIONS={options}"],
+            cwd=ROOT,
+            env={**self._environment(), "PARAMETERS": shlex.join(f"{name}={parameters[name]}" for name in parameters)},
+            preexec_fn=lambda: os.close(0),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout
+        return ran.stdout
+
+    def _environment(self) -> dict[str, str]:
+        # Poll each second instead of every five (https://github.com/aws/aws-sam-cli/pull/3500).
+        settings = {"AWS_ENDPOINT_URL": self.emulator.url, "SAM_CLI_POLL_DELAY": "1", "SAM_CLI_TELEMETRY": "0"}
+        return {**sandboxed_environment(os.environ), **settings}
 
     def resources(self) -> dict[str, tuple[str, str]]:
         """Return the type and physical id of each resource, by logical id."""

@@ -150,9 +150,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_the_artifacts_deploy(world: World) -> None:
-    """Create every resource of the template."""
+    """Create every resource of the template, by the command of a pipeline: no file is edited, no question asked."""
     began = time.monotonic()
-    world.stack.deploy(world.parameters)
+    output = world.stack.deploy_by_make("prod", world.parameters)
+    assert "Deploy this changeset?" not in output
+    # Of the stage, which the given parameters complete.
+    assert '"LogRetentionDays": "365"' in output
     resources = world.stack.resources()
     world.stack.complete(world.fake_services_url)
 

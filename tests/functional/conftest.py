@@ -83,11 +83,16 @@ class ApiResponse:
 
 
 class Admin:
-    """An administrator who calls the deployed handlers with API Gateway events."""
+    """An administrator who calls the deployed handlers with API Gateway events.
+
+    Attributes:
+        name: The readable name in the token, if it has one.
+    """
 
     def __init__(self, stack: LocalStack, sub: str = "ada") -> None:
         self.stack = stack
         self.sub = sub
+        self.name: str | None = None
 
     def call(
         self,
@@ -110,7 +115,7 @@ class Admin:
         routes = [route for route in _routes(self.stack) if path_parameters(route.path, path) is not None]
         function = next(route.function for route in routes if route.method == method)
         assert function
-        authorizer = {"principalId": self.sub, "sub": self.sub}
+        authorizer = {"principalId": self.sub, "sub": self.sub} | ({"name": self.name} if self.name else {})
         event = rest_event(method, path, routes[0].path, body, headers, query, authorizer)
         response = self.stack.functions[function].invoke(event)
         return ApiResponse(response["statusCode"], CaseInsensitiveDict(response["headers"]), response["body"])

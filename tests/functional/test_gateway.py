@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from local.stack import LocalStack
+from service_keys import __version__
 from tests.functional.conftest import COLLECTION, SECRET, HttpAdmin, Store
 
 ORIGIN = "http://localhost:3000"
@@ -41,6 +42,8 @@ def assert_error(response: requests.Response, status: int, code: str) -> None:
     assert body["requestId"]
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Service-Keys-Version"] == __version__
+    assert "X-Service-Keys-Version" in response.headers["Access-Control-Expose-Headers"].split(", ")
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
@@ -121,7 +124,10 @@ def test_function_responses_have_cors_headers(http: HttpAdmin) -> None:
     for response in responses:
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
         exposed = set(response.headers["Access-Control-Expose-Headers"].split(", "))
-        assert exposed == {"ETag", "Location", "Idempotency-Replayed", "Retry-After", "WWW-Authenticate"}
+        assert exposed == {
+            *("ETag", "Location", "Idempotency-Replayed", "Retry-After", "WWW-Authenticate", "X-Service-Keys-Version")
+        }
+        assert response.headers["X-Service-Keys-Version"] == __version__
 
 
 @pytest.mark.parametrize("authorization", ["bearer", "BEARER"])

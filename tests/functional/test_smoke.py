@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service_keys import KeyDisabledError, KeyNotFoundError
+from service_keys import KeyDisabledError, KeyNotFoundError, __version__
 from tests.functional.conftest import COLLECTION, Admin, ConsumerOf, HttpAdmin, Store
 from tests.support.breaking_proxy import Break, BreakingProxy
 from tests.support.http_server import HttpRequest, HttpServer
@@ -126,6 +126,7 @@ def test_all_steps_pass(proxy: BreakingProxy, store: Store, capfd: pytest.Captur
     output, error = capfd.readouterr()
     assert re.findall("^ok    (.*)$", output, re.MULTILINE) == list(STEPS)
     assert (output.splitlines()[-1], error) == ("All steps passed.", "")
+    assert f"\n      the version: {__version__}\n" in output
     assert_nothing_shown(output)
     assert store.current_items() == [item for item in store.current_items() if item["service"]["S"] == "#idempotency"]
     written = [body for body in proxy.bodies if b'"key"' in body]
@@ -186,6 +187,17 @@ def test_a_wrong_response_is_noticed(
 ) -> None:
     """Change one part of an otherwise good response."""
     assert reason in fail(step, {"change": change})
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("0.9.0", f"X-Service-Keys-Version is not {__version__}, as in"), (None, "X-Service-Keys-Version is missing")],
+)
+def test_functions_of_another_version_are_noticed(
+    fail: Callable[[str, dict[str, Any]], str], version: str | None, reason: str
+) -> None:
+    """Compare the version of a function's response with that of API Gateway's response."""
+    assert reason in fail(CREATE, {"headers": {"X-Service-Keys-Version": version}})
 
 
 @pytest.mark.parametrize("step", [REPLACE, *(pytest.param(step, marks=SLOW) for step in (VERIFY, ROLL_BACK))])

@@ -27,30 +27,61 @@ _HEADER_BYTES = 5
 def certificate(folder: Path) -> Path:
     """Write a self-signed certificate for 127.0.0.1 and localhost with its key into one PEM file; return its path."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "made-up server")])
+    path = folder / "server.pem"
+    path.write_bytes(_pem(key) + _pem(_sign("made-up server", key, "made-up server", key)))
+    return path
+
+
+@dataclass(frozen=True)
+class Chain:
+    """PEM files: a server's certificate with its key and its intermediate, and the root, which it does not send."""
+
+    server: Path
+    root: Path
+
+
+def certificate_chain(folder: Path, root_name: str = "made-up root") -> Chain:
+    """Write a certificate for 127.0.0.1 and localhost that a root has issued by an intermediate."""
+    root, intermediate, leaf = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    sent = _pem(_sign("made-up server", leaf, "made-up intermediate", intermediate))
+    sent += _pem(_sign("made-up intermediate", intermediate, root_name, root))
+    chain = Chain(folder / "chain.pem", folder / "root.pem")
+    chain.server.write_bytes(_pem(leaf) + sent)
+    chain.root.write_bytes(_pem(_sign(root_name, root, root_name, root)))
+    return chain
+
+
+def _sign(
+    name: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     names: list[x509.GeneralName] = [
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
         x509.DNSName("localhost"),
     ]
-    built = (
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(_name(name))
+        .issuer_name(_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(issuer_key, hashes.SHA256())
     )
-    path = folder / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + built.public_bytes(serialization.Encoding.PEM))
-    return path
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _pem(each: ec.EllipticCurvePrivateKey | x509.Certificate) -> bytes:
+    if isinstance(each, x509.Certificate):
+        return each.public_bytes(serialization.Encoding.PEM)
+    kind = serialization.PrivateFormat.PKCS8
+    return each.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
 
 
 def is_tls(raw: bytes) -> bool:

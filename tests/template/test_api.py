@@ -10,6 +10,7 @@ import pytest
 
 from local import template as translation
 from local.template import Template, TemplateError
+from service_keys import __version__
 from service_keys.admin.endpoint import INTERNAL_ERROR, STATUS_BY_ERROR
 from tests.template.conftest import DEPLOYMENT
 
@@ -95,14 +96,28 @@ def test_gateway_errors_have_the_api_error_body(template: Template, kind: str, s
 
 
 def test_gateway_response_headers(template: Template) -> None:
-    """CORS and no-store always; WWW-Authenticate for 401; Retry-After for 429, 503 and integration errors."""
+    """CORS, no-store and the version always; WWW-Authenticate for 401; Retry-After for 429, 503, 504."""
     for kind, response in gateway_responses(template).items():
         headers = {name.rpartition(".")[2]: value for name, value in response["responseParameters"].items()}
         assert headers["Access-Control-Allow-Origin"] == "'https://admin.example.com'", kind
         assert headers["Cache-Control"] == "'no-store'", kind
+        assert headers["X-Service-Keys-Version"] == f"'{__version__}'", kind
+        assert "X-Service-Keys-Version" in headers["Access-Control-Expose-Headers"], kind
         status = response.get("statusCode")
         assert ("WWW-Authenticate" in headers) == (status == "401"), kind
         assert ("Retry-After" in headers) == (status in {"429", "503"} or kind.startswith("INTEGRATION_")), kind
+
+
+def test_the_version_is_that_of_the_package(template: Template) -> None:
+    """Show it in the stack's output, the layers' descriptions and the stage's variable for the console."""
+    outputs = template.cloudformation["Outputs"]
+    layers = dict(template.resources("AWS::Lambda::LayerVersion"))
+
+    assert template.resolve(outputs["Version"]["Value"]) == __version__
+    assert template.stage_variables()["version"] == __version__
+    assert len(layers) == 2
+    for layer in layers:
+        assert f"Service Keys {__version__}" in template.property(layer, "Description")
 
 
 def test_the_api_is_throttled_and_logs_no_headers_or_bodies(template: Template) -> None:

@@ -48,6 +48,16 @@ def test_an_added_service_changes_the_generated_parts_only(monkeypatch: pytest.M
         assert not [line for line in added if " on]" in line or line.endswith(": on")], "YAML reads on as a boolean"
 
 
+def test_another_version_changes_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generate the mapping from the package's version."""
+    written = TEMPLATE.read_text()
+    monkeypatch.setattr(generate_template, "__version__", "2.3.4")
+
+    (added,) = set(generate(written).splitlines()) - set(written.splitlines())
+
+    assert added == '  ServiceKeys: {Release: {Version: "2.3.4"}}'
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -105,12 +105,12 @@ def test_outputs_and_exports(template: Template) -> None:
 
     policies = {f"{reader_policy(service)}PolicyArn" for service in (*SERVICES, "all")}
     sign_in = {"SignInIssuer", "SignInClientId", "SignInDomainName", "UserPoolId"}
-    resources = {"ApiUrl", "ConsoleUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn"}
+    resources = {"ApiUrl", "ConsoleUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn", "Version"}
     assert set(outputs) == resources | policies | sign_in
     assert all(output["Description"] for output in outputs.values())
     # The layer's ARN changes with every version, and CloudFormation cannot change an export in use.
     without_export = {name for name, output in outputs.items() if "Export" not in output}
-    assert without_export == {"ApiUrl", "ConsoleUrl", "LayerArn", "AlarmTopicArn"} | sign_in
+    assert without_export == {"ApiUrl", "ConsoleUrl", "LayerArn", "AlarmTopicArn", "Version"} | sign_in
     name, kind = (template.property("LayerParameter", each) for each in ("Name", "Type"))
     assert (name, kind) == ("/service-keys/layer-arn", "String")
     assert template.cloudformation["Resources"]["LayerParameter"]["Properties"]["Value"] == outputs["LayerArn"]["Value"]

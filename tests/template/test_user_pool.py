@@ -12,6 +12,7 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
 from local.deployment import retained_resources_template
 from local.template import Template, TemplateError
+from service_keys import __version__
 from tests.support.processes import local_command
 from tests.template.conftest import DEPLOYMENT
 
@@ -86,7 +87,9 @@ def test_own_issuer_creates_no_user_pool(template: Template) -> None:
     assert {outputs[name]["Condition"] for name in ("SignInIssuer", "SignInClientId", "SignInDomainName")} == {
         "CreatesUserPool"
     }
-    assert template.property(template.single_resource("AWS::ApiGateway::Stage"), "Variables") == {}
+    assert template.property(template.single_resource("AWS::ApiGateway::Stage"), "Variables") == {
+        "version": __version__
+    }
 
 
 def test_authorizer_accepts_access_tokens_of_the_pool(pool: Template) -> None:
@@ -110,6 +113,7 @@ def test_stage_has_the_consoles_sign_in_configuration(pool: Template) -> None:
     variables = pool.property(pool.single_resource("AWS::ApiGateway::Stage"), "Variables")
 
     assert variables == {
+        "version": __version__,
         "signInIssuer": ISSUER,
         "signInClientId": "madeupclientid",
         "signInScopes": "openid",
@@ -149,7 +153,7 @@ def test_stage_variables_of_an_own_issuer(template: Template, given: dict[str, s
     """The console signs in with an own issuer only if it has a client; no value has a space."""
     own = template.with_parameters(given)
 
-    assert own.stage_variables() == variables
+    assert own.stage_variables() == {"version": __version__} | variables
 
 
 @pytest.mark.parametrize(

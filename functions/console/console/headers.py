@@ -1,7 +1,8 @@
-"""The headers of every response, with the Content-Security-Policy."""
+"""The headers of every response, with the Content-Security-Policy and the version."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from console.sign_in import origin_of
@@ -23,8 +24,12 @@ _HEADERS: Final = {
 }
 
 
-def headers_for(sign_in: dict[str, str | None]) -> dict[str, str]:
+_VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,40}")
+
+
+def headers_for(sign_in: dict[str, str | None], version: str | None) -> dict[str, str]:
     """Return the headers; the page may connect to its own origin and to those of the sign-in."""
     origins = [origin_of(sign_in["issuer"]), sign_in["tokenOrigin"]]
     sources = " ".join(dict.fromkeys(["'self'", *filter(None, origins)]))
-    return {**_HEADERS, "Content-Security-Policy": _CSP.format(sources=sources)}
+    shown = {"X-Service-Keys-Version": version} if version and _VERSION.fullmatch(version) else {}
+    return {**_HEADERS, **shown, "Content-Security-Policy": _CSP.format(sources=sources)}

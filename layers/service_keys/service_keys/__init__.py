@@ -21,7 +21,7 @@ from service_keys.errors import (
 from service_keys.reader.client import ServiceKeys
 from service_keys.reader.default_client import get_api_key
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0"
 
 __all__ = [
     "ApiKey",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local.events import rest_event
-from service_keys import errors
+from service_keys import __version__, errors
 from service_keys.admin.request import Request
 from service_keys.admin.responses import Response
 from service_keys.admin.schemas import parse_create
@@ -28,7 +28,10 @@ HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Access-Control-Allow-Origin": ORIGIN,
-    "Access-Control-Expose-Headers": "ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate",
+    "X-Service-Keys-Version": __version__,
+    "Access-Control-Expose-Headers": (
+        "ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate, X-Service-Keys-Version"
+    ),
 }
 ERRORS = [
     (errors.InvalidRequestError, 400, "VALIDATION_ERROR"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from service_keys import __version__
 from service_keys.admin import service_probe
 from service_keys.admin.bounded_http import Response
 from service_keys.admin.services import VERIFIABLE_SERVICES
@@ -59,7 +60,7 @@ def test_a_probe_uses_tls_and_the_host_of_the_service(definition: VerifiableServ
         {
             "method": probe.method,
             "url": f"https://{probe.host}{probe.path}",
-            "headers": {"Accept": "application/json", "User-Agent": "service-keys", **probe.headers},
+            "headers": {"Accept": "application/json", "User-Agent": f"service-keys/{__version__}", **probe.headers},
             "body": probe.body,
             "deadline": 6,
             "max_bytes": 256 * 1024,

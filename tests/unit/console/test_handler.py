@@ -81,7 +81,7 @@ def test_content_type(path: str, content_type: str) -> None:
 @pytest.mark.parametrize("path", [None, "index.html", "js/main.js", "config.json", "icon.svg", "missing", "../app.py"])
 def test_every_response_has_the_security_headers(path: str | None) -> None:
     """Files, configuration, redirect and 404 have the same headers, and no body is binary."""
-    response = get(path, variables=SIGN_IN)
+    response = get(path, variables=SIGN_IN | {"version": "1.2.3"})
 
     headers = dict(response["headers"])
     headers = {name: headers[name] for name in headers.keys() - {"Content-Type", "ETag", "Location"}}
@@ -94,8 +94,17 @@ def test_every_response_has_the_security_headers(path: str | None) -> None:
         "Referrer-Policy": "no-referrer",
         "Strict-Transport-Security": "max-age=31536000",
         "X-Content-Type-Options": "nosniff",
+        "X-Service-Keys-Version": "1.2.3",
     }
     assert "isBase64Encoded" not in response
+
+
+@pytest.mark.parametrize("version", [None, "", "1.0.0\r\nSet-Cookie: a=b", "1.0.0\n", "a" * 41, "1 0"])
+def test_a_missing_or_malformed_version_is_left_out(version: str | None) -> None:
+    """Send no header; a stack without the stage variable has no version to show."""
+    variables = SIGN_IN if version is None else SIGN_IN | {"version": version}
+
+    assert "X-Service-Keys-Version" not in get("index.html", variables=variables)["headers"]
 
 
 @pytest.mark.parametrize(

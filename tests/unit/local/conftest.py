@@ -32,6 +32,8 @@ Rules:
     RuleCondition: !Equals [!Ref Colour, red]
     Assertions:
       - {Assert: !Not [!Equals [!Ref Size, "9"]], AssertDescription: give a red thing a size below 9}
+Mappings:
+  Shades: {red: {name: crimson}, blue: {name: navy}}
 Conditions:
   Red: !Equals [!Ref Colour, red]
   NotRed: !Not [!Condition Red]
@@ -84,6 +86,7 @@ Resources:
           SIZE: !Ref Size
           AWS_ENDPOINT_URL: !Ref AwsEndpointUrl
           SHADE: !If [Red, warm, cold]
+          TONE: !FindInMap [Shades, !Ref Colour, name]
           NOTHING: !If [NotRed, something, !Ref AWS::NoValue]
           JOINED: !Join [":", [!Select [1, [a, b]], !Sub "${!Literal} ${Things} ${AWS::Region}"]]
       Events:

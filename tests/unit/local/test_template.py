@@ -27,6 +27,7 @@ def test_function_definition(template: Template, template_path: Path) -> None:
         "SIZE": "3",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:5000",
         "SHADE": "warm",
+        "TONE": "crimson",
         "JOINED": "b:${Literal} things-local eu-west-1",
     }
     assert function.code == template_path.parent / "functions" / "echo"
@@ -102,6 +103,13 @@ def test_rule_applies_only_under_its_condition(template_path: Path) -> None:
     assert template.parameters["Size"] == "9"
     with pytest.raises(TemplateError, match="RedThingsAreSmall"):
         template.with_parameters({"Colour": "red"})
+
+
+@pytest.mark.parametrize("keys", [["Colours", "red"], ["Shades", "red", "price"], ["Shades", "red", "name", "x"]])
+def test_missing_mapping_is_reported(template: Template, keys: list[str]) -> None:
+    """The error has the whole path of the entry."""
+    with pytest.raises(TemplateError, match="no entry {}".format(r"\.".join(keys))):
+        template.resolve({"Fn::FindInMap": keys})
 
 
 def test_missing_reference_is_reported(template_path: Path) -> None:

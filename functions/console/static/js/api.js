@@ -13,12 +13,12 @@ export class ApiError extends Error {
 	}
 }
 
-/** Create the client. `hooks.unauthorized` resolves once there is another token, `hooks.wait` when a retry makes sense. */
+/** Create the client. `hooks.unauthorized` resolves once there is another token, `wait` when a retry makes sense; `version` gets the API's. */
 export function createApi(base, auth, hooks) {
 	const request = async (method, path, options = {}) => {
 		for (let retried = false; ; retried = true) {
 			try {
-				return await send(method, new URL(path, base), auth.authorization, options)
+				return await send(method, new URL(path, base), auth.authorization, options, hooks)
 			} catch (error) {
 				if (!(error instanceof ApiError)) throw error
 				error.retried = retried
@@ -54,7 +54,7 @@ function isTemporary({code, status, retryAfter}, method) {
 	return retryAfter !== null && (status === 503 || (status === 504 && method === "GET"))
 }
 
-async function send(method, url, authorization, {body, headers, signal, list}) {
+async function send(method, url, authorization, {body, headers, signal, list}, hooks) {
 	const timeout = AbortSignal.timeout(TIMEOUT_MS)
 	const json = body === undefined ? {} : {"Content-Type": "application/json"}
 	let response
@@ -69,6 +69,7 @@ async function send(method, url, authorization, {body, headers, signal, list}) {
 			cache: "no-store",
 			redirect: "error"
 		})
+		hooks.version(response.headers.get("X-Service-Keys-Version"))
 		text = await readText(response)
 	} catch (error) {
 		if (signal?.aborted || error instanceof ApiError) throw error

@@ -14,7 +14,7 @@ const ICONS = {
 	replace: "M4 9a8 8 0 0 1 14-3l2 2M20 3v5h-5M20 15a8 8 0 0 1-14 3l-2-2M4 21v-5h5",
 	edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
 	undo: "M4 9h10a6 6 0 0 1 0 12H9M4 9l4-4M4 9l4 4",
-	trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
+	trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5"
 }
 
 /** Create an element from a selector such as `p.small.muted`, optional properties, and children. */

@@ -29,7 +29,7 @@ export function time(iso, style = "ago") {
 	const show = open => {
 		text.dataset.style = open ? "exact" : style
 		text.textContent = describe(text)
-		button.setAttribute("aria-expanded", open)
+		button.ariaExpanded = open
 	}
 	button.addEventListener("click", () => show(text.dataset.style !== "exact"))
 	show(false)

@@ -39,7 +39,8 @@ class App {
 		this.api = createApi(new URL("../api/v1/admin/", location.href), auth, {
 			unauthorized: error => this.#signInAgain(error),
 			forbidden: () => this.#forbid(),
-			wait: (error, signal) => this.#wait(error, signal)
+			wait: (error, signal) => this.#wait(error, signal),
+			version: text => text && fill(byId("version"), `Version ${text}`)
 		})
 	}
 
@@ -53,8 +54,7 @@ class App {
 		this.#mount(this.auth.signedIn ? this.#find(path, route) : signInView(this, error, () => this.show()))
 		for (const link of byId("nav").children) {
 			const current = link.hash === `#${path}` || (link.hash === "#/keys" && path.startsWith("/keys/"))
-			link.toggleAttribute("aria-current", current)
-			if (current) link.setAttribute("aria-current", "page")
+			link.ariaCurrent = current ? "page" : null
 		}
 	}
 

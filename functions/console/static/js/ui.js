@@ -29,12 +29,12 @@ export function button(label, action, symbol = "", kind = "", name = null) {
 
 /** Run an action once at a time. The button stays focusable, because a disabled one loses the focus. */
 export async function busy(element, action) {
-	if (element.getAttribute("aria-disabled") === "true") return
-	element.setAttribute("aria-disabled", "true")
+	if (element.ariaDisabled) return
+	element.ariaDisabled = true
 	try {
 		await action()
 	} finally {
-		element.removeAttribute("aria-disabled")
+		element.ariaDisabled = null
 	}
 }
 
@@ -62,14 +62,14 @@ export function region(signal, loading, fetchData, render) {
 	const element = h("div.region")
 	element.show = data => signal.aborted || fill(element, render(data))
 	element.reload = async () => {
-		element.setAttribute("aria-busy", "true")
+		element.ariaBusy = true
 		if (!element.hasChildNodes()) fill(element, h("p.muted.loading", loading))
 		try {
 			element.show(await fetchData())
 		} catch (error) {
 			if (!signal.aborted) fill(element, errorNotice(error, element.reload))
 		}
-		element.removeAttribute("aria-busy")
+		element.ariaBusy = null
 	}
 	element.reload()
 	return element

@@ -12,7 +12,7 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from service_keys import errors
+from service_keys import __version__, errors
 from service_keys.admin.observability import count_metric, logger
 from service_keys.admin.request import Request
 from service_keys.admin.responses import Response
@@ -23,7 +23,8 @@ from service_keys.core.timestamps import now_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_EXPOSED_HEADERS = "ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate"
+VERSION_HEADER: Final = "X-Service-Keys-Version"
+_EXPOSED_HEADERS: Final = f"ETag, Location, Idempotency-Replayed, Retry-After, WWW-Authenticate, {VERSION_HEADER}"
 _FRAMES_MAX = 12
 DETAILS_MAX = 20
 """Maximum number of error details: a body of 2,000 unknown fields would otherwise cause a response of 400 KB."""
@@ -61,6 +62,7 @@ def api_handler(handle: Callable[[Request], Response]) -> Callable[[Mapping[str,
             "Content-Type": "application/json",
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
+            VERSION_HEADER: __version__,
             **cors,
             **response.headers,
         }

@@ -12,6 +12,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from service_keys import __version__
 from service_keys.admin.bounded_http import request
 from service_keys.admin.services import SERVICES, VERIFIABLE_SERVICES
 from service_keys.admin.services.definition import ProbeRequest, ProbeResponse, VerifiableService
@@ -64,7 +65,7 @@ def verify(
 
 def _send_probe(service: VerifiableService, probe: ProbeRequest, base_url: str | None) -> ProbeResponse:
     base = f"https://{probe.host}" if base_url is None else f"{base_url}/{service.name}"
-    headers = {"Accept": "application/json", "User-Agent": "service-keys", **probe.headers}
+    headers = {"Accept": "application/json", "User-Agent": f"service-keys/{__version__}", **probe.headers}
     response = request(
         probe.method,
         base + probe.path,

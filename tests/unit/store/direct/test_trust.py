@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import botocore
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from service_keys.store.direct import errors, trust
-from tests.support.tls import certificate
+from service_keys.store.direct import connection, errors, trust
+from tests.support.processes import ROOT
+from tests.support.pythons import SUPPORTED, require_python
+from tests.support.scripted_server import ScriptedServer
+from tests.support.tls import certificate, certificate_chain
 
 if TYPE_CHECKING:
     from service_keys.store.direct.client import DirectDynamoDB
-    from tests.support.scripted_server import ScriptedServer
     from tests.unit.store.direct.conftest import Create
 
 # AWS's roots are in every list of certificates for the web, such as botocore's own.
 BOTOCORE_BUNDLE = Path(botocore.__file__).parent / "cacert.pem"
+AMAZON = [
+    *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
+    "Starfield Services Root Certificate Authority - G2",
+]
+LAYER = ROOT / "layers" / "service_keys"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up"}
+QUERY = """
+import os
+from service_keys.store.direct import trust
+from service_keys.store.direct.client import DirectDynamoDB
+from service_keys.store.direct.endpoints import Endpoint
+from service_keys.store.timeouts import Timeouts
+endpoint = Endpoint("localhost", int(os.environ["PORT"]), tls=True)
+DirectDynamoDB("dynamodb", endpoint, "eu-west-1", Timeouts(20, 20)).query(TableName="table")
+print(trust.current().is_whole, len(trust.current().context.get_ca_certs()))
+"""
 
 
 @pytest.fixture
@@ -42,10 +63,7 @@ def test_the_roots_of_aws_are_selected() -> None:
     trusted = trust.current()
 
     assert not trusted.is_whole
-    assert names(trusted.context) == [
-        *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
-        "Starfield Services Root Certificate Authority - G2",
-    ]
+    assert names(trusted.context) == AMAZON
     assert trust.current() is trusted
 
 
@@ -94,17 +112,73 @@ def test_every_context_checks_certificate_and_hostname() -> None:
     assert len(trust.whole().context.get_ca_certs()) > 50
 
 
-def test_another_root_is_found_among_all_certificates(
+def test_another_root_is_found_among_the_certificates(
     server: ScriptedServer, create: Create, bundle: Path, pem: Path, waits: list[float]
 ) -> None:
-    """Connect again with all certificates, without counting an attempt, and keep them for later connections."""
+    """Connect again with the root as well, without counting an attempt, and keep it for later connections."""
     bundle.write_bytes(bundle.read_bytes() + pem.read_bytes())
 
     create().query(TableName="table")
     create().query(TableName="table")
 
     assert (len(server.requests), server.accepted, waits) == (2, 3, [])
+    assert not trust.current().is_whole
+    assert names(trust.current().context) == [*AMAZON, "made-up server"]
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_a_root_is_found_by_an_intermediate(bundle: Path, tmp_path: Path, version: str) -> None:
+    """Load the root only, on each Python, which show the server's certificates in different ways."""
+    chain = certificate_chain(tmp_path)
+    bundle.write_bytes(bundle.read_bytes() + chain.root.read_bytes())
+    with ScriptedServer(chain.server) as server:
+        environment = {"SSL_CERT_FILE": str(bundle), "PYTHONPATH": str(LAYER), "PORT": str(server.port), **CREDENTIALS}
+        command = [require_python(version), "-c", QUERY]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+
+    assert (ran.stdout, ran.stderr) == ("False 6\n", "")
+    assert (len(server.requests), server.accepted) == (1, 2)
+
+
+@pytest.mark.parametrize("bundled", ["no", "damaged", "of another key"])
+def test_a_chain_without_its_root_loads_all_certificates(
+    create: Create, bundle: Path, tmp_path: Path, bundled: str
+) -> None:
+    """Reject the server after all: a certificate with the issuer's name has to be the issuer's."""
+    chain = certificate_chain(tmp_path)
+    if bundled == "damaged":
+        bundle.write_text(bundle.read_text() + chain.root.read_text().replace("MII", "MI", 1))
+    elif bundled == "of another key":
+        (tmp_path / "other").mkdir()
+        bundle.write_bytes(bundle.read_bytes() + certificate_chain(tmp_path / "other").root.read_bytes())
+
+    with ScriptedServer(chain.server) as server, pytest.raises(errors.CertificateError):
+        create(port=server.port).query(TableName="table")
+
+    assert server.requests == []
     assert trust.current().is_whole
+
+
+def test_a_hidden_chain_loads_all_certificates(
+    monkeypatch: pytest.MonkeyPatch, server: ScriptedServer, create: Create, bundle: Path, pem: Path
+) -> None:
+    """Trust all of the system's certificates if Python does not show those of the server."""
+    bundle.write_bytes(bundle.read_bytes() + pem.read_bytes())
+    monkeypatch.setattr(connection, "_received_chain", lambda _: [])
+
+    create().query(TableName="table")
+
+    assert (len(server.requests), server.accepted, trust.current().is_whole) == (1, 2, True)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_the_issuer_of_every_public_root_is_read() -> None:
+    """Compare with another parser of certificates."""
+    roots = x509.load_pem_x509_certificates(BOTOCORE_BUNDLE.read_bytes())
+
+    assert len(roots) > 100
+    for root in roots:
+        assert trust._issuer(root.public_bytes(Encoding.DER)) == root.issuer.public_bytes()
 
 
 @pytest.mark.usefixtures("bundle")

@@ -33,6 +33,8 @@ MAX_IDLE_SECONDS: Final = 50
 frozen execution environment does not see the end of a connection."""
 MAX_IDLE_CONNECTIONS: Final = 10
 """As botocore's ``max_pool_connections``."""
+_DER: Final = 2
+"""`_ssl.ENCODING_DER`."""
 _RECEIVE_BYTES: Final = 64 * 1024
 
 
@@ -66,24 +68,26 @@ class Connection:
             self._start_tls(context, endpoint.host, ends_at)
 
     def _start_tls(self, context: ssl.SSLContext, host: str, ends_at: float) -> None:
-        plain = self._socket
         try:
-            plain.settimeout(_left(ends_at, self._clock))
-            self._socket = context.wrap_socket(plain, server_hostname=host)
+            self._socket.settimeout(_left(ends_at, self._clock))
+            # The handshake is separate, because wrap_socket() would not return the socket of one that fails.
+            self._socket = tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+            tls.do_handshake()
         except TimeoutError as error:
-            plain.close()
+            self.close()
             raise ConnectTimeoutError(f"{host}: no TLS handshake in time") from error
         except ssl.SSLCertVerificationError as error:
-            plain.close()
-            raise CertificateError(f"{host}: {error.verify_message}") from error
+            chain = _received_chain(self._socket)
+            self.close()
+            raise CertificateError(f"{host}: {error.verify_message}", chain) from error
         except ssl.SSLError as error:
-            plain.close()
+            self.close()
             raise SSLError(f"{host}: {error.reason or type(error).__name__}") from error
         except (OSError, ValueError) as error:
-            plain.close()
+            self.close()
             raise EndpointConnectionError(f"{host}: {type(error).__name__} in the TLS handshake") from error
         except BaseException:
-            plain.close()
+            self.close()
             raise
 
     def exchange(self, request: bytes, max_bytes: int, *, before: float) -> Response:
@@ -138,6 +142,15 @@ class Connection:
         # Not set if the constructor raised.
         if hasattr(self, "_socket"):
             self._socket.close()
+
+
+def _received_chain(tls: socket.socket) -> list[bytes]:
+    """Return the certificates, in DER, that a server sent in a failed handshake; empty if Python does not show them."""
+    # Public from Python 3.13 on; before, a method of the inner object with certificates of a type of its own.
+    public = getattr(tls, "get_unverified_chain", None)
+    inner = getattr(getattr(tls, "_sslobj", None), "get_unverified_chain", lambda: None)
+    found = public() if public else inner()
+    return [each if isinstance(each, bytes) else each.public_bytes(_DER) for each in found or ()]
 
 
 def _connect(endpoint: Endpoint, ends_at: float, clock: Callable[[], float]) -> socket.socket:
@@ -228,12 +241,13 @@ class ConnectionPool:
             return Connection(self._endpoint, self._timeouts, self._clock, None)
         # Certificates are loaded before the time to connect begins, because to load them can take longer.
         trusted = trust.current()
-        try:
-            return Connection(self._endpoint, self._timeouts, self._clock, trusted.context)
-        except CertificateError:
-            if trusted.is_whole:
-                raise
-        return Connection(self._endpoint, self._timeouts, self._clock, trust.whole().context)
+        while True:
+            try:
+                return Connection(self._endpoint, self._timeouts, self._clock, trusted.context)
+            except CertificateError as error:
+                if trusted.is_whole:
+                    raise
+                trusted = trust.wider(trusted, error.chain)
 
     def _exchange_on(self, connection: Connection, request: bytes, max_bytes: int, before: float) -> Response:
         try:

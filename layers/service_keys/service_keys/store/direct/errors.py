@@ -62,7 +62,15 @@ class SSLError(TransportError):
 
 
 class CertificateError(SSLError):
-    """The server's certificate is not trusted, or belongs to another host."""
+    """The server's certificate is not trusted, or belongs to another host.
+
+    Attributes:
+        chain: The certificates that the server sent, in DER; empty if they are not known.
+    """
+
+    def __init__(self, message: str, chain: list[bytes] | None = None) -> None:
+        super().__init__(message)
+        self.chain = chain or []
 
 
 class ReadTimeoutError(TransportError):

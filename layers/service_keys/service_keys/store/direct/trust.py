@@ -2,11 +2,13 @@
 
 To parse the 140 certificates of a system takes 22 ms, as much as half of a first read with this client. The first
 context therefore trusts only the roots of AWS among them. If a server's certificate has another root, the connection is
-made again with all of them (docs/decisions/30-a-direct-client.md).
+made again with the certificates of its issuers, and if they are no roots of it, with all of the system
+(docs/decisions/30-a-direct-client.md).
 """
 
 from __future__ import annotations
 
+import binascii
 import os
 import ssl
 
@@ -25,6 +27,7 @@ _AMAZON_ROOTS: Final = (
 )
 """The first line of each root in PEM (https://www.amazontrust.com/repository/). It selects a certificate of the system;
 a certificate that the system does not have is not trusted."""
+_EXPLICIT_VERSION, _LONG_FORM = 0xA0, 0x80
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 
@@ -54,13 +57,30 @@ class Trust:
             raise CertificateError(f"the certificates cannot be loaded: {type(error).__name__}") from error
 
 
+def wider(trusted: Trust, chain: list[bytes]) -> Trust:
+    """Return a context that trusts more certificates of the system, after one that does not trust a server's.
+
+    Args:
+        trusted: The context that failed, which does not trust all certificates of the system.
+        chain: The certificates that the server sent, in DER. Only their issuers are read: a name that they have
+            invented selects no certificate, or one that the system trusts.
+    """
+    before = trusted.context.cert_store_stats()["x509"]
+    try:
+        if found := b"".join(_issuers(chain)):
+            trusted.context.load_verify_locations(cadata=found)
+    except (OSError, ValueError, IndexError):  # a damaged certificate
+        return whole()
+    return trusted if trusted.context.cert_store_stats()["x509"] > before else whole()
+
+
 # Without a lock, which a fork could leave locked: two threads may load certificates at once, and one result stays.
 _current: dict[tuple[str | None, ...], Trust] = {}
 """The contexts in use, by the variables that name other certificates to OpenSSL."""
 
 
 def current() -> Trust:
-    """Return the shared context: with AWS's roots only, until `whole` is called."""
+    """Return the shared context: with AWS's roots only, until `wider` or `whole` is called."""
     source = _source()
     found = _current.get(source)
     if found is None:
@@ -97,18 +117,47 @@ def _named_file() -> str | None:
 
 def _amazon_roots() -> str:
     """Return AWS's roots among the system's certificates in PEM; empty if the system has them in no file."""
-    file = _named_file() or ssl.get_default_verify_paths().cafile
-    if file is None:
-        return ""
-    try:
-        with open(file, "rb") as opened:  # noqa: PTH123 - pathlib costs an import
-            bundle = opened.read()
-    except OSError:
-        return ""
-    found = []
+    bundle, found = _bundle(), []
     for line in _AMAZON_ROOTS:
         at = bundle.find(line)
         start, end = bundle.rfind(_BEGIN, 0, at), bundle.find(_END, at)
         if at >= 0 and start >= 0 and end >= 0 and not bundle[start + len(_BEGIN) : at].strip():
             found.append(bundle[start : end + len(_END)].decode("ascii"))
     return "\n".join(found)
+
+
+def _issuers(chain: list[bytes]) -> list[bytes]:
+    """Return the system's certificates, in DER, that contain the name of an issuer in a chain."""
+    names = [_issuer(certificate) for certificate in chain]
+    texts = (each.partition(_END)[0] for each in _bundle().split(_BEGIN)[1:])
+    return [der for der in map(binascii.a2b_base64, texts) if any(name in der for name in names)]
+
+
+def _issuer(certificate: bytes) -> bytes:
+    """Return the name of the issuer of a certificate, both in DER (RFC 5280, section 4.1)."""
+    at, _ = _element(certificate, 0)
+    at, _ = _element(certificate, at)
+    if certificate[at] == _EXPLICIT_VERSION:
+        _, at = _element(certificate, at)
+    for _before_issuer in ("serialNumber", "signature"):
+        _, at = _element(certificate, at)
+    return certificate[at : _element(certificate, at)[1]]
+
+
+def _element(der: bytes, at: int) -> tuple[int, int]:
+    """Return the indices of the content and of the end of the element at an index."""
+    content, length = at + 2, der[at + 1]
+    if length & _LONG_FORM:
+        content += length & ~_LONG_FORM
+        length = int.from_bytes(der[at + 2 : content], "big")
+    return content, content + length
+
+
+def _bundle() -> bytes:
+    """Return the system's certificates in PEM; empty if they are in no file."""
+    file = _named_file() or ssl.get_default_verify_paths().cafile
+    try:
+        with open(file or os.devnull, "rb") as opened:  # noqa: PTH123 - pathlib costs an import
+            return opened.read()
+    except OSError:
+        return b""
