@@ -25,11 +25,14 @@ MUTANTS_VENV := .venv-mutants
 DEPLOY_VENV := .venv-deploy
 # The build tools of make package.
 PACKAGE_VENV := .venv-package
+# The generators of clients and newman, of make test-clients.
+CLIENTS_VENV := .venv-clients
+CLIENTS_NPM := tests/clients/node_modules
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package release test-release runtime-python
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package test-clients release test-release runtime-python
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -105,8 +108,9 @@ $(BENCH_VENV)/ready: benchmarks/requirements.txt
 bench: $(BENCH_VENV)/ready ## Measure performance and cost against peers (BENCH="--quick", "--only fleet", "--help")
 	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
-openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template
+openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template, and docs/postman_collection.json from it
 	@$(BIN)/python -m tools.generate_openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+	@$(BIN)/python -m tools.generate_postman > docs/postman_collection.json.new && mv docs/postman_collection.json.new docs/postman_collection.json
 
 template: $(VENV)/ready ## Generate the reader policies and the list of verifiable services in template.yaml
 	@$(BIN)/python -m tools.generate_template > template.yaml.new && mv template.yaml.new template.yaml
@@ -126,6 +130,7 @@ lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
 	@$(LOCK) tools/requirements-package.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-package.in
 	@$(LOCK) tests/deploy/requirements.txt --universal --python-version 3.13 $(LOCK_OPTIONS) tests/deploy/requirements.in
+	@$(LOCK) tests/clients/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tests/clients/requirements.in
 	@for folder in layers/admin functions/authorizer; do \
 		(cd $$folder && $(LOCK) requirements.txt --python-version 3.13 --python-platform x86_64-manylinux2014 \
 			--constraint ../../requirements-dev.txt requirements.in) || exit 1; \
@@ -210,6 +215,19 @@ release: $(VENV)/ready $(PACKAGE_VENV)/ready ## Check that all places have one v
 test-release: $(VENV)/ready $(PACKAGE_VENV)/ready runtime-python ## Build a release twice, in other circumstances, and compare the bytes
 	@$(BIN)/pytest --numprocesses=0 tests/release
 
+$(CLIENTS_VENV)/ready: tests/clients/requirements.txt
+	@$(PYTHON) $(INSTALL) $< $@
+
+# npm removes the folder first, and with it a file of an interrupted installation.
+$(CLIENTS_NPM)/ready: tests/clients/package-lock.json
+	@npm --version >/dev/null 2>&1 || { echo "Needs Node.js 20.19 or later with npm: https://nodejs.org/en/download" >&2; exit 1; }
+	@echo "Installing what tests/clients/package-lock.json pins into $(CLIENTS_NPM) (once; half a minute) ..." >&2
+	@npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+	@touch $@
+
+test-clients: $(VENV)/ready $(CLIENTS_VENV)/ready $(CLIENTS_NPM)/ready ## Generate clients from openapi.yaml and use them; run the Postman collection (needs npm)
+	@$(BIN)/pytest --numprocesses=0 tests/clients
+
 clean: ## Remove the output of the other commands
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) $(PACKAGE_VENV) dist .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new
+	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) $(PACKAGE_VENV) $(CLIENTS_VENV) $(CLIENTS_NPM) tests/clients/generated dist .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new

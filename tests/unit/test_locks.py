@@ -43,6 +43,7 @@ LOCKS = [
     "benchmarks/requirements.txt",
     "tools/requirements-mutants.txt",
     "tools/requirements-package.txt",
+    "tests/clients/requirements.txt",
     "tests/deploy/requirements.txt",
 ]
 LOCKS += [f"{folder}/requirements.txt" for folder in FOLDERS]
@@ -160,7 +161,7 @@ def test_make_relaxes_the_options_of_pip_only_for_cosmic_ray() -> None:
     makefile = (ROOT / "Makefile").read_text()
 
     assert "pip install" not in makefile
-    assert makefile.count("$(INSTALL) ") == 6
+    assert makefile.count("$(INSTALL) ") == 7
     relaxed = re.findall(r"^(\S+): (\S+)\n(?:\t.*\n)*\t.*--sources", makefile, re.MULTILINE)
     assert relaxed == [("$(MUTANTS_VENV)/ready", "tools/requirements-mutants.txt")]
 

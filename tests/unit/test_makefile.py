@@ -206,6 +206,7 @@ def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
         "fuzz": "3",
         "package": "3",
         "release": "3",
+        "clients": "3",
         "deploy": "3",
     }
     assert "=== slow (" in ran.stdout
