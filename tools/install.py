@@ -39,7 +39,7 @@ _BYTES: Final = {"bytes": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
 # Settings that would install to another place, or change the output that is parsed here. Those of indexes, proxies,
 # certificates and the cache stay.
 _IGNORED_SETTINGS: Final = re.compile(
-    "PIP_(DRY_RUN|IGNORE_INSTALLED|LOG|PREFIX|PYTHON|QUIET|REPORT|ROOT|TARGET|UPGRADE|USER|VERBOSE)"
+    "PYTHON(HOME|PATH)|PIP_(DRY_RUN|IGNORE_INSTALLED|LOG|PREFIX|PYTHON|QUIET|REPORT|ROOT|TARGET|UPGRADE|USER|VERBOSE)"
 )
 
 
@@ -210,7 +210,11 @@ class Environment:
         if self._unfinished.exists() or not self._own_python.exists():
             return False
         command = [str(self._own_python), "-I", "-c", "import sys, pip; print(*sys.version_info[:2])"]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the command above
+        try:
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the command above
+        except OSError:
+            # An interpreter for another machine, as in a folder that is shared with a container.
+            return False
         return ran.stdout.split() == [str(number) for number in sys.version_info[:2]]
 
     def _install(self, lock: Path, markers: Sequence[Path], descriptor: int, *, usable: bool, sources: bool) -> None:

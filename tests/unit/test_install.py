@@ -178,14 +178,14 @@ def test_pip_installs_wheels_by_hash_from_the_lock_alone(checkout: Checkout) -> 
 
 def test_settings_of_other_places_are_ignored(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the index; do not install to the folder that PIP_TARGET names, and do not quiet pip."""
-    names = ("PIP_TARGET", "PIP_USER", "PIP_QUIET", "PIP_INDEX_URL")
+    names = ("PIP_TARGET", "PIP_USER", "PIP_QUIET", "PIP_INDEX_URL", "PYTHONPATH")
     for name in names:
         monkeypatch.setenv(name, "1")
     checkout.set(program=f'env >"{checkout.folder}/environment"')
 
     checkout.install()
 
-    kept = re.findall(r"^(PIP_[A-Z_]+)=1$", (checkout.folder / "environment").read_text(), re.MULTILINE)
+    kept = re.findall(r"^([A-Z_]+)=1$", (checkout.folder / "environment").read_text(), re.MULTILINE)
     assert set(kept) & set(names) == {"PIP_INDEX_URL"}
 
 
@@ -233,15 +233,20 @@ def test_an_environment_of_another_python_is_created_anew(checkout: Checkout) ->
     assert not (checkout.environment / "lib").exists()
 
 
-def test_an_environment_without_interpreter_is_created_anew(checkout: Checkout) -> None:
-    """Replace links to a Python that has been removed."""
+@pytest.mark.parametrize("state", ["removed", "of another machine", "without pip"])
+def test_an_environment_without_interpreter_is_created_anew(checkout: Checkout, state: str) -> None:
+    """Replace links to a Python that has been removed, and interpreters that cannot run here."""
     checkout.install()
     python = checkout.environment / "bin" / "python"
     python.unlink()
-    python.symlink_to(checkout.folder / "removed")
+    if state == "removed":
+        python.symlink_to(checkout.folder / "removed")
+    else:
+        python.write_bytes(b"\x7fELF\0" if state == "of another machine" else b"#!/bin/sh\nexit 1\n")
+        python.chmod(0o755)
 
     assert checkout.install()[0].startswith("Creating")
-    assert python.exists()
+    assert checkout.calls() == ["venv", "pip", "venv", "pip"]
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
