@@ -449,6 +449,8 @@ def target_of(stack: str, port: int, environment: Mapping[str, str]) -> Target:
         issuer = Issuer.load(ROOT / ".local" / "issuer.pem").at(f"http://127.0.0.1:{port}")
         return Target(f"http://127.0.0.1:{port}{PATH}", LOCAL, issuer.token("make-smoke", hours=1))
     url = override or _api_url(stack)
+    if not token and environment.get("CI", "").lower() not in {"", "0", "false"}:
+        raise SmokeError("Set SERVICE_KEYS_TOKEN to an administrator's token: a pipeline (CI is set) has no browser.")
     if not token:
         token = _sign_in(stack)
     if not re.fullmatch(r"[!-~]+", token):

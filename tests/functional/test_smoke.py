@@ -396,6 +396,7 @@ def test_the_address_is_the_output_of_the_stack(
         ({"API_URL": "https://127.0.0.1.example.com:1", "SERVICE_KEYS_TOKEN": "Bearer x"}, "give the token alone"),
         ({"API_URL": "https://127.0.0.1:1", "SERVICE_KEYS_TOKEN": "x\ny"}, "give the token alone"),
         ({"API_URL": "http://127.0.0.1:1", "SERVICE_KEYS_TOKEN": ""}, "Set SERVICE_KEYS_TOKEN"),
+        ({"API_URL": "https://127.0.0.1:1", "SERVICE_KEYS_TOKEN": "", "CI": "true"}, "a pipeline (CI is set) has no"),
     ],
 )
 def test_invalid_settings_are_refused(
