@@ -149,21 +149,29 @@ class ApiPage:
         yield "Errors", ", ".join(errors)
 
     def _errors(self) -> str:
+        operations = [operation for _, _, operation, _ in self._operations()]
+        errors = {
+            status: self._resolved(response)
+            for operation in operations
+            for status, response in operation["responses"].items()
+            if "$ref" in response
+        }
         rows = [
             f'<tr id="error-{_text(status)}"><th scope="row">{_text(status)}</th>'
             f"<td>{''.join(f'<code>{_text(code)}</code><br>' for code in response.get('x-error-codes', []))}"
             f"{_prose(response['description'])}</td></tr>"
-            for status, response in self._components["responses"].items()
+            for status, response in sorted(errors.items())
         ]
         head = '<thead><tr><th scope="col">Status</th><th scope="col">Code and meaning</th></tr></thead>'
         table = f'<table class="plain">{head}<tbody>{"".join(rows)}</tbody></table>'
-        error = '<p>The body of an error is an <a href="#schema-Error">Error</a>.</p>'
+        error = '<p>The body of an error is an <a href="#schema-ErrorResponse">ErrorResponse</a>.</p>'
         return _section("errors", "Errors", [error, table])
 
     def _schema(self, name: str) -> str:
         schema = self._components["schemas"][name]
         described = [f"<p>{_prose(schema['description'])}</p>"] if "description" in schema else []
-        return _section(f"schema-{name}", name, [*described, self._fields(schema)])
+        content = self._fields(schema) if "properties" in schema else f"<p>{self._kind(schema)}</p>"
+        return _section(f"schema-{name}", name, [*described, content])
 
     def _fields(self, schema: Mapping[str, Any]) -> str:
         return _list(self._rows(schema, ""))
@@ -204,7 +212,7 @@ class ApiPage:
 
     def _example(self, schema: Mapping[str, Any]) -> str:
         """Return an example body: the required fields and those with an example, or one field."""
-        found = {name: _example_of(field) for name, field in schema.get("properties", {}).items()}
+        found = {name: _example_of(self._resolved(field)) for name, field in schema.get("properties", {}).items()}
         known = {name: value for name, value in found.items() if value is not None}
         if "required" not in schema:
             known = dict(list(known.items())[:1])
@@ -242,8 +250,6 @@ def _limits(schema: Mapping[str, Any]) -> Iterator[str]:
             yield f"{words[0]} {words[1]}{unit}"
     if "pattern" in schema:
         yield f"pattern <code>{_text(schema['pattern'])}</code>"
-    if schema.get("default") is not None:
-        yield f"default <code>{_text(json.dumps(schema['default']))}</code>"
 
 
 def _curl(method: str, path: str, parameters: list[Mapping[str, Any]], body: object) -> str:

@@ -28,6 +28,7 @@ from service_keys.store.serving import MAX_INDEX_CALLS, MAX_SERVICE_CALLS
 from tools import ROOT
 
 DOCUMENT = ROOT / "openapi.yaml"
+_TAG: Final = "API keys"
 _RESPONSE_MODELS: Final = {
     "ApiKey": models.StoredKey,
     "Verification": models.Verification,
@@ -44,21 +45,34 @@ _TIMESTAMP_FIELDS: Final = frozenset(
 )
 
 _ERRORS: Final = {
-    400: "The request is not valid; `details` name each field to correct.",
-    401: "There is no valid token. Nothing was changed.",
-    403: "The token is valid, but not an administrator's. Nothing was changed.",
-    404: "There is no such key.",
-    409: "An API key with this name already exists, or there is no previous secret value. Nothing was changed.",
-    412: "`If-Match` does not name the key's version. Nothing was changed.",
-    428: "A rollback must name the key's version in `If-Match`. Nothing was changed.",
-    413: "The body is larger than 16 KiB.",
-    415: "The body is not declared as `application/json`. Parameters of the media type are ignored.",
-    429: "Too many requests. Try again after `Retry-After` seconds.",
-    500: "An internal error. Report the `requestId` if it persists.",
-    502: "A function failed before it could respond. Report the `requestId` if it persists.",
-    503: "DynamoDB, KMS or the issuer of tokens is busy or unavailable. Try again after `Retry-After` seconds.",
-    504: "A function did not respond in time. Read the key to see whether a change took effect, then try again.",
+    400: ("BadRequest", "The request is not valid; `details` name each field to correct."),
+    401: ("Unauthorized", "There is no valid token. Nothing was changed."),
+    403: ("Forbidden", "The token is valid, but not an administrator's. Nothing was changed."),
+    404: ("NotFound", "There is no such key."),
+    409: (
+        "Conflict",
+        "An API key with this name already exists, or there is no previous secret value. Nothing was changed.",
+    ),
+    412: ("PreconditionFailed", "`If-Match` does not name the key's version. Nothing was changed."),
+    428: ("PreconditionRequired", "A rollback must name the key's version in `If-Match`. Nothing was changed."),
+    413: ("PayloadTooLarge", "The body is larger than 16 KiB."),
+    415: (
+        "UnsupportedMediaType",
+        "The body is not declared as `application/json`. Parameters of the media type are ignored.",
+    ),
+    429: ("TooManyRequests", "Too many requests. Try again after `Retry-After` seconds."),
+    500: ("InternalServerError", "An internal error. Report the `requestId` if it persists."),
+    502: ("BadGateway", "A function failed before it could respond. Report the `requestId` if it persists."),
+    503: (
+        "ServiceUnavailable",
+        "DynamoDB, KMS or the issuer of tokens is busy or unavailable. Try again after `Retry-After` seconds.",
+    ),
+    504: (
+        "GatewayTimeout",
+        "A function did not respond in time. Read the key to see whether a change took effect, then try again.",
+    ),
 }
+"""Name and description of each error response, by status."""
 _OF_EVERY_OPERATION: Final = (401, 403, 429, 500, 502, 503, 504)
 _OF_A_BODY: Final = (400, 413, 415)
 _HEADERS_OF_ERRORS: Final = {401: ("WWW-Authenticate",), **dict.fromkeys((429, 503, 504), ("Retry-After",))}
@@ -77,6 +91,17 @@ _HEADERS: Final = {
         {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){2}"},
     ),
 }
+_ID: Final = {"id": "$response.body#/data/id"}
+_LINKS: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "getApiKey": ("Read the key.", _ID),
+    "updateApiKey": ("Change this version of the key.", _ID | {"If-Match": "$response.header.ETag"}),
+    "verifyApiKey": ("Verify the key.", _ID),
+    "deleteApiKey": ("Delete this version of the key.", _ID | {"If-Match": "$response.header.ETag"}),
+    "getApiKeyHistory": ("Read its history.", _ID),
+    "rollbackApiKey": ("Exchange its secret values.", _ID | {"If-Match": "$response.header.ETag"}),
+    "restoreApiKey": ("Restore the key.", _ID | {"If-Match": "$response.header.ETag"}),
+}
+"""Requests that can follow a response, with the parameters that it gives them: by operation id."""
 _REQUIRED: Final = "required-"
 """Prefix of a parameter that is required in some operations only."""
 _PARAMETERS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
@@ -93,8 +118,8 @@ _PARAMETERS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     ),
     "verification": (
         "query",
-        "Only keys whose last verification had this result.",
-        {"enum": list(VERIFICATION_FILTERS)},
+        "Only keys whose last verification had this result; `none` for keys without one.",
+        {"type": "string", "enum": list(VERIFICATION_FILTERS)},
     ),
     "deleted": ("query", "True for the deleted keys that can be restored, instead of the others.", {"type": "boolean"}),
     "permanent": (
@@ -104,10 +129,10 @@ _PARAMETERS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     ),
     "limit": (
         "query",
-        "Maximum number of entries on a page.",
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+        f"Maximum number of entries on a page; {LIMIT_DEFAULT} by default.",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
     ),
-    "cursor": ("query", "`nextCursor` of the page before, with the same filters.", {"type": "string"}),
+    "cursor": ("query", "`nextCursor` of the page before, with the same filters.", {"type": "string", "minLength": 1}),
     "If-Match": (
         "header",
         "Change the key only in this version: its `ETag`, with the quotation marks. A weak tag never matches.",
@@ -137,6 +162,7 @@ class _Operation:
     body: str | None = None
     parameters: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
     errors: tuple[int, ...] = ()
 
 
@@ -150,6 +176,7 @@ _OPERATIONS: Final = {
         body="CreateApiKey",
         parameters=("Idempotency-Key",),
         headers=("ETag", "Location", "Idempotency-Replayed"),
+        links=("getApiKey", "updateApiKey", "verifyApiKey", "deleteApiKey", "getApiKeyHistory"),
         errors=(*_OF_A_BODY, 409),
     ),
     "ListApiKeys": _Operation(
@@ -171,6 +198,7 @@ _OPERATIONS: Final = {
         body="UpdateApiKey",
         parameters=("If-Match",),
         headers=("ETag",),
+        links=("rollbackApiKey",),
         errors=(*_OF_A_BODY, 404, 409, 412),
     ),
     "VerifyApiKey": _Operation(
@@ -188,6 +216,7 @@ _OPERATIONS: Final = {
         "DeletedApiKeyResponse",
         parameters=("permanent", "If-Match"),
         headers=("ETag",),
+        links=("restoreApiKey",),
         errors=(400, 404, 412),
     ),
     "RollbackApiKey": _Operation(
@@ -276,7 +305,7 @@ def build() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [
-            {"url": "http://127.0.0.1:8000", "description": "`make run`"},
+            {"url": "http://127.0.0.1:8000", "description": "The local stack of make run"},
             {
                 "url": "https://{api}.execute-api.{region}.amazonaws.com/" + template.stage(),
                 "description": "A deployed stack: its output ApiUrl, up to the stage",
@@ -284,7 +313,7 @@ def build() -> dict[str, Any]:
             },
         ],
         "security": [{"token": []}],
-        "tags": [{"name": "API keys"}],
+        "tags": [{"name": _TAG, "description": "The keys of external services, their changes, and the services."}],
         "paths": paths,
         "components": {
             "securitySchemes": {"token": token},
@@ -294,12 +323,16 @@ def build() -> dict[str, Any]:
                 | {"description": description, "schema": schema}
                 for name, (place, description, schema) in _PARAMETERS.items()
             },
+            "links": {
+                name: {"operationId": name, "parameters": parameters, "description": description}
+                for name, (description, parameters) in _LINKS.items()
+            },
             "headers": {name: {"description": words, "schema": schema} for name, (words, schema) in _HEADERS.items()},
             "responses": {
-                str(status): _response(description, "Error", *_HEADERS_OF_ERRORS.get(status, ()))
+                name: _response(description, "ErrorResponse", *_HEADERS_OF_ERRORS.get(status, ()))
                 # API Gateway's response to a failed function keeps its status, 502.
                 | {"x-error-codes": sorted(codes.get(status, {INTERNAL_ERROR[1]}))}
-                for status, description in _ERRORS.items()
+                for status, (name, description) in _ERRORS.items()
             },
             "schemas": dict(sorted(_schemas(sorted(set().union(*codes.values()))).items())),
         },
@@ -309,7 +342,7 @@ def build() -> dict[str, Any]:
 def _operation(operation_id: str, operation: _Operation, codes: dict[int, set[str]]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation_id,
-        "tags": ["API keys"],
+        "tags": [_TAG],
         "summary": operation.summary,
         "description": operation.description,
     }
@@ -319,8 +352,10 @@ def _operation(operation_id: str, operation: _Operation, codes: dict[int, set[st
         described["requestBody"] = {"required": operation.body != "RestoreApiKey", "content": _content(operation.body)}
     # No code belongs to 502: API Gateway's response to a failed function.
     errors = sorted({*operation.errors, *(codes.keys() | {502}).intersection(_OF_EVERY_OPERATION)})
-    failed = {str(status): {"$ref": f"#/components/responses/{status}"} for status in errors}
+    failed = {str(status): {"$ref": f"#/components/responses/{_ERRORS[status][0]}"} for status in errors}
     done = _response("Done.", operation.response, *operation.headers)
+    if operation.links:
+        done["links"] = {name: {"$ref": f"#/components/links/{name}"} for name in operation.links}
     return described | {"responses": {str(operation.status): done, **failed}}
 
 
@@ -370,98 +405,173 @@ def _schemas(codes: list[str]) -> dict[str, Any]:
         name for name in schemas["ApiKey"]["required"] if name not in models.DELETION_FIELDS
     ]
 
+    _name_parts(schemas)
     recorded = {name: schemas["ApiKey"]["properties"][name] for name in models.HISTORY_FIELDS}
-    schemas["RecordedValues"] = _object(models.HISTORY_FIELDS, **recorded)
+    schemas["RecordedValues"] = _object(models.HISTORY_FIELDS, **recorded) | {
+        "description": "The recorded values of a key that a change affects."
+    }
     for values in ("before", "after"):
-        schemas["HistoryEntry"]["properties"][values]["anyOf"][0] = {"$ref": _SCHEMA.format(model="RecordedValues")}
+        schemas["HistoryEntry"]["properties"][values]["anyOf"][0] = _ref("RecordedValues")
 
-    warning = {"type": "array", "items": {"$ref": _SCHEMA.format(model="Warning")}, "minItems": 1}
-    warning["description"] = "Effects on consumers that may not be intended. Absent if there are none."
-    key, deleted_key, entry = (
-        {"$ref": _SCHEMA.format(model=model)} for model in ("ApiKey", "DeletedApiKey", "HistoryEntry")
-    )
-    next_cursor = {"type": ["string", "null"], "description": "`cursor` of the next page; null on the last one."}
-    pagination = _object(limit={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}, nextCursor=next_cursor)
+    warnings = {"type": "array", "items": _ref("ChangeWarning"), "minItems": 1}
+    warnings["description"] = "Effects on consumers that may not be intended. Absent if there are none."
     time = {"type": "string", "format": "date-time"}
     effective = time | {"description": "Time by which every consumer acts on the change."}
     changed = time | {"description": f"{effective['description']} Present if the body names `active` or `key`."}
     deleted = time | {"description": "Time by which every consumer treats the key as absent."}
-    details = {
-        "type": "array",
-        "items": _object(field={"type": "string"}, message={"type": "string"}),
+    key, pagination = _ref("ApiKey"), _ref("Pagination")
+    return schemas | {
+        **_error_schemas(codes),
+        **_service_schemas(),
+        **_warning_schemas(),
+        "Pagination": _object(
+            limit={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
+            nextCursor={"type": ["string", "null"], "description": "`cursor` of the next page; null on the last one."},
+        ),
+        "ApiKeyResponse": _envelope(data=key),
+        "CreatedApiKeyResponse": _envelope(("warnings",), data=key, warnings=warnings),
+        "UpdatedApiKeyResponse": _envelope(
+            ("effectiveBy", "warnings"), data=key, effectiveBy=changed, warnings=warnings
+        ),
+        "EffectiveApiKeyResponse": _envelope(("warnings",), data=key, effectiveBy=effective, warnings=warnings),
+        "HistoryResponse": _envelope(data=_list(_ref("HistoryEntry")), pagination=pagination),
+        "ApiKeyListResponse": _envelope(data=_list(key), pagination=pagination),
+        "DeletedApiKeyResponse": _envelope(
+            ("warnings",),
+            message={"const": "API key deleted successfully"},
+            data=_ref("DeletedApiKey"),
+            effectiveBy=deleted,
+            warnings=warnings,
+        ),
+    }
+
+
+def _name_parts(schemas: dict[str, Any]) -> None:
+    """Give a name to each part of the models that generated clients would number otherwise.
+
+    A default of a request becomes text, because openapi-typescript makes a field with a default a required one.
+    """
+    for request in ("CreateApiKey", "UpdateApiKey"):
+        properties = schemas[request]["properties"]
+        for field in properties.values():
+            default = field.pop("default", None)
+            if default is not None:
+                field["description"] += f" By default {json.dumps(default)}."
+            if "description" not in field:
+                field["description"] = field["anyOf"][0].pop("description")
+        secret_value = properties["key"]
+        schemas["SecretFields"] = secret_value["oneOf"][1] | {"description": "A secret value of named fields."}
+        schemas["SecretValue"] = {
+            "description": secret_value["description"],
+            "examples": secret_value["examples"],
+            "oneOf": [secret_value["oneOf"][0], _ref("SecretFields")],
+        }
+        properties["key"] = _ref("SecretValue") | {"writeOnly": True}
+    key, previous = schemas["ApiKey"]["properties"], schemas["PreviousKey"]["properties"]
+    schemas["MaskedFields"] = key["maskedKey"]["anyOf"][1] | {"description": "The mask of each field."}
+    schemas["MaskedKey"] = {
+        "description": key["maskedKey"]["description"],
+        "anyOf": [key["maskedKey"]["anyOf"][0], _ref("MaskedFields")],
+    }
+    key["maskedKey"] = previous["maskedKey"] = _ref("MaskedKey")
+    for name in models.DELETION_FIELDS:
+        key[name] = key[name]["anyOf"][0] | {"description": key[name]["description"]}
+    for model, field, name in (
+        ("Verification", "status", "VerificationStatus"),
+        ("HistoryEntry", "change", "ChangeKind"),
+    ):
+        schemas[name] = schemas[model]["properties"][field]
+        schemas[model]["properties"][field] = _ref(name)
+
+
+def _error_schemas(codes: list[str]) -> dict[str, Any]:
+    """Return the schemas of an error."""
+    details = _list(_ref("ErrorDetail")) | {
         "minItems": 1,
         "maxItems": DETAILS_MAX,
         "description": "Only for `VALIDATION_ERROR`.",
     }
     message = {"type": "string", "description": "The problem and its remedy."}
-    error = _object(("details",), code={"enum": codes}, message=message, details=details)
-    return schemas | {
-        **_service_schemas(key),
-        "ApiKeyResponse": _envelope(data=key),
-        "CreatedApiKeyResponse": _envelope(("warnings",), data=key, warnings=warning),
-        "UpdatedApiKeyResponse": _envelope(
-            ("effectiveBy", "warnings"), data=key, effectiveBy=changed, warnings=warning
-        ),
-        "EffectiveApiKeyResponse": _envelope(("warnings",), data=key, effectiveBy=effective, warnings=warning),
-        "HistoryResponse": _envelope(data={"type": "array", "items": entry}, pagination=pagination),
-        "ApiKeyListResponse": _envelope(data={"type": "array", "items": key}, pagination=pagination),
-        "DeletedApiKeyResponse": _envelope(
-            ("warnings",),
-            message={"const": "API key deleted successfully"},
-            data=deleted_key,
-            effectiveBy=deleted,
-            warnings=warning,
-        ),
-        "Error": _envelope(success=False, error=error),
+    field = {"type": "string", "description": "The field or parameter, or `(body)` or `(query)` as a whole."}
+    return {
+        "ErrorCode": {"type": "string", "enum": codes},
+        "ErrorDetail": _object(field=field, message=message),
+        "ErrorBody": _object(("details",), code=_ref("ErrorCode"), message=message, details=details),
+        "ErrorResponse": _envelope(success=False, error=_ref("ErrorBody")),
     }
 
 
-def _service_schemas(key: dict[str, Any]) -> dict[str, Any]:
-    """Return the schemas of the services and of the warnings about them."""
+def _service_schemas() -> dict[str, Any]:
+    """Return the schemas of the services."""
     text, flag, count = {"type": "string"}, {"type": "boolean"}, {"type": "integer", "minimum": 0}
-    named = _object(id=text, name=text)
-    field = _object(
-        name={"type": ["string", "null"], "description": "Null if the key is a single string."},
-        label=text | {"description": "The name that a form shows."},
-        pattern=text | {"description": "A regular expression (ECMA-262, with the flag `u`) that the value matches."},
-        secret=flag | {"description": "False if a form may show the value."},
-        required=flag,
-    )
-    entry = _object(
-        service={"type": "string", "pattern": SERVICE_PATTERN, "description": "The name that consumers ask for."},
-        title=text | {"description": "The name that people know; for an unknown service, `service`."},
-        known=flag | {"description": "True if the format of its keys is known and checked."},
-        verifiable=flag | {"description": "True if its keys can be verified."},
-        fields={"type": "array", "items": field, "description": "The fields of a key; empty if it is not known."},
-        keys=_object(active=count, total=count) | {"description": "Counts, without deleted keys."},
-        serving={"anyOf": [key, {"type": "null"}], "description": "The key that a new consumer gets; null if none."},
-        status={
+    incomplete = {
+        # Without a type, openapi-python-client writes code for an optional constant that is no Python.
+        "type": "boolean",
+        "const": True,
+        "description": "Present if services had to be left out, or counts are too low.",
+    }
+    return {
+        "ServiceField": _object(
+            name={"type": ["string", "null"], "description": "Null if the key is a single string."},
+            label=text | {"description": "The name that a form shows."},
+            pattern=text
+            | {"description": "A regular expression (ECMA-262, with the flag `u`) that the value matches."},
+            secret=flag | {"description": "False if a form may show the value."},
+            required=flag,
+        ),
+        "ServiceKeyCounts": _object(active=count, total=count) | {"description": "Counts, without deleted keys."},
+        "ServiceStatus": {
+            "type": "string",
             "enum": ["operational", "rejected", "unverified", "disabled", "not_configured"],
             "description": "Of the `serving` key: verified as valid, rejected by the service, or neither. Without one: "
             "`disabled` if there are keys, `not_configured` if there are none.",
         },
-    )
-    changes = {
-        "before": named | {"description": "The key before the change. Not for `UNKNOWN_SERVICE`."},
-        "now": named | {"description": "The key after the change. For `SERVING_CHANGED` and `NAME_CHANGED`."},
+        "Service": _object(
+            service={"type": "string", "pattern": SERVICE_PATTERN, "description": "The name that consumers ask for."},
+            title=text | {"description": "The name that people know; for an unknown service, `service`."},
+            known=flag | {"description": "True if the format of its keys is known and checked."},
+            verifiable=flag | {"description": "True if its keys can be verified."},
+            fields=_list(_ref("ServiceField")) | {"description": "The fields of a key; empty if it is not known."},
+            keys=_ref("ServiceKeyCounts"),
+            serving={
+                "anyOf": [_ref("ApiKey"), {"type": "null"}],
+                "description": "The key that a new consumer gets; null if none.",
+            },
+            status=_ref("ServiceStatus"),
+        ),
+        "ServicesResponse": _envelope(("incomplete",), data=_list(_ref("Service")), incomplete=incomplete),
     }
-    codes = ["UNKNOWN_SERVICE", "SERVING_CHANGED", "SERVICE_WITHOUT_ACTIVE_KEY", "NAME_CHANGED"]
-    similar = {"type": ["string", "null"], "description": "For `UNKNOWN_SERVICE`: the known service that it resembles."}
-    incomplete = {"const": True, "description": "Present if services had to be left out, or counts are too low."}
+
+
+def _warning_schemas() -> dict[str, Any]:
+    """Return the schema of each warning of a change, and of their union.
+
+    Enumerations of one code, because generators ignore a constant and could not tell the warnings apart.
+    """
+    text, key = {"type": "string"}, _ref("KeyReference")
+    similar = {"type": ["string", "null"], "description": "The known service that it resembles."}
+    message = text | {"description": "The effect, and how to avoid it."}
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
+        "UNKNOWN_SERVICE": ("UnknownServiceWarning", {"similar": similar}),
+        "SERVING_CHANGED": ("ServingChangedWarning", {"before": key, "now": key}),
+        "SERVICE_WITHOUT_ACTIVE_KEY": ("ServiceWithoutActiveKeyWarning", {"before": key}),
+        "NAME_CHANGED": ("NameChangedWarning", {"before": key, "now": key}),
+    }
+    union = {
+        "oneOf": [_ref(name) for name, _ in kinds.values()],
+        "discriminator": {
+            "propertyName": "code",
+            "mapping": {code: _SCHEMA.format(model=name) for code, (name, _) in kinds.items()},
+        },
+        "description": "An effect on consumers. `before` is the key before the change, `now` the one after it.",
+    }
     return {
-        "Service": entry,
-        "Warning": _object(
-            ("similar", "before", "now"),
-            code={"enum": codes},
-            message=text | {"description": "The effect, and how to avoid it."},
-            similar=similar,
-            **changes,
-        ),
-        "ServicesResponse": _envelope(
-            ("incomplete",),
-            data={"type": "array", "items": {"$ref": _SCHEMA.format(model="Service")}},
-            incomplete=incomplete,
-        ),
+        "ChangeWarning": union,
+        "KeyReference": _object(id=text, name=text),
+        **{
+            name: _object((), code={"type": "string", "enum": [code]}, message=message, **fields)
+            for code, (name, fields) in kinds.items()
+        },
     }
 
 
@@ -479,7 +589,16 @@ def _complete(schema: dict[str, Any]) -> None:
 
 
 def _envelope(optional: tuple[str, ...] = (), *, success: bool = True, **properties: dict[str, Any]) -> dict[str, Any]:
-    return _object(optional, success={"const": success}, **properties, requestId={"type": "string"})
+    request_id = {"type": "string", "description": "The id of the request in the audit log."}
+    return _object(optional, success={"const": success}, **properties, requestId=request_id)
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _ref(model: str) -> dict[str, Any]:
+    return {"$ref": _SCHEMA.format(model=model)}
 
 
 def _object(optional: tuple[str, ...] = (), **properties: dict[str, Any]) -> dict[str, Any]:
@@ -493,7 +612,7 @@ def _response(description: str, model: str, *headers: str) -> dict[str, Any]:
 
 
 def _content(model: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _SCHEMA.format(model=model)}}}
+    return {"application/json": {"schema": _ref(model)}}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 dist/ gets the wheel and the sdist, for each architecture a zip file with a template and the code that `sam deploy`
 needs, a list of the deployed packages (CycloneDX), and SHA256SUMS. The build uses a copy of the commit in a temporary
 folder, and the time of the commit, so that two builds have the same bytes
-(docs/decisions/31-reproducible-releases.md).
+(docs/decisions/33-reproducible-releases.md).
 """
 
 from __future__ import annotations

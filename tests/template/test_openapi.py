@@ -38,7 +38,7 @@ def test_every_route_is_described(document: dict[str, Any], template: Template) 
 
 def test_every_error_code_is_documented(document: dict[str, Any]) -> None:
     """Codes of the functions and of the gateway responses are in the enum."""
-    named = set(document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"])
+    named = set(document["components"]["schemas"]["ErrorCode"]["enum"])
 
     assert {code for _, code in (*STATUS_BY_ERROR.values(), INTERNAL_ERROR)} <= named
     assert {"FORBIDDEN", "ROUTE_NOT_FOUND", "RATE_LIMIT_EXCEEDED"} <= named

@@ -148,7 +148,8 @@ Key = Annotated[
                     },
                 },
             ],
-            "examples": ["sk-example-not-a-real-key", {"clientId": "0" * 32, "clientSecret": "f" * 32}],
+            # Valid together with the examples of name and service, which tools combine.
+            "examples": [{"clientId": "0" * 32, "clientSecret": "f" * 32}],
         }
     ),
 ]
