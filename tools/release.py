@@ -39,8 +39,13 @@ _MAPPING: Final = re.compile(r'^  ServiceKeys: \{Release: \{Version: "([^"]*)"\}
 _INFO_VERSION: Final = re.compile(r"^info:\n(?:  .*\n)*?  version: (\S+)$", re.MULTILINE)
 _HEADING: Final = re.compile(r"^## \[([^\]]*)\](?: - (\S*))?[^\n]*\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _NAMED_MAX: Final = 5
-# Settings of the caller that would reach the build: options of an outer make, and of Python.
-_NOT_INHERITED: Final = re.compile("MAKE.*|MFLAGS|PYTHON.*|GIT_.*|ARCHITECTURE|BUILD|REPORTS|RUNTIME.*")
+# Settings of the caller that would change the build: options of an outer make, of Python and of pip. Those of indexes,
+# proxies, certificates and caches stay.
+_NOT_INHERITED: Final = re.compile(
+    "MAKE.*|MFLAGS|PYTHON.*|GIT_.*|ARCHITECTURE|BUILD|REPORTS|RUNTIME.*"
+    "|PIP_(COMPILE|CONSTRAINT|DRY_RUN|IGNORE_INSTALLED|LOG|NO_(BINARY|COMPILE|DEPS)|PLATFORM|PREFIX|PRE|QUIET|REPORT|ROOT"
+    "|TARGET|UPGRADE|USER|VERBOSE)"
+)
 
 
 class ReleaseError(Exception):
