@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -30,14 +31,21 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: Final = ("arm64", "x86_64")
 PACKAGE: Final = Path("layers/service_keys/service_keys/__init__.py")
+RUNTIME: Final = "3.13"
+"""Version of Lambda's Python, as in template.yaml."""
 STORED_ITEMS: Final = Path("tests/functional/stored_items")
 _RELEASED: Final = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 _MAPPING: Final = re.compile(r'^  ServiceKeys: \{Release: \{Version: "([^"]*)"\}\}$', re.MULTILINE)
 _INFO_VERSION: Final = re.compile(r"^info:\n(?:  .*\n)*?  version: (\S+)$", re.MULTILINE)
 _HEADING: Final = re.compile(r"^## \[([^\]]*)\](?: - (\S*))?[^\n]*\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _NAMED_MAX: Final = 5
-# Settings of the caller that would reach the build: options of an outer make, and of Python.
-_NOT_INHERITED: Final = re.compile("MAKE.*|MFLAGS|PYTHON.*|GIT_.*|ARCHITECTURE|BUILD|REPORTS|RUNTIME.*")
+# Settings of the caller that would change the build: options of an outer make, of Python and of pip. Those of indexes,
+# proxies, certificates and caches stay.
+_NOT_INHERITED: Final = re.compile(
+    "MAKE.*|MFLAGS|PYTHON.*|GIT_.*|ARCHITECTURE|BUILD|REPORTS|RUNTIME.*"
+    "|PIP_(COMPILE|CONSTRAINT|DRY_RUN|IGNORE_INSTALLED|LOG|NO_(BINARY|COMPILE|DEPS)|PLATFORM|PREFIX|PRE|QUIET|REPORT|ROOT"
+    "|TARGET|UPGRADE|USER|VERBOSE)"
+)
 
 
 class ReleaseError(Exception):
@@ -175,11 +183,21 @@ def missing_tools(tools: Tools) -> Iterator[str]:
     for name in ("make", "tar"):
         if shutil.which(name) is None:
             yield f"There is no {name} on PATH, which the build needs: install it."
-    if not tools.runtime_python:
+    if not _is_runtime(tools.runtime_python):
+        named = f"{tools.runtime_python} is no Python 3.13" if tools.runtime_python else "There is no Python 3.13"
         yield (
-            "There is no Python 3.13, which Lambda runs and whose bytecode the artifacts have: install it, or name "
-            "one: make release RUNTIME_PYTHON=/path/to/python3.13"
+            f"{named}, which Lambda runs and whose bytecode the artifacts have: install it, or name one: make release "
+            "RUNTIME_PYTHON=/path/to/python3.13"
         )
+
+
+def _is_runtime(python: str) -> bool:
+    command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    except OSError:
+        return False
+    return ran.stdout.strip() == RUNTIME
 
 
 def check(root: Path, tools: Tools) -> tuple[str, Commit]:
@@ -201,12 +219,18 @@ def export(root: Path, commit: Commit, tree: Path) -> None:
     plain = ("-c", "core.autocrlf=false", "-c", "core.attributesFile=/dev/null", "-c", "tar.umask=0022")
     archive = tree.with_suffix(".tar")
     git(root, *plain, "archive", "--format=tar", f"--output={archive}", commit.id)
-    run(["tar", "-xf", str(archive), "-C", str(tree)], tree, os.environ)
+    run("tar", ["tar", "-xf", str(archive), "-C", str(tree)], tree, os.environ)
     archive.unlink()
 
 
-def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+def run(title: str, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
     """Run a command and show its output only if it fails.
+
+    Args:
+        title: The name of the command in the error.
+        command: The command.
+        folder: Its working folder.
+        environment: Its environment variables.
 
     Raises:
         ReleaseError: The command failed.
@@ -221,8 +245,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) ->
         check=False,
     )
     if ran.returncode:
-        shown = " ".join(each for each in command if "=" not in each and not each.startswith(("-", "/")))
-        raise ReleaseError(f"{ran.stdout.strip()}\n\n{shown} failed; the lines above say why.")
+        raise ReleaseError(f"{ran.stdout.strip()}\n\n{title} failed; the lines above say why.")
 
 
 class Build:
@@ -256,7 +279,7 @@ class Build:
         command = ["make", "--no-print-directory", f"--old-file={development}/ready", f"--old-file={package}/ready"]
         command += [f"VENV={development}", f"PACKAGE_VENV={package}"]
         command += [f"RUNTIME_PYTHON={self._tools.runtime_python}", f"RUNTIMES={self._tools.runtimes}"]
-        run([*command, *arguments], self.tree, self._environment)
+        run(f"make {arguments[0]}", [*command, *arguments], self.tree, self._environment)
 
     def check_generated_files(self) -> None:
         """Generate every generated file again.
@@ -279,19 +302,21 @@ class Build:
 
     def bundle(self, architecture: str) -> None:
         """Build the functions and layers for an architecture, and write them with their template to one zip file."""
-        build, reports = self.tree / ".aws-sam" / architecture, self.reports / architecture
+        build, reports = Path(".aws-sam", architecture), self.reports / architecture
         reports.mkdir(parents=True)
         self.make("build", f"ARCHITECTURE={architecture}", f"BUILD={build}", f"REPORTS={reports}")
         path = self.output / f"service-keys-{self._version}-{architecture}.zip"
-        write_bundle(path, self.tree, build, architecture, self._commit.time)
+        write_bundle(path, self.tree, self.tree / build, architecture, self._commit.time)
 
-    def bill_of_materials(self) -> None:
-        """Write the list of the deployed packages."""
+    def bill_of_materials(self) -> str:
+        """Write the list of the packages in the bundles; return the versions of Python with bytecode there."""
         path = self.output / f"service-keys-{self._version}.cdx.json"
         command = [str(self._tools.package_python), "-m", "tools.sbom", "--output", str(path)]
         command += ["--version", self._version, "--commit", self._commit.id, "--time", str(self._commit.time)]
         command += ["--reports", str(self.reports), *map(str, sorted(self.output.glob("service-keys-*.zip")))]
-        run(command, self.tree, self._environment)
+        run("The list of packages (tools/sbom.py)", command, self.tree, self._environment)
+        properties = json.loads(path.read_text(encoding="utf-8"))["metadata"]["component"]["properties"]
+        return next(str(each["value"]) for each in properties if each["name"] == "service-keys:bytecode")
 
     def checksums(self) -> str:
         """Write SHA256SUMS, in the format of `sha256sum --check`; return its text."""
@@ -323,12 +348,28 @@ def release(root: Path, tools: Tools, target: Path) -> None:
             _progress(f"Building the functions and layers for {architecture} ...")
             build.bundle(architecture)
         _progress("Listing the deployed packages ...")
-        build.bill_of_materials()
+        bytecode = build.bill_of_materials()
         sums = build.checksums()
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(build.output, target)
+        replace(target, build.output)
     _progress(f"\nThe release is in {target.name}/, with these checksums in SHA256SUMS:\n\n{sums}")
+    _progress(f"With bytecode for Python {bytecode}.")
     _progress(f"To publish it: git tag -a v{version} -m v{version} && git push origin v{version}")
+
+
+def replace(target: Path, output: Path) -> None:
+    """Replace a folder by a copy of another one.
+
+    Raises:
+        ReleaseError: It cannot be removed or written.
+    """
+    try:
+        if target.exists():
+            shutil.rmtree(target)
+        shutil.copytree(output, target)
+    except OSError as exc:
+        raise ReleaseError(
+            f"{target} cannot be replaced: {exc.strerror}. Remove it, then run make release again."
+        ) from exc
 
 
 def _progress(line: str) -> None:
@@ -350,6 +391,9 @@ def main() -> int:
     except ReleaseError as exc:
         print(f"{exc}\nNothing was released.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Ended. Nothing was released.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -89,6 +89,9 @@ def releases(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
             "TMPDIR": str(temporary[1]),
             "SOURCE_DATE_EPOCH": "1",
             "PYTHONOPTIMIZE": "2",
+            "PIP_PREFIX": "/made-up",
+            "PIP_REPORT": "/made-up",
+            "ARCHITECTURE": "sparc",
         },
     )
     with ThreadPoolExecutor(2) as executor:

@@ -271,4 +271,5 @@ def test_the_command_reports_its_steps_and_the_next_one(release: Release) -> Non
 
     assert len(steps) == 6
     assert (release.dist / "SHA256SUMS").read_text() in release.output
+    assert "With bytecode for Python 3.1" in release.output
     assert f"git tag -a v{VERSION} -m v{VERSION} && git push origin v{VERSION}" in release.output
