@@ -354,8 +354,9 @@ class Smoke:
             if reply.status in (401, 403):
                 log = self._target.log("authorizer")
             lines += [f"  Look at: {log}, by the requestId"]
-        section = "The first administrator" if reply.status in (401, 403) else "After a deployment"
-        return "\n".join([*lines, f'  and docs/operations.md, "{section}"'])
+        refused = reply.status in (401, 403)
+        page = 'operations.md, "The first administrator"' if refused else 'deployment.md, "After a deployment"'
+        return "\n".join([*lines, f"  and docs/{page}"])
 
     def _redacted(self, text: str) -> str:
         for hidden in (self._first, self._second, self._target.token):

@@ -106,7 +106,7 @@ def fail(proxy: BreakingProxy, store: Store, capfd: pytest.CaptureFixture[str]) 
         assert error.startswith(f"The step failed: {step}. ")
         assert f"\nFAILED {step}\n" in output
         assert "log group /aws/lambda/service-keys-" in error
-        assert 'docs/operations.md, "' in error
+        assert re.search('docs/(deployment|operations)[.]md, "', error)
         assert_nothing_shown(output + error)
         assert store.partition("openai") == {}
         return error
