@@ -6,8 +6,6 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.clients.conftest import DOCUMENT, NPM_PROGRAMS, run
 from tests.support.processes import ROOT
 
@@ -44,11 +42,10 @@ def test_redocly_renders_every_operation(tmp_path: Path) -> None:
         assert operation in html
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
-def test_schemathesis_finds_no_problem(stack: LocalStack, token: str, tmp_path: Path, seed: str) -> None:
+def test_schemathesis_finds_no_problem(stack: LocalStack, token: str, tmp_path: Path) -> None:
     """Run all phases and checks of schemathesis.toml; a warning fails the run."""
     ran = run(
-        *(sys.executable, "-m", "schemathesis.cli", "run", DOCUMENT, "--url", stack.url, "--seed", seed),
+        *(sys.executable, "-m", "schemathesis.cli", "run", DOCUMENT, "--url", stack.url, "--seed", "1"),
         *("--header", f"Authorization: Bearer {token}", "--max-examples", "10"),
         *("--report-dir", tmp_path),
         folder=ROOT,

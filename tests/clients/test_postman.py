@@ -122,9 +122,8 @@ class Distortion(HttpServer):
         sent = {name: value for name, value in request.headers.items() if name.lower() in names}
         reply = requests.request(request.command, self._url + request.path, data=request.body, headers=sent, timeout=30)
         status, content = reply.status_code, reply.content
-        headers = {
-            name: value for name, value in reply.headers.items() if name in {"ETag", "Location", "Cache-Control"}
-        }
+        hop_by_hop = {"connection", "content-length", "date", "server", "transfer-encoding"}
+        headers = {name: value for name, value in reply.headers.items() if name.lower() not in hop_by_hop}
         if self._kind == "status":
             status = 418
         elif self._kind == "headers":
