@@ -45,11 +45,11 @@ $(VENV)/ready: requirements-dev.txt
 	@$(BIN)/python -m $(INSTALL) requirements-dev.txt >&2
 	@touch $@
 
-run: $(VENV)/ready ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, DEMO=1), without Docker or AWS
+run: $(VENV)/ready ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, FRESH=1, DEMO=1), without Docker or AWS
 	@exec $(BIN)/python -m local run --port $(PORT)
 
-token: $(VENV)/ready ## Print an administrator's token for the local API
-	@$(BIN)/python -m local token
+token: $(VENV)/ready ## Print an administrator's token for the local API (PORT= of a second run)
+	@$(BIN)/python -m local token $(if $(filter-out file,$(origin PORT)),--port $(PORT))
 
 test: lint types ## Check style and types, and run the fast tests
 	@$(BIN)/pytest -m "not slow"
@@ -199,6 +199,6 @@ package: $(PACKAGE_VENV)/ready ## Build and check the wheel and the sdist of ser
 test-package: $(VENV)/ready package ## Install the package with pip on each Python of this machine, and test it
 	@$(BIN)/pytest --numprocesses=0 tests/package
 
-clean: ## Remove the output of the other commands
+clean: ## Remove the output of the other commands, and the keys that make run keeps in .local
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) $(PACKAGE_VENV) dist .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new
