@@ -16,6 +16,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.kms.models import kms_backends
 from werkzeug.test import run_wsgi_app
+from werkzeug.wsgi import get_input_stream
 
 from local.aws import KEPT_STATE_ERROR
 from local.state_file import START_EMPTY, StateError, StateFile, damaged
@@ -86,7 +87,7 @@ class KeptState:
             operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
             if operation.startswith(_READS):
                 return application(environ, start_response)
-            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            body = get_input_stream(environ).read()
             environ["wsgi.input"] = io.BytesIO(body)
             content, status, headers = run_wsgi_app(application, environ, buffered=True)
             try:
@@ -125,7 +126,9 @@ class KeptState:
                 table.put_item(attributes)
             except JsonRESTError as exc:
                 message = f"An item in {self._file.path} does not fit the table in template.yaml: {exc.message}"
-                raise StateError(f"{message} Use the template that it was written with, or {START_EMPTY}.") from exc
+                raise StateError(
+                    f"{message.rstrip('.')}. Use the template that it was written with, or {START_EMPTY}."
+                ) from exc
             except (ValueError, TypeError, AttributeError, IndexError) as exc:
                 raise damaged(self._file.path, f"the item {item_id!r} is no DynamoDB item") from exc
             item_ids.append((item_id, _item_id(table, attributes)))
@@ -185,7 +188,8 @@ class KeptState:
                 sort_keys=True,
             )
             for key in kms_backends[ACCOUNT_ID][REGION].keys.values()
-            if key.key_spec == "SYMMETRIC_DEFAULT"
+            # moto creates AWS's own keys in each run.
+            if key.key_spec == "SYMMETRIC_DEFAULT" and not any(name.startswith("alias/aws/") for name in key.aliases)
         }
         stored = dict(self._file.records(_KMS_KEY))
         changed = {key_id: value for key_id, value in found.items() if stored.get(key_id) != value}
