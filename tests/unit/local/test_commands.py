@@ -113,9 +113,11 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert result.stdout.startswith(f"usage: {' '.join(['python -m local', *command])} ")
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_run_stops_on_signal(number: signal.Signals, tmp_path: Path) -> None:
-    """SIGINT and SIGTERM end the run with exit code 0; its private env file ends with it."""
+    """SIGINT, SIGTERM and SIGHUP end the run with exit code 0; its private env file ends with it."""
     with local_run(tmp_path, {**os.environ, "AWS_PROFILE": "there-is-no-such-profile"}) as (process, url):
         host, _, port = url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port))):
