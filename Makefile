@@ -59,11 +59,11 @@ ifeq ($(shell test -x $(BIN)/python && echo yes),)
 .PHONY: $(VENV)/run $(VENV)/ready
 endif
 
-run: $(VENV)/run ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, DEMO=1), without Docker or AWS
+run: $(VENV)/run ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, FRESH=1, DEMO=1), without Docker or AWS
 	@exec $(BIN)/python -m local run --port $(PORT)
 
-token: $(VENV)/run ## Print an administrator's token for the local API
-	@$(BIN)/python -m local token
+token: $(VENV)/run ## Print an administrator's token for the local API (PORT= of a second run)
+	@$(BIN)/python -m local token $(if $(filter-out file,$(origin PORT)),--port $(PORT))
 
 test: lint types ## Check style and types, and run the fast tests
 	@$(BIN)/pytest -m "not slow"
@@ -228,6 +228,6 @@ $(CLIENTS_NPM)/ready: tests/clients/package-lock.json
 test-clients: $(VENV)/ready $(CLIENTS_VENV)/ready $(CLIENTS_NPM)/ready ## Generate clients from openapi.yaml and use them; run the Postman collection (needs npm)
 	@$(BIN)/pytest --numprocesses=0 tests/clients
 
-clean: ## Remove the output of the other commands
+clean: ## Remove the output of the other commands, and the keys that make run keeps in .local
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf $(VENV) $(BENCH_VENV) $(MUTANTS_VENV) $(DEPLOY_VENV) $(PACKAGE_VENV) $(CLIENTS_VENV) $(CLIENTS_NPM) tests/clients/generated dist .local .aws-sam .mutants .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache openapi.yaml.new template.yaml.new

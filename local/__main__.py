@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import shlex
 import signal
 import socket
 import sys
@@ -16,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from local import LocalError
-from local.port import bind
+from local.port import HOST, bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local.run_folder import RunFolder
     from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[1]
-_URL_VARIABLE = "SERVICE_KEYS_LOCAL_URL"
 
 _READY = """
 Service Keys on {url} (version {version}; Ctrl-C ends it).
@@ -38,12 +37,18 @@ Without a browser, in another terminal, in this folder:
     -d '{{"name": "Spotify production", "service": "spotify", "key": {{"clientId": "0123456789abcdef0123456789abcdef", \
 "clientSecret": "fedcba9876543210fedcba9876543210"}}}}'
 
-The key is made up, and the token is good for this machine only. README.md has a command that hides real ones.
+The key is made up, and the token is good for this machine only. docs/operations.md has commands that hide real ones.
 And to read that key as another function does:
 
-  (source .local/env && .venv/bin/python -c 'import service_keys; \
+  (source {env} && .venv/bin/python -c 'import service_keys; \
 print(service_keys.get_api_key("spotify")["clientId"])')
+
+{kept}
 """
+
+_KEPT = "Stored keys are kept in {folder}/ for the next `make run`; `make run FRESH=1` starts empty."
+_NOT_KEPT = """\
+{other} has {base}/, where keys are kept. So this run started empty, and its keys, in {folder}/, end with it."""
 
 _FAKE_SERVICES = """\
 Keys are checked with stand-ins for the services. To choose what one answers (a wrong name lists them):
@@ -56,12 +61,18 @@ The API in containers on {url} (Ctrl-C ends it), once sam says that it is runnin
 
   curl -s {url}/api/v1/admin/api-keys -H "Authorization: Bearer $(make -s token)"
 
-A refused token answers 502 here, where API Gateway answers 401.
+And for programs that read keys: source {env}
+The keys end with it. A refused token answers 502 here, where API Gateway answers 401.
 """
 
-_OTHER_DYNAMODB = """\
-The table is in {url}. The KMS key is new in every run: what an earlier run stored there cannot be decrypted.
+_OTHER_DYNAMODB = "The table is in {url}, and the KMS key that decrypts its keys in {folder}/.\n"
+_OTHER_DYNAMODB_NOT_KEPT = """\
+The table is in {url}. The KMS key ends with this run: later runs cannot decrypt the keys that it stores there.
 """
+
+_ENDED_EMULATOR = (
+    "moto's server, which stands for AWS, ended unexpectedly. Every stored key is kept: start `make run` again."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -93,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--port", type=_port, default=8000, help="8000 unless given; 0 takes a free one")
     run.add_argument("--base-path", type=_base_path, default="", help="start of the paths, such as /live as on AWS")
     token = add(_token, "print a token for the local API")
+    token.add_argument("--port", type=_port, help="the port of another run than the one with the folder")
     token.add_argument("--sub", default="local-admin", help="the subject (local-admin)")
     token.add_argument("--role", default="admin", help="any other than admin gets a 403 (admin)")
     token.add_argument("--hours", type=float, default=12, help="how long it is valid; negative for an expired one (12)")
@@ -113,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     sam_api = add(_sam_api, "serve the API from containers")
     sam_api.add_argument("--port", type=_port, default=3000, help="3000 unless given")
     for command in (run, token, sam_api):
-        folder = "folder of the issuer's key and of the env file (.local)"
+        folder = "folder of the issuer's key, the kept state and the env file (.local)"
         command.add_argument("--state", type=Path, default=ROOT / ".local", help=folder)
     return parser
 
@@ -133,12 +145,17 @@ def _base_path(text: str) -> str:
 def _token(options: argparse.Namespace) -> None:
     """Print a token that the local API accepts: Authorization: Bearer <token>.
 
-    It is for the stack that `make run` started last with this folder (.local/env), otherwise for port 8000.
+    It is for the run that has this folder (.local), otherwise for port 8000; with --port, for the run on that port.
     """
     from local.issuer import DEFAULT_URL, Issuer
+    from local.run_folder import url_of
 
-    issuer = Issuer.load(options.state / "issuer.pem").at(_url_of_last_run(options.state / "env") or DEFAULT_URL)
-    print(issuer.token(options.sub, options.role, options.hours))
+    if options.port is None:
+        url = url_of(options.state) or DEFAULT_URL
+    else:
+        # The tokens of `make sam-api` have another port.
+        url = url_of(options.state / str(options.port)) or f"http://{HOST}:{options.port}"
+    print(Issuer.load(options.state / "issuer.pem").at(url).token(options.sub, options.role, options.hours))
 
 
 def _retained(options: argparse.Namespace) -> None:
@@ -249,26 +266,30 @@ def _sam_api(options: argparse.Namespace) -> int:
     moto's server takes the place of DynamoDB and KMS. Needs Docker and the output of make sam-build.
     """
     from local.issuer import Issuer
+    from local.run_folder import run_folder, shown
     from local.sam import api
     from local.stack import local_stack
 
     _docker(options)
     with (
+        run_folder(options.state, options.port, beside=True) as folder,
         local_stack(issuer=Issuer.load(options.state / "issuer.pem"), progress=_progress) as stack,
         api(stack, options.port) as process,
+        folder.environment(stack) as env,
     ):
-        _write_environment(options.state / "env", stack)
-        _progress(_SAM_API.format(url=f"http://127.0.0.1:{options.port}"))
+        text = _SAM_API.format(url=f"http://{HOST}:{options.port}", env=shown(env))
+        _progress(_with_port(text, options.port))
         return process.wait()
 
 
 def _run(options: argparse.Namespace) -> None:
     """Serve the API of template.yaml on 127.0.0.1, with moto's server in place of DynamoDB and KMS.
 
-    Set AWS_ENDPOINT_URL_DYNAMODB to keep the table elsewhere, such as in DynamoDB Local; ALLOWED_ORIGIN to call the API
-    from a web page; SIGN_IN_SECONDS to let the console's sign-ins expire after other than 3600 seconds; FAKE_SERVICES=1
-    to verify keys with fakes of the external services; and DEMO=1 to begin with sample keys, and these fakes. Writes
-    .local/env, with which other programs read keys: source .local/env
+    Stored keys are kept in .local for the next run; FRESH=1 starts empty. Set AWS_ENDPOINT_URL_DYNAMODB to keep the
+    table elsewhere, such as in DynamoDB Local; ALLOWED_ORIGIN to call the API from a web page; SIGN_IN_SECONDS to let
+    the console's sign-ins expire after other than 3600 seconds; FAKE_SERVICES=1 to verify keys with fakes of the
+    external services; and DEMO=1 to store sample keys if there are none, with these fakes. Writes .local/env, with
+    which other programs read keys: source .local/env
     """
     # Python drops an exception raised in an import-system callback, and a signal may arrive just before the wait.
     # The wake-up byte remains in both cases.
@@ -280,19 +301,22 @@ def _run(options: argparse.Namespace) -> None:
             _handle_signals()
             with closing(bind(options.port)) as listener:
                 _progress("Starting Service Keys ...")
-                _serve(listener, options, wake)
+                _serve(listener, options, wake, emulator_ended=lambda: waker.send(b"\0"))
         finally:
             signal.set_wakeup_fd(-1)
 
 
 def _handle_signals() -> None:
-    """Raise KeyboardInterrupt for SIGTERM too, and for SIGINT even if the parent process ignores it."""
+    """Raise KeyboardInterrupt for SIGTERM and SIGHUP too, and for SIGINT even if the parent process ignores it."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
+    # A closed terminal, unless nohup started the run.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, interrupt)
 
 
 def _use_dummy_credentials(*kept: str) -> None:
@@ -304,28 +328,35 @@ def _use_dummy_credentials(*kept: str) -> None:
     os.environ.update(environment)
 
 
-def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.socket) -> None:
+def _serve(
+    listener: socket.socket, options: argparse.Namespace, wake: socket.socket, emulator_ended: Callable[[], object]
+) -> None:
+    """Run the stack until `wake` has a byte: the number of a signal, or 0 after the end of moto's server."""
     _log_rejected_tokens()
-    from local.aws import DYNAMODB_ENDPOINT
+    from local.aws import DYNAMODB_ENDPOINT, EmulatorError
     from local.demo import store_sample_keys
     from local.fake_services import FakeServices
     from local.issuer import Issuer
+    from local.run_folder import run_folder
     from local.stack import local_stack
 
     _use_dummy_credentials(DYNAMODB_ENDPOINT)
-    origin, state, seconds = os.environ.get("ALLOWED_ORIGIN"), options.state, _sign_in_seconds()
-    try:
-        with ExitStack() as exits:
-            # The services would refuse the made-up keys.
-            demo = os.environ.get("DEMO") == "1"
-            fake = demo or os.environ.get("FAKE_SERVICES") == "1"
-            fake_services = exits.enter_context(FakeServices()) if fake else None
+    origin, seconds = os.environ.get("ALLOWED_ORIGIN"), _sign_in_seconds()
+    # The services would refuse the made-up keys.
+    demo, fake = _switch("DEMO"), _switch("FAKE_SERVICES")
+    with ExitStack() as exits:
+        try:
+            folder = exits.enter_context(run_folder(options.state, listener.getsockname()[1]))
+            _start_fresh(folder)
+            fake_services = exits.enter_context(FakeServices()) if demo or fake else None
             running = local_stack(
                 {"AllowedOrigin": origin} if origin else {},
                 listener=listener,
                 base_path=options.base_path,
-                issuer=Issuer.load(state / "issuer.pem"),
+                issuer=Issuer.load(options.state / "issuer.pem"),
                 fake_services_url=fake_services.url if fake_services else None,
+                state=folder.state,
+                emulator_ended=emulator_ended,
                 log_requests=True,
                 progress=_progress,
             )
@@ -333,19 +364,69 @@ def _serve(listener: socket.socket, options: argparse.Namespace, wake: socket.so
             stack.sign_in.seconds = seconds
             # Configure AWS clients that a function creates during a call.
             os.environ.update(stack.consumer_environment())
-            _write_environment(state / "env", stack)
+            env = exits.enter_context(folder.environment(stack))
             if demo and fake_services:
                 _progress("Storing sample keys ...")
-                store_sample_keys(stack, fake_services)
-            version = stack.template.stage_variables()["version"]
-            _progress(_READY.format(url=stack.url + stack.base_path, version=version, console_url=stack.console_url))
-            if fake_services:
-                _progress(_FAKE_SERVICES.format(url=fake_services.url))
-            if stack.dynamodb_url != stack.endpoint_url:
-                _progress(_OTHER_DYNAMODB.format(url=stack.dynamodb_url))
-            wake.recv(1)
-    except LocalError as exc:
-        raise LocalError(f"Service Keys cannot start: {exc}") from exc
+                _progress(store_sample_keys(stack, fake_services))
+        except LocalError as exc:
+            raise LocalError(f"Service Keys cannot start: {exc}") from exc
+        _progress(_ready_text(stack, folder, env))
+        if fake_services:
+            _progress(_FAKE_SERVICES.format(url=fake_services.url))
+        if wake.recv(1) == b"\0":
+            raise EmulatorError(_ENDED_EMULATOR)
+
+
+def _start_fresh(folder: RunFolder) -> None:
+    """With FRESH=1, begin without the keys of earlier runs."""
+    from local.aws import DYNAMODB_ENDPOINT
+    from local.run_folder import shown
+
+    if not _switch("FRESH") or not folder.first:
+        return
+    if url := os.environ.get(DYNAMODB_ENDPOINT):
+        raise LocalError(f"FRESH=1 does not empty a table elsewhere. Delete the table in {url}, or omit FRESH=1.")
+    aside = folder.start_fresh()
+    if aside:
+        earlier = (
+            f"The keys of earlier runs are in {shown(aside)}. Delete it if you do not need them; to return to them,"
+        )
+        _progress(f"{earlier} end this run and rename it to {folder.state.name}.")
+
+
+def _ready_text(stack: LocalStack, folder: RunFolder, env: Path) -> str:
+    from local.run_folder import shown, url_of
+
+    path, base = shown(folder.path), folder.path.parent
+    if folder.first:
+        kept = _KEPT.format(folder=path)
+    else:
+        kept = _NOT_KEPT.format(folder=path, base=shown(base), other=f"The run on {url_of(base) or 'another port'}")
+    if stack.dynamodb_url != stack.endpoint_url:
+        kept = (_OTHER_DYNAMODB if folder.first else _OTHER_DYNAMODB_NOT_KEPT).format(
+            url=stack.dynamodb_url, folder=path
+        )
+    text = _READY.format(
+        url=stack.url + stack.base_path,
+        version=stack.template.stage_variables()["version"],
+        console_url=stack.console_url,
+        env=shown(env),
+        kept=kept.strip(),
+    )
+    return text if folder.first else _with_port(text, int(stack.url.rpartition(":")[2]))
+
+
+def _with_port(text: str, port: int) -> str:
+    """Return a text in which `make token` is for the run on another port than the first one."""
+    return text.replace("make -s token", f"make -s token PORT={port}")
+
+
+def _switch(name: str) -> bool:
+    """Return a setting that is 1 or absent."""
+    given = os.environ.get(name, "")
+    if given not in {"", "0", "1"}:
+        raise LocalError(f"{name}={given} is not valid: give {name}=1, or omit it")
+    return given == "1"
 
 
 def _sign_in_seconds() -> int:
@@ -368,31 +449,6 @@ def _log_rejected_tokens() -> None:
 
 def _progress(line: str) -> None:
     print(line, flush=True)
-
-
-def _write_environment(path: Path, stack: LocalStack) -> None:
-    """Write a shell script that sets the environment of a local consumer."""
-    variables = stack.consumer_environment()
-    # Unset variables that would override the local endpoint.
-    unset = sorted({"AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE", "AWS_SESSION_TOKEN"} - variables.keys())
-    lines = [
-        "# Written by `make run`; holds nothing secret. Use it with: source .local/env",
-        f"unset {' '.join(unset)}",
-        f"export {_URL_VARIABLE}={shlex.quote(stack.url)}",
-        *(f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())),
-        f"export PYTHONPATH={shlex.quote(str(stack.template.consumer_layer()))}${{PYTHONPATH:+:$PYTHONPATH}}",
-    ]
-    path.touch(mode=0o600)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _url_of_last_run(path: Path) -> str | None:
-    """Return the URL in a file from `_write_environment`, or None if there is none."""
-    try:
-        match = re.search(rf"^export {_URL_VARIABLE}=(\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    except FileNotFoundError:
-        return None
-    return match[1] if match else None
 
 
 if __name__ == "__main__":

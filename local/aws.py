@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +24,7 @@ from local import LocalError
 from local.template import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from local.template import Template
 
@@ -42,6 +43,13 @@ _NO_CONFIGURATION = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
+KEPT_STATE_ERROR = "KeptStateError"
+"""The error code of responses to requests whose changes could not be kept."""
+# Finds the key of an earlier run.
+_ALIAS = "alias/service-keys"
+# For one write and the end of a process.
+_SECONDS_TO_CLOSE = 10
+
 
 class EmulatorError(LocalError):
     """The AWS emulator did not start, or rejected a request."""
@@ -56,11 +64,24 @@ def sandboxed_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class MotoServer:
-    """Context manager: moto's server in its own process, which ends with the block or with this process."""
+    """Context manager: moto's server in its own process, which ends with the block or with this process.
+
+    Args:
+        state: The file that keeps the items of the table `table_name` and the KMS keys. Default: keep nothing.
+        table_name: The name of the table in `state`.
+        ended: A callback for the end of the process before the block's.
+    """
+
+    def __init__(
+        self, state: Path | None = None, table_name: str = "", ended: Callable[[], object] = lambda: None
+    ) -> None:
+        self._arguments = ["--state", str(state.absolute()), "--table", table_name] if state else []
+        self._ended = ended
+        self._ending = False
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.moto_server"],
+        self._process = subprocess.Popen(  # noqa: S603 - no shell; own arguments
+            [sys.executable, "-m", "local.moto_server", *self._arguments],
             cwd=Path(__file__).parents[1],
             # moto's default CORS headers would let any web page read the responses.
             env={**sandboxed_environment(os.environ), "MOTO_DISABLE_GLOBAL_CORS": "true"},
@@ -69,29 +90,42 @@ class MotoServer:
             # Only this process handles Ctrl-C; it then ends the server.
             start_new_session=True,
         )
+        threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        # communicate() also closes both pipes.
-        self._process.communicate()
+        self._ending = True
+        if not self._arguments:
+            self._process.kill()
+        try:
+            # communicate() closes both pipes: without an input the server closes its file and ends.
+            self._process.communicate(timeout=_SECONDS_TO_CLOSE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def _watch(self) -> None:
+        self._process.wait()
+        if not self._ending:
+            self._ended()
 
     @functools.cached_property
     def url(self) -> str:
         """The server's URL; waits until the server listens.
 
         Raises:
-            EmulatorError: The server ended. The reason is on stderr.
+            EmulatorError: The server ended.
         """
         assert self._process.stdout is not None  # noqa: S101 - narrows the type: it is a pipe
         url = self._process.stdout.readline().decode().strip()
-        if not url:
-            raise EmulatorError("moto's server did not start; the lines above say why")
+        if not url.startswith("http"):
+            # An empty line follows a traceback on stderr.
+            raise EmulatorError(url or "moto's server did not start; the lines above say why")
         return url
 
 
 def create_resources(template: Template, *, table_name: str, kms_url: str, dynamodb_url: str) -> Template:
-    """Create the template's KMS key, and its table unless it exists.
+    """Create the template's KMS key and its table, unless they exist.
 
     Returns:
         The template with references to both: the table by `table_name`, the key by its id and ARN.
@@ -102,14 +136,27 @@ def create_resources(template: Template, *, table_name: str, kms_url: str, dynam
     key, table = template.single_resource("AWS::KMS::Key"), template.single_resource("AWS::DynamoDB::Table")
     try:
         with closing(client("kms", kms_url)) as kms:
-            description, policy = (template.property(key, name) for name in ("Description", "KeyPolicy"))
-            metadata = kms.create_key(Description=description, Policy=json.dumps(policy))["KeyMetadata"]
+            metadata = _kms_key(template, kms)
         template = template.with_references({table: table_name, key: metadata["KeyId"], f"{key}.Arn": metadata["Arn"]})
         with closing(client("dynamodb", dynamodb_url)) as dynamodb:
             _create_table(template, dynamodb)
     except (BotoCoreError, ClientError) as exc:
+        if isinstance(exc, ClientError) and exc.response["Error"]["Code"] == KEPT_STATE_ERROR:
+            raise EmulatorError(exc.response["Error"]["Message"]) from None
         raise EmulatorError(f"{table} and {key} could not be created in {dynamodb_url} and {kms_url}: {exc}") from exc
     return template
+
+
+def _kms_key(template: Template, kms: Any) -> dict[str, Any]:
+    """Return the metadata of the kept key; create it if there is none."""
+    try:
+        found: dict[str, Any] = kms.describe_key(KeyId=_ALIAS)["KeyMetadata"]
+    except kms.exceptions.NotFoundException:
+        key = template.single_resource("AWS::KMS::Key")
+        description, policy = (template.property(key, name) for name in ("Description", "KeyPolicy"))
+        found = kms.create_key(Description=description, Policy=json.dumps(policy))["KeyMetadata"]
+        kms.create_alias(AliasName=_ALIAS, TargetKeyId=found["KeyId"])
+    return found
 
 
 def _create_table(template: Template, dynamodb: Any) -> None:

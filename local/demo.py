@@ -56,8 +56,11 @@ class _Administrator:
         self.send("POST", f"/{key['id']}/verify")
 
 
-def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> None:
-    """Store keys of several services in different states; nothing if there are keys already.
+def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> str:
+    """Store keys of several services in every state; nothing if there are keys already, so that nothing is mixed.
+
+    Returns:
+        A line of text: what was stored, or the reason for storing nothing.
 
     Raises:
         DemoError: The API refused a request.
@@ -65,9 +68,13 @@ def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> None:
     from service_keys import ServiceKeys
 
     ada, grace = (_Administrator(stack, sub) for sub in ("ada", "grace"))
+    # The samples of an earlier run have these results when they are verified again.
+    fake_services.chosen |= {"anthropic": "revoked", "mistral": "rate-limited"}
     if ada.send("GET", "?limit=1"):
-        return
-    fake_services.chosen["anthropic"] = "revoked"
+        return (
+            "There are keys already, so no sample keys were stored. "
+            "For sample keys alone: make run DEMO=1 FRESH=1, which sets the others aside."
+        )
     spotify = ada.store("Spotify production", "spotify", _spotify(), description="Web API, for the playlist importer")
     grace.verify(spotify)
     former = ada.store("OpenAI former project", "openai", _text("sk-"), description="Kept until the migration is done")
@@ -76,7 +83,7 @@ def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> None:
     ada.send("PATCH", f"/{openai['id']}", {"key": _text("sk-")}, **{"If-Match": '"1"'})
     ada.verify(openai)
     ada.verify(ada.store("Anthropic", "anthropic", _text("sk-ant-"), description="Revoked at the service"))
-    grace.store("Mistral trial", "mistral", _text())
+    ada.verify(grace.store("Mistral trial", "mistral", _text(), description="Its verification was inconclusive"))
     gemini = grace.store("Gemini", "gemini", _text("AQ."))
     ada.send("PATCH", f"/{gemini['id']}", {"active": False})
     ada.store("Payment gateway", "payments", {"merchantId": _text(), "certificate": _PEM}, description="Settlements")
@@ -84,6 +91,7 @@ def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> None:
     grace.send("DELETE", f"/{deleted['id']}")
     for service in ("spotify", "openai"):
         ServiceKeys(stack.table_name).get(service)
+    return "Stored sample keys with made-up values. They are kept like others."
 
 
 def _text(prefix: str = "") -> str:

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
+
+from local import LocalError
+from local.run_folder import make_private
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -21,6 +25,10 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 """The URL of `make run` without another port."""
 AUDIENCE = "service-keys"
 JWKS_PATH = "/.well-known/jwks.json"
+
+
+class IssuerError(LocalError):
+    """The file with the issuer's key is not usable. The message states the remedy."""
 
 
 class Issuer:
@@ -45,12 +53,21 @@ class Issuer:
 
     @classmethod
     def load(cls, path: Path) -> Issuer:
-        """Return the issuer with the key in `path`; create the key if the file does not exist."""
-        if not path.exists():
-            _create(path)
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        """Return the issuer with the key in `path`; create the key if the file does not exist.
+
+        Raises:
+            IssuerError: The file is damaged or not accessible.
+        """
+        try:
+            if not path.exists():
+                _create(path)
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except OSError as exc:
+            raise IssuerError(f"{path} cannot be used: {exc.strerror}. Correct its permissions.") from exc
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            key = None
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise TypeError(f"{path} holds no RSA key; delete it, and it is made anew")
+            raise IssuerError(f"{path} is damaged. Delete it: the next command creates another key, for other tokens.")
         return cls(key)
 
     def at(self, url: str) -> Issuer:
@@ -82,7 +99,7 @@ class Issuer:
 
 def _create(path: Path) -> None:
     """Write a new key, readable only by its owner. If `make run` and `make token` race, the first key remains."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     # mkstemp creates the file with mode 0600. Use link, which fails if the target exists; rename would replace it.
@@ -90,6 +107,8 @@ def _create(path: Path) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
+            file.flush()
+            os.fsync(descriptor)
         path.hardlink_to(temporary)
     except FileExistsError:
         pass

@@ -73,6 +73,8 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
     issuer: Issuer | None = None,
     jwt_secret: str | None = None,
     fake_services_url: str | None = None,
+    state: Path | None = None,
+    emulator_ended: Callable[[], object] = lambda: None,
     log_requests: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[LocalStack]:
@@ -90,19 +92,21 @@ def local_stack(  # noqa: PLR0913 - all are optional and independent
         issuer: The issuer of the tokens, moved to the stack's URL. Default: an issuer with a new key.
         jwt_secret: The value of the SSM parameter that `overrides` names as JwtSecretParameter, instead of the issuer.
         fake_services_url: The URL of the fake services. Default: verify keys with the real services.
+        state: The file that keeps the table's items and the KMS keys. Default: keep nothing.
+        emulator_ended: A callback for the end of moto's server before the block's.
         log_requests: True to log a line on stderr for every request.
         progress: A callback that gets a line of text before each slow step.
 
     Raises:
         TemplateError: The template or a parameter is invalid.
-        EmulatorError: moto did not start, or DynamoDB is unreachable.
+        EmulatorError: moto did not start, DynamoDB is unreachable, or `state` is not usable.
         FunctionLoadError: A function cannot be imported.
     """
     with ExitStack() as exits:
         listener = exits.enter_context(closing(listener or bind(0)))
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         progress("Starting moto, which stands for AWS ...")
-        moto = exits.enter_context(MotoServer())
+        moto = exits.enter_context(MotoServer(state, table_name, emulator_ended))
         progress("Translating template.yaml ...")
         # Translate while moto starts: each takes a second.
         Template.load(parameters(url, "", overrides), path=path)

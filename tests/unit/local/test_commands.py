@@ -73,6 +73,12 @@ def test_run_with_sample_keys_below_a_base_path(tmp_path: Path) -> None:
     ("environment", "arguments", "words"),
     [
         ({"SIGN_IN_SECONDS": "0"}, [], "SIGN_IN_SECONDS=0 is no lifetime: give whole seconds"),
+        ({"FRESH": "yes"}, [], "FRESH=yes is not valid: give FRESH=1, or omit it"),
+        (
+            {"FRESH": "1", "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"},
+            [],
+            "FRESH=1 does not empty a table elsewhere. Delete the table in http://127.0.0.1:1",
+        ),
         ({}, ["--base-path", "live"], "give a path such as /live"),
         ({}, ["--base-path", "/live/"], "give a path such as /live"),
     ],
@@ -107,20 +113,23 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert result.stdout.startswith(f"usage: {' '.join(['python -m local', *command])} ")
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_run_stops_on_signal(number: signal.Signals, tmp_path: Path) -> None:
-    """SIGINT and SIGTERM end the run with exit code 0; its env file has mode 0600."""
+    """SIGINT, SIGTERM and SIGHUP end the run with exit code 0; its private env file ends with it."""
     with local_run(tmp_path, {**os.environ, "AWS_PROFILE": "there-is-no-such-profile"}) as (process, url):
         host, _, port = url.removeprefix("http://").partition(":")
         with socket.create_connection((host, int(port))):
+            environment = tmp_path / "env"
+            assert stat.S_IMODE(environment.stat().st_mode) == 0o600
+            assert "export SERVICE_KEYS_TABLE=" in environment.read_text(encoding="utf-8")
             # An open connection must not delay the shutdown.
             process.send_signal(number)
             _, errors = process.communicate(timeout=20)
 
     assert (process.returncode, errors) == (0, "")
-    environment = tmp_path / "env"
-    assert stat.S_IMODE(environment.stat().st_mode) == 0o600
-    assert "export SERVICE_KEYS_TABLE=" in environment.read_text(encoding="utf-8")
+    assert not environment.exists()
 
 
 def test_run_stops_on_signal_during_startup(tmp_path: Path) -> None:
