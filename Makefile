@@ -14,6 +14,8 @@ ARCHITECTURE ?= arm64
 OWN_ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 BUILD := .aws-sam/build
 FUNCTION ?=
+# The folder for pip's reports of the installed wheels; empty for none.
+REPORTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # Separate environments for the benchmark's peers, cosmic-ray and an emulator, which no other command needs.
@@ -30,28 +32,37 @@ BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
-.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package test-clients
+.PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package test-clients release test-release runtime-python
 
 help: ## List these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-# Install pinned hashes without running package code. --no-deps: the lock is complete, and pip 23 rejects a lock with hashes
-# if a package is required both with and without extras. Messages go to stderr, so that stdout of `make -s token` is the
-# token only.
-INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all: --requirement
-
-$(VENV)/ready: requirements-dev.txt
+# Install a lock into a virtual environment. Messages go to stderr, so that stdout of `make -s token` is the token only.
+INSTALL := -I tools/install.py
+define REQUIRE_PYTHON
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Needs Python 3.11 or later, and found $$($(PYTHON) -V 2>/dev/null || echo 'no $(PYTHON)'). Try: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Installing what requirements-dev.txt pins into $(VENV) (once; a minute or two) ..." >&2
-	@$(PYTHON) -m venv $(VENV) >&2
-	@$(BIN)/python -m $(INSTALL) requirements-dev.txt >&2
-	@touch $@
+endef
 
-run: $(VENV)/ready ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, DEMO=1), without Docker or AWS
+# The packages of `make run` alone.
+$(VENV)/run: local/requirements.txt
+	$(REQUIRE_PYTHON)
+	@$(PYTHON) $(INSTALL) $< $@
+
+# They are part of the development packages, in the same versions.
+$(VENV)/ready: requirements-dev.txt
+	$(REQUIRE_PYTHON)
+	@$(PYTHON) $(INSTALL) $< $@ $(VENV)/run
+
+# Install again if the interpreter of the environment has been removed, as by an upgrade of Python.
+ifeq ($(shell test -x $(BIN)/python && echo yes),)
+.PHONY: $(VENV)/run $(VENV)/ready
+endif
+
+run: $(VENV)/run ## Serve the console and the API on http://127.0.0.1:8000 (PORT=, DEMO=1), without Docker or AWS
 	@exec $(BIN)/python -m local run --port $(PORT)
 
-token: $(VENV)/ready ## Print an administrator's token for the local API
+token: $(VENV)/run ## Print an administrator's token for the local API
 	@$(BIN)/python -m local token
 
 test: lint types ## Check style and types, and run the fast tests
@@ -72,11 +83,8 @@ test-integration: $(VENV)/ready ## Run the functional tests against another Dyna
 	@AWS_ENDPOINT_URL_DYNAMODB=$(DYNAMODB_ENDPOINT) $(BIN)/pytest tests/functional $(PYTEST_OPTIONS)
 
 $(MUTANTS_VENV)/ready: tools/requirements-mutants.txt
-	@echo "Installing cosmic-ray into $(MUTANTS_VENV) (once; a minute) ..." >&2
-	@$(PYTHON) -m venv $(MUTANTS_VENV) >&2
 	@# Two dependencies of cosmic-ray are published only as source.
-	@$(MUTANTS_VENV)/bin/python -m $(subst --only-binary=:all:,,$(INSTALL)) tools/requirements-mutants.txt >&2
-	@touch $@
+	@$(PYTHON) $(INSTALL) --sources $< $@
 
 mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Run the tests of one module on mutants (MODULE=usage, TESTS=; without MODULE: help)
 	@nice $(BIN)/python tools/mutants.py --cosmic-ray $(abspath $(MUTANTS_VENV))/bin/cosmic-ray $(MODULE) $(TESTS)
@@ -85,7 +93,7 @@ lint: $(VENV)/ready ## Check the style and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PYTHONPATH=layers/service_keys $(BIN)/lint-imports --no-cache
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/cfn-lint template.yaml docs/examples/deployer.yaml docs/examples/domain.yaml docs/examples/*/*.yaml
 
 types: $(VENV)/ready ## Check types (mypy, strict)
 	@$(BIN)/mypy functions layers local tests tools docs benchmarks
@@ -95,17 +103,14 @@ format: $(VENV)/ready ## Format the code and apply ruff's fixes
 	@$(BIN)/ruff format .
 
 $(BENCH_VENV)/ready: benchmarks/requirements.txt
-	@echo "Installing what benchmarks/requirements.txt pins into $(BENCH_VENV) (once; a minute or two) ..." >&2
-	@$(BENCH_PYTHON) -m venv $(BENCH_VENV) >&2
-	@$(BENCH_VENV)/bin/python -m $(INSTALL) benchmarks/requirements.txt >&2
-	@touch $@
+	@$(BENCH_PYTHON) $(INSTALL) $< $@
 
 bench: $(BENCH_VENV)/ready ## Measure performance and cost against peers (BENCH="--quick", "--only fleet", "--help")
 	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
 openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template, and docs/postman_collection.json from it
 	@$(BIN)/python -m tools.generate_openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
-	@$(BIN)/python -m tools.generate_postman > openapi.yaml.new && mv openapi.yaml.new docs/postman_collection.json
+	@$(BIN)/python -m tools.generate_postman > docs/postman_collection.json.new && mv docs/postman_collection.json.new docs/postman_collection.json
 
 template: $(VENV)/ready ## Generate the reader policies and the list of verifiable services in template.yaml
 	@$(BIN)/python -m tools.generate_template > template.yaml.new && mv template.yaml.new template.yaml
@@ -120,6 +125,7 @@ LOCK := $(abspath $(BIN))/uv pip compile --quiet --generate-hashes --only-binary
 	--custom-compile-command "make lock" --output-file
 lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
+	@$(LOCK) local/requirements.txt --universal --python-version 3.11 --constraint requirements-dev.txt local/requirements.in
 	@$(LOCK) benchmarks/requirements.txt --universal --python-version 3.11 $(LOCK_OPTIONS) benchmarks/requirements.in
 	@$(subst --only-binary :all:,,$(LOCK)) tools/requirements-mutants.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-mutants.in
 	@$(LOCK) tools/requirements-package.txt --universal --python-version 3.11 $(LOCK_OPTIONS) tools/requirements-package.in
@@ -135,7 +141,7 @@ validate: $(VENV)/ready ## Validate the template with SAM
 
 build: $(VENV)/ready ## Build and check the layers and the functions for ARCHITECTURE (arm64 or x86_64)
 	@$(BIN)/python -m tools.generate_api_page
-	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" \
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" REPORTS="$(REPORTS)" \
 		RUNTIMES="$(RUNTIMES)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) --python "$(RUNTIME_PYTHON)" $(BUILD)
@@ -146,11 +152,11 @@ deploy: $(VENV)/ready ## Deploy the output of make build (STAGE=dev or prod, PAR
 	@[ -n "$(STAGE)" ] || { echo "Which stage? make deploy STAGE=dev, or STAGE=prod" >&2; exit 2; }
 	@exec $(BIN)/python -m local deploy "$(STAGE)" $(DEPLOY_OPTIONS)
 
-sign-in: $(VENV)/ready ## Sign in to a deployed stack in the browser and print an access token (STACK=service-keys)
+sign-in: $(VENV)/run ## Sign in to a deployed stack in the browser and print an access token (STACK=service-keys)
 	@[ -n "$(STACK)" ] || { echo "Which stack? make sign-in STACK=service-keys, or STACK=service-keys-dev" >&2; exit 2; }
 	@exec $(BIN)/python -m tools.sign_in "$(STACK)"
 
-smoke: $(VENV)/ready ## Test a deployed API with a made-up, inactive key (STACK=; without it, make run's; REMOVE= an id)
+smoke: $(VENV)/run ## Test a deployed API with a made-up, inactive key (STACK=; without it, make run's; REMOVE= an id)
 	@exec $(BIN)/python -m tools.smoke --stack "$(STACK)" --port $(PORT) $(if $(REMOVE),--remove "$(REMOVE)")
 
 docker: $(VENV)/ready
@@ -181,20 +187,14 @@ bench-console: $(VENV)/ready ## Measure the web console: bytes, seconds, 10,000 
 
 $(DEPLOY_VENV)/ready: tests/deploy/requirements.txt
 	@[ -n "$(RUNTIME_PYTHON)" ] || { echo "Needs Python 3.13, which Lambda runs. Try: make RUNTIME_PYTHON=/path/to/python3.13 test-deploy" >&2; exit 1; }
-	@echo "Installing what tests/deploy/requirements.txt pins into $(DEPLOY_VENV) (once; a minute) ..." >&2
-	@$(RUNTIME_PYTHON) -m venv $(DEPLOY_VENV) >&2
-	@$(DEPLOY_VENV)/bin/python -m $(INSTALL) tests/deploy/requirements.txt >&2
-	@touch $@
+	@$(RUNTIME_PYTHON) $(INSTALL) $< $@
 
 test-deploy: $(VENV)/ready $(DEPLOY_VENV)/ready ## Deploy the build onto an emulator of AWS, and compare it with make run
 	@$(MAKE) --no-print-directory build ARCHITECTURE=$(OWN_ARCHITECTURE) BUILD=.aws-sam/deploy
 	@$(BIN)/pytest --numprocesses=0 --capture=no --exitfirst tests/deploy
 
 $(PACKAGE_VENV)/ready: tools/requirements-package.txt
-	@echo "Installing what tools/requirements-package.txt pins into $(PACKAGE_VENV) (once; a few seconds) ..." >&2
-	@$(PYTHON) -m venv $(PACKAGE_VENV) >&2
-	@$(PACKAGE_VENV)/bin/python -m $(INSTALL) tools/requirements-package.txt >&2
-	@touch $@
+	@$(PYTHON) $(INSTALL) $< $@
 
 # --no-isolation: the locked build backend of this environment.
 package: $(PACKAGE_VENV)/ready ## Build and check the wheel and the sdist of service-keys, in dist/
@@ -205,11 +205,18 @@ package: $(PACKAGE_VENV)/ready ## Build and check the wheel and the sdist of ser
 test-package: $(VENV)/ready package ## Install the package with pip on each Python of this machine, and test it
 	@$(BIN)/pytest --numprocesses=0 tests/package
 
+runtime-python:
+	@[ -n "$(RUNTIME_PYTHON)" ] || { echo "Needs Python 3.13, which Lambda runs. Try: make RUNTIME_PYTHON=/path/to/python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+
+release: $(VENV)/ready $(PACKAGE_VENV)/ready ## Check that all places have one version, and build the release in dist/, reproducibly
+	@exec $(BIN)/python -m tools.release --package-python "$(abspath $(PACKAGE_VENV))/bin/python" \
+		--runtime-python "$(RUNTIME_PYTHON)" --runtimes "$(RUNTIMES)"
+
+test-release: $(VENV)/ready $(PACKAGE_VENV)/ready runtime-python ## Build a release twice, in other circumstances, and compare the bytes
+	@$(BIN)/pytest --numprocesses=0 tests/release
+
 $(CLIENTS_VENV)/ready: tests/clients/requirements.txt
-	@echo "Installing what tests/clients/requirements.txt pins into $(CLIENTS_VENV) (once; a few seconds) ..." >&2
-	@$(PYTHON) -m venv $(CLIENTS_VENV) >&2
-	@$(CLIENTS_VENV)/bin/python -m $(INSTALL) tests/clients/requirements.txt >&2
-	@touch $@
+	@$(PYTHON) $(INSTALL) $< $@
 
 # npm removes the folder first, and with it a file of an interrupted installation.
 $(CLIENTS_NPM)/ready: tests/clients/package-lock.json

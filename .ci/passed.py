@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 KINDS = (
     *("unit", "functional", "template", "slow", "fuzz"),
-    *("package", "clients", "deploy", "integration", "browser", "e2e"),
+    *("package", "release", "clients", "deploy", "integration", "browser", "e2e"),
 )
 
 

@@ -354,8 +354,9 @@ class Smoke:
             if reply.status in (401, 403):
                 log = self._target.log("authorizer")
             lines += [f"  Look at: {log}, by the requestId"]
-        section = "The first administrator" if reply.status in (401, 403) else "After a deployment"
-        return "\n".join([*lines, f'  and docs/operations.md, "{section}"'])
+        refused = reply.status in (401, 403)
+        page = 'operations.md, "The first administrator"' if refused else 'deployment.md, "After a deployment"'
+        return "\n".join([*lines, f"  and docs/{page}"])
 
     def _redacted(self, text: str) -> str:
         for hidden in (self._first, self._second, self._target.token):
@@ -449,6 +450,8 @@ def target_of(stack: str, port: int, environment: Mapping[str, str]) -> Target:
         issuer = Issuer.load(ROOT / ".local" / "issuer.pem").at(f"http://127.0.0.1:{port}")
         return Target(f"http://127.0.0.1:{port}{PATH}", LOCAL, issuer.token("make-smoke", hours=1))
     url = override or _api_url(stack)
+    if not token and environment.get("CI", "").lower() not in {"", "0", "false"}:
+        raise SmokeError("Set SERVICE_KEYS_TOKEN to an administrator's token: a pipeline (CI is set) has no browser.")
     if not token:
         token = _sign_in(stack)
     if not re.fullmatch(r"[!-~]+", token):

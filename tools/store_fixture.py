@@ -1,11 +1,12 @@
-"""Store the items of a version as a fixture, which every later version must read: tests/functional/stored_items.
+"""Store the items and the stack of a version as fixtures, with which later versions are tested.
 
 Run it once for each released version, before the release, with the number of that version:
 
     .venv/bin/python -m tools.store_fixture 1.0.0
 
-The API of this checkout stores keys in every state in an emulator; their items are kept with its responses. A fixture
-of a released version is never made again: only its own code can make it.
+The API of this checkout stores keys in every state in an emulator; their items are kept with its responses in
+tests/functional/stored_items. The parts of template.yaml that an update must keep go to tests/template/deployed_stacks.
+The fixtures of a released version are never made again: only its own code can make them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from local.fake_services import FakeServices
 from local.stack import local_stack
 from service_keys import ServiceKeys
 from tests.functional.conftest import Admin, Store, _client
+from tests.support.deployed_stack import DEPLOYED, of_this_template
 from tests.support.fault_proxy import FaultProxy
 from tests.support.fixed_kms import FixedKms
-from tests.support.stored_items import Clock, path_of, play, running_at, save
+from tests.support.stored_items import FIXTURES, Clock, play, running_at
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,10 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("version", type=_version, help="the version to be released, such as 1.0.0")
     version = parser.parse_args(arguments).version
-    if path_of(version).exists():
+    made = {FIXTURES: _played, DEPLOYED: of_this_template}
+    if any(fixtures.path(version).exists() for fixtures in made):
         print(f"Version {version} has a fixture, which stays as it is. Give the next version.", file=sys.stderr)
         return 1
-    print(f"Wrote {save(_played(), version)} and its checksum. Commit both.")
+    for fixtures, make in made.items():
+        print(f"Wrote {fixtures.save(version, make())} and its checksum. Commit both.")
     return 0
 
 

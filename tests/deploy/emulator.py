@@ -137,9 +137,13 @@ class Stack:
         return ran.stdout
 
     def deploy_by_make(self, stage: str, parameters: Mapping[str, object]) -> str:
-        """Run `make deploy` as a pipeline does, with a closed standard input; return its output."""
+        """Run `make deploy` as docs/examples/deploy.yaml does, with a closed standard input; return its output."""
         self.parameters = dict(parameters)
-        options = f"--template-file {shlex.quote(str(self.template))} --stack-name {self.name}"
+        bucket = f"{self.name}-artifacts"
+        region = {"LocationConstraint": REGION}
+        self.emulator.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=region)
+        options = f"--no-resolve-s3 --s3-bucket {bucket} --stack-name {self.name}"
+        options += f" --template-file {shlex.quote(str(self.template))}"
         # The environment of these tests exists already.
         ran = subprocess.run(
             ["make", "--old-file=.venv/ready", "deploy", f"STAGE={stage}", f"DEPLOY_OPTIONS={options}"],

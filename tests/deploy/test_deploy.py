@@ -22,6 +22,7 @@ from local.aws import sandboxed_environment
 from local.issuer import AUDIENCE, JWKS_PATH, Issuer
 from local.sam import architecture
 from local.sign_in import CLIENT_ID
+from local.template import ACCOUNT_ID
 from service_keys import ServiceKeys
 from tests.deploy.calls import CALLS, EXPLAINED, REPLACED_KEY, Api, Call
 from tests.deploy.emulator import BUILD, PYTHON, Emulator, Stack, copy_without
@@ -140,6 +141,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "AwsEndpointUrl": emulator.url,
             # The emulator refuses alarms on expressions of metrics, and limits the rate of requests.
             "Alarms": "false",
+            "PermissionsBoundary": f"arn:aws:iam::{ACCOUNT_ID}:policy/deployer/made-up",
             "ThrottleRate": "1000",
             "ThrottleBurst": "2000",
         }

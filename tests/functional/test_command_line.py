@@ -1,4 +1,4 @@
-"""The commands of README.md and docs/operations.md that send secrets, run as written in bash and zsh."""
+"""The commands of docs/operations.md that send secrets, run as written in bash and zsh."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ exec {program} "$@"
 AWS = """#!/bin/sh
 printf '%s\\n' "$API_URL"
 """
-MAKE = """#!/bin/sh
-cat "$TOKEN_FILE"
-"""
 OPENAI = "sk-made-up \"quoted\" 'single' \\n$(id) `id` %s {} ¢"
 OPENAI_SENT = OPENAI.replace(" ", "-").replace("¢", "!")
 CLIENT_ID, CLIENT_SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
@@ -47,7 +44,6 @@ def commands(page: str, heading: str | None = None) -> list[str]:
 
 TOP = commands("docs/operations.md")[:2]
 HELPERS, ONE_STRING, FIELDS, FILE, REPLACE = commands("docs/operations.md", "Store a key from the command line")
-README = next(block for block in commands("README.md") if "read -rs" in block)
 
 
 @pytest.fixture(params=["bash", "zsh"])
@@ -61,20 +57,17 @@ def shell(
     programs, record, token = tmp_path / "bin", tmp_path / "record", HttpAdmin(stack).token
     programs.mkdir()
     scripts = {name: WRAPPER.format(program=shutil.which(name)) for name in ("curl", "python3")}
-    for name, text in {**scripts, "aws": AWS, "make": MAKE}.items():
+    for name, text in {**scripts, "aws": AWS}.items():
         (programs / name).write_text(text, encoding="utf-8")
         (programs / name).chmod(0o755)
-    (tmp_path / "token").write_text(token, encoding="utf-8")
     (tmp_path / "AuthKey.p8").write_bytes(PEM.encode())
 
     def run(script: list[str], typed: str) -> str:
-        text = "".join(script).replace("http://127.0.0.1:8000", stack.url)
-        (tmp_path / "commands").write_text(text, encoding="utf-8")
+        (tmp_path / "commands").write_text("".join(script), encoding="utf-8")
         environment = {
             "PATH": f"{programs}:/usr/bin:/bin",
             "RECORD": str(record),
             "API_URL": stack.url + COLLECTION,
-            "TOKEN_FILE": str(tmp_path / "token"),
             "LC_ALL": "C.UTF-8",
         }
         ran = subprocess.run(
@@ -143,20 +136,13 @@ def test_the_operations_page_replaces_a_key(
     assert consumer_of().get("openai").value == OPENAI_SENT
 
 
-def test_the_readme_stores_one_string(shell: Callable[[list[str], str], str], consumer_of: ConsumerOf) -> None:
-    """Use the local token."""
-    shell([README], f"{OPENAI_SENT}\n")
-
-    assert consumer_of().get("openai").value == OPENAI_SENT
-
-
 def test_a_token_among_the_arguments_is_noticed(shell: Callable[[list[str], str], str]) -> None:
     """Prove that the other tests would fail."""
     with pytest.raises(AssertionError, match="assert 'ey"):
         shell([*TOP, 'curl -sS "$API" -H "Authorization: Bearer $TOKEN"\n'], "{token}\n")
 
 
-@pytest.mark.parametrize("block", [TOP[1], ONE_STRING, FIELDS, REPLACE, README])
+@pytest.mark.parametrize("block", [TOP[1], ONE_STRING, FIELDS, REPLACE])
 def test_commands_that_prompt_can_be_pasted(block: str) -> None:
     """Join the lines after a prompt to it: pasted into a terminal, they would be taken for the typed value.
 

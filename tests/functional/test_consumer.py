@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from local.aws import sandboxed_environment
-from local.template import Template
+from local.template import ACCOUNT_ID, Template
 from service_keys.store.consumer_clients import BOTOCORE, CLIENT_VARIABLE, DIRECT
 from tests.functional.conftest import COLLECTION, SPOTIFY_KEY, Admin, Store
 from tests.support.http_server import HttpServer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.support.http_server import HttpRequest
 
 EXAMPLE = ROOT / "docs" / "examples" / "spotify_token" / "template.yaml"
+OTHER_ACCOUNT = ROOT / "docs" / "examples" / "other_account"
 NEW_KEY = SPOTIFY_KEY | {"clientSecret": "0f" * 16}
 
 
@@ -117,6 +118,85 @@ def test_the_example_reads_a_stored_key(stack: LocalStack, admin: Admin, spotify
     code = "import sys; print(handler({}, None), 'botocore' in sys.modules)"
     assert run_example(stack, spotify, code, kind) == (f"{{'expiresIn': 3600}} {kind == BOTOCORE}\n", "")
     assert admin.get(key["id"]).data["lastUsed"] is not None
+
+
+@pytest.mark.slow
+def test_a_function_of_another_account_reads_a_key(stack: LocalStack, admin: Admin, tmp_path: Path) -> None:
+    """The example assumes the role of its file for DynamoDB and KMS, and its other clients do not."""
+    configuration = tmp_path / "service_keys.ini"
+    written = (OTHER_ACCOUNT / "function" / configuration.name).read_text(encoding="utf-8")
+    # moto has a table for each account, and finds the account in the role.
+    configuration.write_text(written.replace("111111111111", ACCOUNT_ID), encoding="utf-8")
+    key = admin.create("Spotify", key=SPOTIFY_KEY)
+    template = Template.load(
+        {
+            "TableName": stack.table_name,
+            "LayerArn": "arn:aws:lambda:eu-west-1:111111111111:layer:service-keys-service-keys:1",
+            "ReaderRoleArn": "arn:aws:iam::111111111111:role/service-keys-spotify-reader",
+        },
+        {"SpotifyTokenRole.Arn": "arn:role", "SpotifyTokenLog": "log"},
+        path=OTHER_ACCOUNT / "template.yaml",
+    )
+    variables = template.property("SpotifyToken", "Environment")["Variables"]
+    folder = OTHER_ACCOUNT / "function"
+    assert variables["AWS_CONFIG_FILE"] == f"/var/task/{configuration.name}"
+    environment = {
+        **sandboxed_environment(os.environ),
+        **stack.consumer_environment(),
+        **variables,
+        "AWS_CONFIG_FILE": str(configuration),
+        # Through the fault proxy, with the permissions of the reader policy that role.yaml attaches.
+        "AWS_ENDPOINT_URL": stack.template.parameters["AwsEndpointUrl"],
+        "AWS_ENDPOINT_URL_STS": stack.endpoint_url,
+        "AWS_SDK_UA_APP_ID": "ReadSpotifyKeys",
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "layers" / "service_keys")]),
+    }
+    code = """
+import app, botocore.session
+print(app.handler({}, None))
+credentials = app.session.get_credentials()
+print(credentials.method, credentials.access_key != "local", credentials._refresh_using is not None)
+print(botocore.session.get_session().get_credentials().access_key)
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    ran = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+
+    expected = f"{{'id': '{key['id']}', 'version': 1}}\nassume-role True True\nlocal\n"
+    assert (ran.stdout, ran.stderr) == (expected, "")
+
+
+def test_the_role_of_another_account_is_as_narrow() -> None:
+    """It trusts one role of the other account and has one reader policy; the layer is shared with that account."""
+    consumer = "arn:aws:iam::222222222222:role/spotify-token-role"
+    references = {"service-keys-ReadSpotifyKeysPolicyArn": "arn:policy", "/service-keys/layer-arn": "arn:layer:1"}
+    template = Template.load({"ConsumerRoleArn": consumer}, references, path=OTHER_ACCOUNT / "role.yaml")
+
+    role = template.properties("ReaderRole")
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"AWS": "arn:aws:iam::222222222222:root"}
+    assert trust["Condition"] == {"ArnEquals": {"aws:PrincipalArn": consumer}}
+    assert role["ManagedPolicyArns"] == ["arn:policy"]
+    assert "Policies" not in role
+    assert template.property("SharedLayer", "Principal") == "222222222222"
+    configured = (OTHER_ACCOUNT / "function" / "service_keys.ini").read_text(encoding="utf-8")
+    assert f"role_arn = arn:aws:iam::111111111111:role/{role['RoleName']}\n" in configured
+    function = Template.load(
+        {
+            "TableName": "table",
+            "LayerArn": "arn:aws:lambda:eu-west-1:111111111111:layer:x:1",
+            "ReaderRoleArn": consumer,
+        },
+        {"SpotifyTokenLog.Arn": "arn:log"},
+        path=OTHER_ACCOUNT / "template.yaml",
+    )
+    (policy,) = function.property("SpotifyTokenRole", "Policies")
+    granted = {
+        action: each["Resource"]
+        for each in policy["PolicyDocument"]["Statement"]
+        for action in ([each["Action"]] if isinstance(each["Action"], str) else each["Action"])
+    }
+    assert granted.pop("sts:AssumeRole") == consumer
+    assert granted.keys() == {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 
 def test_the_example_refreshes_a_rejected_key(stack: LocalStack, admin: Admin, spotify: FakeSpotify) -> None:

@@ -106,7 +106,7 @@ def fail(proxy: BreakingProxy, store: Store, capfd: pytest.CaptureFixture[str]) 
         assert error.startswith(f"The step failed: {step}. ")
         assert f"\nFAILED {step}\n" in output
         assert "log group /aws/lambda/service-keys-" in error
-        assert 'docs/operations.md, "' in error
+        assert re.search('docs/(deployment|operations)[.]md, "', error)
         assert_nothing_shown(output + error)
         assert store.partition("openai") == {}
         return error
@@ -396,6 +396,7 @@ def test_the_address_is_the_output_of_the_stack(
         ({"API_URL": "https://127.0.0.1.example.com:1", "SERVICE_KEYS_TOKEN": "Bearer x"}, "give the token alone"),
         ({"API_URL": "https://127.0.0.1:1", "SERVICE_KEYS_TOKEN": "x\ny"}, "give the token alone"),
         ({"API_URL": "http://127.0.0.1:1", "SERVICE_KEYS_TOKEN": ""}, "Set SERVICE_KEYS_TOKEN"),
+        ({"API_URL": "https://127.0.0.1:1", "SERVICE_KEYS_TOKEN": "", "CI": "true"}, "a pipeline (CI is set) has no"),
     ],
 )
 def test_invalid_settings_are_refused(

@@ -9,6 +9,7 @@ import pytest
 from tests.functional.conftest import COLLECTION, Admin, Store, admin_fixture
 from tests.support import stored_items
 from tests.support.fixed_kms import FixedKms
+from tests.support.fixtures import load
 from tests.support.stored_items import IDEMPOTENCY_KEY, RETRIED, Clock
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def clock(stack: LocalStack) -> Iterator[Clock]:
         yield clock
 
 
-@pytest.fixture(params=stored_items.fixtures(), ids=lambda path: path.stem)
+@pytest.fixture(params=stored_items.FIXTURES.paths(), ids=lambda path: path.stem)
 def stored(request: pytest.FixtureRequest, store: Store, clock: Clock, kms: None) -> Fixture:
     """The table of a released version, at the time of its last change."""
     path: Path = request.param
-    fixture = stored_items.load(path)
+    fixture = load(path)
     stored_items.put(fixture, store)
     clock.now_ms = fixture["at"]
     return fixture
@@ -154,12 +155,10 @@ def test_stored_keys_can_be_verified(stored: Fixture, admin: Admin) -> None:
             assert admin.verify(key["id"]).data["verification"]["status"] == "valid"
 
 
-def test_fixtures_are_unchanged() -> None:
+def test_fixtures_of_items_are_unchanged() -> None:
     """A fixture was made by the code of its version; a change of it would hide a lost compatibility."""
-    kept = [line.split() for line in stored_items.CHECKSUMS.read_text(encoding="utf-8").splitlines()]
-
-    assert kept == [[stored_items.checksum(path), path.name] for path in stored_items.fixtures()]
-    assert kept[0][1] == "1.0.0.json"
+    assert stored_items.FIXTURES.changed() == []
+    assert stored_items.FIXTURES.paths()[0].name == "1.0.0.json"
 
 
 def test_the_newest_fixture_has_every_attribute(
@@ -168,6 +167,6 @@ def test_the_newest_fixture_has_every_attribute(
     """A new attribute needs a fixture of the next version, with which later versions are tested."""
     played = stored_items.play(admin, store, clock, lambda: consumer_of(clock=clock.seconds))
 
-    covered = stored_items.shapes(stored_items.load(stored_items.fixtures()[-1])["items"])
+    covered = stored_items.shapes(load(stored_items.FIXTURES.paths()[-1])["items"])
     missing = stored_items.shapes(played["items"]) - covered
     assert not missing, f"Run .venv/bin/python -m tools.store_fixture with the number of the next version: {missing}"

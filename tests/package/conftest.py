@@ -12,6 +12,7 @@ from local.aws import sandboxed_environment
 from local.stack import LocalStack, local_stack
 from tests.functional.conftest import SPOTIFY_KEY, Admin
 from tests.support.processes import ROOT
+from tests.support.repository import commit_all, copy_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,29 +70,9 @@ def sdist() -> Path:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Commit the files of this checkout, as they are, to a new git repository; return pip's requirement for it."""
     folder = tmp_path_factory.mktemp("repository")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in listed.stdout.splitlines():
-        path = ROOT / name
-        if path.is_file() or path.is_symlink():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            _copy(path, folder / name)
-    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com", "-C", str(folder)]
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--no-verify", "-m", "Test"]):
-        subprocess.run([*git, *command], check=True, capture_output=True)
+    copy_files(folder)
+    commit_all(folder)
     return f"service-keys @ git+{folder.as_uri()}#subdirectory=layers/service_keys"
-
-
-def _copy(path: Path, target: Path) -> None:
-    if path.is_symlink():
-        target.symlink_to(path.readlink())
-    else:
-        target.write_bytes(path.read_bytes())
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,12 @@ import importlib.metadata
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 _PACKAGES = ("botocore", "jmespath", "python-dateutil", "six", "urllib3")
@@ -37,11 +41,16 @@ def require_python(version: str) -> str:
     return python
 
 
-def link_runtime(folder: Path) -> Path:
-    """Fill a folder with botocore and its dependencies, as Lambda's runtime has them; all are pure Python."""
-    folder.mkdir()
-    for package in _PACKAGES:
+def link_packages(folder: Path, packages: Iterable[str]) -> None:
+    """Link the files of installed packages into a folder, such as the site-packages of another environment."""
+    for package in packages:
         distribution = importlib.metadata.distribution(package)
         for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
             (folder / top).symlink_to(str(distribution.locate_file(top)))
+
+
+def link_runtime(folder: Path) -> Path:
+    """Fill a folder with botocore and its dependencies, as Lambda's runtime has them; all are pure Python."""
+    folder.mkdir()
+    link_packages(folder, _PACKAGES)
     return folder

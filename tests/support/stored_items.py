@@ -7,17 +7,16 @@ and the responses are kept as a fixture in tests/functional/stored_items. `pytho
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
 from tests.functional.conftest import COLLECTION, Admin, Store
 from tests.support.canary import CANARY
 from tests.support.fixed_kms import of_key
+from tests.support.fixtures import Fixtures
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from local.stack import LocalStack
     from service_keys import ServiceKeys
 
-FOLDER: Final = Path(__file__).parents[1] / "functional" / "stored_items"
-CHECKSUMS: Final = FOLDER / "SHA256SUMS"
+FIXTURES: Final = Fixtures(ROOT / "tests" / "functional" / "stored_items")
 START_MS: Final = 2_524_608_000_000
 """2050-01-01 in UTC: no item expires while a test runs against a DynamoDB that removes expired items."""
 _STEP_MS: Final = 3_600_000
@@ -157,41 +155,9 @@ def responses(admin: Admin, key_ids: Iterable[str], deleted: str) -> dict[str, A
     }
 
 
-def fixtures() -> list[Path]:
-    """Return the fixtures, the one of the newest version last."""
-    return sorted(FOLDER.glob("*.json"), key=lambda path: [int(part) for part in path.stem.split(".")])
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a fixture."""
-    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return loaded
-
-
 def put(fixture: Mapping[str, Any], store: Store) -> None:
     """Write the items of a fixture into an empty table, with ciphertexts of the stack's KMS key."""
     store.put_all([_with_bytes(item, store.kms_key) for item in fixture["items"]])
-
-
-def path_of(version: str) -> Path:
-    """Return the path of the fixture of a version."""
-    return FOLDER / f"{version}.json"
-
-
-def save(fixture: Mapping[str, Any], version: str) -> Path:
-    """Write the fixture of a new version, and its checksum; refuse to replace one."""
-    path = path_of(version)
-    FOLDER.mkdir(exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(json.dumps(fixture, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    with CHECKSUMS.open("a", encoding="utf-8") as file:
-        file.write(f"{checksum(path)}  {path.name}\n")
-    return path
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def shapes(items: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -158,7 +158,7 @@ def test_each_function_has_its_own_role(template: Template) -> None:
         role = template.cloudformation["Resources"][name]["Properties"]["Role"]
         assert role == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
         properties = template.cloudformation["Resources"][f"{name}Role"]["Properties"]
-        assert properties.keys() == {"AssumeRolePolicyDocument", "Policies"}
+        assert properties.keys() == {"AssumeRolePolicyDocument", "PermissionsBoundary", "Policies"}
     assert 'capabilities = "CAPABILITY_IAM"' in (ROOT / "samconfig.toml").read_text()
 
 

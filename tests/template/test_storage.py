@@ -105,7 +105,16 @@ def test_outputs_and_exports(template: Template) -> None:
 
     policies = {f"{reader_policy(service)}PolicyArn" for service in (*SERVICES, "all")}
     sign_in = {"SignInIssuer", "SignInClientId", "SignInDomainName", "UserPoolId"}
-    resources = {"ApiUrl", "ConsoleUrl", "TableName", "LayerArn", "EncryptionKeyArn", "AlarmTopicArn", "Version"}
+    resources = {
+        "ApiUrl",
+        "ConsoleUrl",
+        "RestApiId",
+        "TableName",
+        "LayerArn",
+        "EncryptionKeyArn",
+        "AlarmTopicArn",
+        "Version",
+    }
     assert set(outputs) == resources | policies | sign_in
     assert all(output["Description"] for output in outputs.values())
     # The layer's ARN changes with every version, and CloudFormation cannot change an export in use.

@@ -16,16 +16,22 @@ from tests.support.processes import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Creates a virtual environment whose programs print their actions, because real ones may do so too.
-PYTHON = """#!/bin/sh
+# Runs tools/install.py, and creates its virtual environment. Both print on stdout, because real ones may do so too.
+PYTHON = f"""#!/bin/sh
 [ "$1" = -c ] && exit 0
+if [ "$1" = -I ]; then
+  shift
+  exec {sys.executable} -I -c 'import runpy, sys; sys.executable = sys.argv.pop(1); del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")' "$0" "$@"
+fi
 echo "creating $3"
 mkdir -p "$3/bin"
 cat >"$3/bin/python" <<'END'
 #!/bin/sh
-case "$2" in
-  pip) echo "installing: $*"; echo "$*" >>installed ;;
-  local) echo "the.made-up.token" ;;
+case "$*" in
+  *" -m pip "*) echo "Installing collected packages: x"; echo "$*" >>installed ;;
+  "-m local token") echo "the.made-up.token" ;;
+  *" -c "*) echo {sys.version_info[0]} {sys.version_info[1]} ;;
 esac
 END
 chmod +x "$3/bin/python"
@@ -65,30 +71,85 @@ def run(command: list[str | Path], folder: Path, **environment: str) -> subproce
     )
 
 
-def make_token(folder: Path, python: str, *options: str) -> list[subprocess.CompletedProcess[str]]:
-    """Run `make token` twice in a fresh checkout with a fake Python."""
-    shutil.copy(ROOT / "Makefile", folder)
-    (folder / "requirements-dev.txt").touch()
-    script(folder / "python", python)
-    return [run(["make", *options, "token", f"PYTHON={folder / 'python'}"], folder) for _ in range(2)]
+def make(folder: Path, python: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a checkout with a fake Python."""
+    if not (folder / "Makefile").exists():
+        for name in ("Makefile", "tools/install.py", "requirements-dev.txt", "local/requirements.txt"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        script(folder / "python", python)
+    return run(["make", *arguments, f"PYTHON={folder / 'python'}"], folder)
 
 
 @pytest.mark.parametrize("options", [["-s"], []])
 def test_make_token_prints_only_the_token(tmp_path: Path, options: list[str]) -> None:
     """Print messages to stderr, also in a fresh checkout, where make installs everything first."""
-    first, second = make_token(tmp_path, PYTHON, *options)
+    first, second = (make(tmp_path, PYTHON, *options, "token") for _ in range(2))
 
     assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout == second.stdout == "the.made-up.token\n"
-    messages = re.findall("Installing what|creating|installing", first.stderr)
-    assert messages == ["Installing what", "creating", "installing"]
+    assert [line.split()[0] for line in first.stderr.splitlines()] == ["Creating", "Installing", "Unpacking", "All"]
     assert second.stderr == ""
-    assert "--require-hashes" in (tmp_path / "installed").read_text()
+
+
+def locks(folder: Path) -> list[str]:
+    """Return the locks that pip installed since the last time."""
+    path = folder / "installed"
+    installed = path.read_text().split("\n") if path.exists() else []
+    path.unlink(missing_ok=True)
+    return [line.split()[-1] for line in installed if line]
+
+
+def test_running_needs_the_packages_of_make_run_alone(tmp_path: Path) -> None:
+    """Install the development packages with the first command that needs them, into the same environment."""
+    assert make(tmp_path, PYTHON, "run").returncode == 0
+    assert locks(tmp_path) == ["local/requirements.txt"]
+    for command in (["token"], ["smoke"], ["sign-in", "STACK=service-keys"]):
+        assert make(tmp_path, PYTHON, *command).returncode == 0
+    assert locks(tmp_path) == []
+
+    ran = make(tmp_path, PYTHON, "types")
+    assert locks(tmp_path) == ["requirements-dev.txt"]
+    assert "Creating" not in ran.stderr
+
+
+def test_the_development_packages_suffice_for_make_run(tmp_path: Path) -> None:
+    """Install nothing more, because they contain the others."""
+    make(tmp_path, PYTHON, ".venv/ready")
+    assert locks(tmp_path) == ["requirements-dev.txt"]
+
+    assert make(tmp_path, PYTHON, "run", ".venv/ready").returncode == 0
+    assert locks(tmp_path) == []
+
+
+@pytest.mark.parametrize("lock", ["local/requirements.txt", "requirements-dev.txt"])
+def test_a_changed_lock_is_installed(tmp_path: Path, lock: str) -> None:
+    """Follow an update of the checkout."""
+    make(tmp_path, PYTHON, ".venv/ready")
+    locks(tmp_path)
+    newer = (tmp_path / ".venv" / "ready").stat().st_mtime + 10
+    os.utime(tmp_path / lock, (newer, newer))
+
+    assert make(tmp_path, PYTHON, ".venv/run", ".venv/ready").returncode == 0
+    assert locks(tmp_path) == [lock]
+
+
+def test_a_removed_interpreter_is_replaced(tmp_path: Path) -> None:
+    """Create the environment anew after an upgrade of Python has left a link to nowhere."""
+    make(tmp_path, PYTHON, "token")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(tmp_path / "removed")
+
+    ran = make(tmp_path, PYTHON, "-s", "token")
+
+    assert ran.stdout == "the.made-up.token\n"
+    assert "Creating" in ran.stderr
 
 
 def test_an_old_python_is_reported_on_stderr(tmp_path: Path) -> None:
     """Keep the reason off stdout, where a caller would use it as a token."""
-    ran, _ = make_token(tmp_path, "#!/bin/sh\n[ $1 = -V ] && echo Python 3.9.1\nexit 1\n", "-s")
+    ran = make(tmp_path, "#!/bin/sh\n[ $1 = -V ] && echo Python 3.9.1\nexit 1\n", "-s", "token")
 
     assert ran.returncode != 0
     assert ran.stdout == ""
@@ -152,6 +213,7 @@ def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
         "slow": "3",
         "fuzz": "3",
         "package": "3",
+        "release": "3",
         "clients": "3",
         "deploy": "3",
     }
