@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from importlib.metadata import distributions, packages_distributions, requires
 from importlib.util import find_spec
@@ -49,10 +50,15 @@ LOCKS = [
 LOCKS += [f"{folder}/requirements.txt" for folder in FOLDERS]
 
 
+@functools.cache
+def requirements_of(name: str) -> list[Requirement]:
+    """Return the direct dependencies of an installed distribution, by its metadata."""
+    return [Requirement(text) for text in requires(name) or []]
+
+
 def needed(name: str, environment: dict[str, str]) -> list[Requirement]:
-    """Return the direct dependencies of an installed distribution in an environment, by its metadata."""
-    requirements = [Requirement(text) for text in requires(name) or []]
-    return [each for each in requirements if each.marker is None or each.marker.evaluate(environment)]
+    """Return the direct dependencies of an installed distribution in an environment."""
+    return [each for each in requirements_of(name) if each.marker is None or each.marker.evaluate(environment)]
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
