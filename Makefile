@@ -220,7 +220,8 @@ $(CLIENTS_VENV)/ready: tests/clients/requirements.txt
 
 # npm removes the folder first, and with it a file of an interrupted installation.
 $(CLIENTS_NPM)/ready: tests/clients/package-lock.json
-	@npm --version >/dev/null 2>&1 || { echo "Needs Node.js 20.19 or later with npm: https://nodejs.org/en/download" >&2; exit 1; }
+	@npm --version >/dev/null 2>&1 && node --eval 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b > 18) ? 0 : 1)' || \
+		{ echo "Needs Node.js 20.19 or later with npm: https://nodejs.org/en/download" >&2; exit 1; }
 	@echo "Installing what tests/clients/package-lock.json pins into $(CLIENTS_NPM) (once; half a minute) ..." >&2
 	@npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 	@touch $@

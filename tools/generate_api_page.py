@@ -182,7 +182,8 @@ class ApiPage:
         for name, field in schema.get("properties", {}).items():
             need = "required" if name in required else "optional"
             kind = f'<span class="detail">{need}, {self._kind(field)}</span>'
-            yield f"<code>{_text(prefix + name)}</code>", kind + _prose(_description(field))
+            described = _description(field) or _description(self._resolved(field))
+            yield f"<code>{_text(prefix + name)}</code>", kind + _prose(described)
             nested = field.get("items", field)
             if "properties" in nested:
                 yield from self._rows(nested, f"{prefix}{name}{'[]' if 'items' in field else ''}.")

@@ -97,7 +97,7 @@ def test_every_object_and_enumeration_has_a_name(document: dict[str, Any]) -> No
 
 
 def test_enumerations_and_optional_constants_have_a_type(document: dict[str, Any]) -> None:
-    """Otherwise TypeScript gets `unknown`, and openapi-python-client writes invalid code for an optional constant."""
+    """Without one, openapi-typescript writes `unknown`, and openapi-python-client code that is no Python."""
     for place, part in parts(document["components"]):
         assert "type" in part or not isinstance(part.get("enum"), list), place
     for name, schema in document["components"]["schemas"].items():

@@ -156,12 +156,12 @@ def test_an_old_python_is_reported_on_stderr(tmp_path: Path) -> None:
     assert "Needs Python 3.11 or later" in ran.stderr
 
 
-def ci(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def ci(folder: Path, make: str = MAKE, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run .ci/run in a checkout beside fakes of the programs that it uses."""
     checkout = folder / "checkout"
     shutil.copytree(ROOT / ".ci", checkout / ".ci")
     script(checkout / ".venv" / "bin" / "python", VENV_PYTHON)
-    script(folder / "bin" / "make", MAKE)
+    script(folder / "bin" / "make", make)
     for name in ("dynamodb-local", "lambda-base-image"):
         script(folder / "shared" / "tools" / name, HELPER)
     script(folder / "bin" / "apt-get", HELPER)
@@ -191,6 +191,14 @@ def test_ci_uses_the_programs_beside_the_checkout(tmp_path: Path) -> None:
     assert "lambda-base-image up" in started
     assert re.search("apt-get .*install .*chromium", started)
     assert ran.returncode == 0
+
+
+def test_ci_reports_that_clients_cannot_be_installed(tmp_path: Path) -> None:
+    """Without npm, or without an index of packages, the tests of clients are not run, and CI passes."""
+    ran = ci(tmp_path, MAKE.replace("\n", '\ncase "$*" in *node_modules*) exit 2 ;; esac\n', 1))
+
+    assert re.search(r"^clients +NOT RUN: there is no npm", ran.stdout, re.MULTILINE)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "OK")
 
 
 def test_ci_counts_each_kind_of_test_on_its_own_line(tmp_path: Path) -> None:
