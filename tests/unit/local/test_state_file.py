@@ -136,7 +136,7 @@ def test_a_full_disk_refuses_the_whole_write(path: Path) -> None:
     with closing(StateFile.open(path)) as file:
         file.write("item", {"a": "1"})
         file._connection.execute("PRAGMA max_page_count = 3")
-        with pytest.raises(StateError, match=r"state\.sqlite cannot be written: .* full\. Free space on its disk"):
+        with pytest.raises(StateError, match=r"state\.sqlite cannot be written: .* full\. .* free space on its disk"):
             file.write("item", {"b": "2", "c": "x" * 100_000})
         file.write("item", {"d": "4"})
 

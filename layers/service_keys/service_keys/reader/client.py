@@ -425,7 +425,12 @@ def _log_failure(service: str, error: ServiceKeysError) -> None:
 
 
 def _no_usable_snapshot_message(error: KeyStoreUnavailableError) -> str:
-    return f"No cached key from the last {STALE_IF_ERROR_SECONDS // 60} minutes is available: {error}"
+    message = f"No cached key from the last {STALE_IF_ERROR_SECONDS // 60} minutes is available: {error}"
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    # An emulator that has ended is the likely cause. A URL with "@" may hold a password.
+    if endpoint and "@" not in endpoint:
+        message = f"{message} AWS_ENDPOINT_URL is {endpoint}: check that its server runs."
+    return message
 
 
 _instances: weakref.WeakSet[ServiceKeys] = weakref.WeakSet()
