@@ -103,7 +103,7 @@ def run_folder(base: Path, port: int, *, beside: bool = False) -> Iterator[RunFo
         lock = None if beside else _lock(base)
         path = base if lock is not None else base / str(port)
         if lock is None:
-            lock = _lock(path, attempts=40)
+            lock = _lock(path, attempts=10)
     except OSError as exc:
         raise _unusable(base, exc) from exc
     if lock is None:

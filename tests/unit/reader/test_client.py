@@ -325,6 +325,27 @@ def test_a_read_without_a_key_is_logged_once_per_refresh(
     assert message.startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("http://127.0.0.1:4566", " AWS_ENDPOINT_URL is http://127.0.0.1:4566: check that its server runs."),
+        ("http://user:made-up-password@proxy", ""),
+        ("", ""),
+    ],
+)
+def test_an_unavailable_store_is_named_by_its_endpoint(
+    aws: Aws, keys: ServiceKeys, monkeypatch: pytest.MonkeyPatch, endpoint: str, words: str
+) -> None:
+    """An emulator that has ended is the likely cause; a URL that may hold a password is left out."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    aws.state["Query"] = "throttled"
+
+    with pytest.raises(KeyStoreUnavailableError, match="No cached key from the last 15 minutes") as caught:
+        keys.get("one")
+
+    assert str(caught.value).partition("Try again shortly.")[2] == words
+
+
 # --- permanent and program errors -----------------------------------------------------------------------------------
 
 
