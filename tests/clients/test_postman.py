@@ -67,12 +67,12 @@ def test_collection_passes_and_leaves_no_key(newman: Newman, stack: LocalStack, 
 
 
 def test_deleted_keys_may_be_kept_for_no_time(tmp_path: Path) -> None:
-    """With a retention of 0 days a deletion is permanent, and the restore is left out."""
+    """With a retention of 0 days a deletion is permanent, and the restore is left out. The address has a stage."""
     from local.stack import local_stack
 
-    with local_stack({"DeletedKeyRetentionDays": "0"}) as stack:
+    with local_stack({"DeletedKeyRetentionDays": "0"}, base_path="/live") as stack:
         newman = Newman(tmp_path, stack.issuer.token(sub="ada"))
-        ran = newman.run(stack.url)
+        ran = newman.run(f"{stack.url}/live")
 
     assert ran.returncode == 0, ran.stdout[-6000:]
     assert "Restore it" not in {request for request, _ in newman.assertions()}
