@@ -8,13 +8,17 @@ import socket
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import jwt
 import pytest
 import requests
 
+from local import __main__ as commands
 from local.port import bind
+from local.run_folder import run_folder
 from tests.support.processes import ROOT, local_command, local_run
 
 if TYPE_CHECKING:
@@ -92,6 +96,34 @@ def test_wrong_setting_is_reported(
 
     assert result.returncode != 0
     assert words in result.stderr
+
+
+def test_sam_api_has_its_own_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It leaves the folder of `make run` alone, prints its own commands, and removes its file at its end."""
+    seen: list[Path] = []
+
+    class Sam:
+        def wait(self) -> int:
+            seen.extend(sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")))
+            return 0
+
+    template = SimpleNamespace(consumer_layer=lambda: tmp_path / "layer")
+    stack = SimpleNamespace(url="http://127.0.0.1:1", endpoint_url="", template=template, consumer_environment=dict)
+    monkeypatch.setattr(commands, "_docker", lambda _: None)
+    monkeypatch.setattr("local.stack.local_stack", lambda **_: nullcontext(stack))
+    monkeypatch.setattr("local.sam.api", lambda *_: nullcontext(Sam()))
+
+    with run_folder(tmp_path, 8000) as folder:
+        assert commands.main(["sam-api", "--port", "3001", "--state", str(tmp_path)]) == 0
+
+    output = capsys.readouterr().out
+    assert folder.first
+    assert [str(path) for path in seen] == ["3001", "3001/env", "3001/lock", "issuer.pem", "lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["issuer.pem", "lock"]
+    assert "$(make -s token PORT=3001)" in output
+    assert f"source {tmp_path}/3001/env" in output
 
 
 def test_port_in_use_is_reported_before_startup() -> None:
