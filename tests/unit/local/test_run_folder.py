@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -84,6 +86,23 @@ def test_killed_runs_leave_nothing_to_the_next(tmp_path: Path) -> None:
         assert folder.first
         # 8002 has no lock, so no run created it.
         assert sorted(path.name for path in tmp_path.iterdir()) == ["8002", "lock", "notes", "state.sqlite"]
+
+
+def test_a_folder_that_is_removed_during_the_start_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run, which removes leftovers, comes between the creation of the folder and its lock."""
+    flock, folders = fcntl.flock, [tmp_path / "8001"] * 2
+
+    def after_a_removal(descriptor: int, operation: int) -> None:
+        if folders:
+            shutil.rmtree(folders.pop())
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", after_a_removal)
+    with run_folder(tmp_path, 8001, beside=True) as folder:
+        assert (folder.path / "lock").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_permissions_of_an_earlier_folder_are_narrowed(tmp_path: Path) -> None:

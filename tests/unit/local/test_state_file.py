@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# Writes a record, and then waits inside a second write until it is killed.
+# Writes a record, and after a line of input waits inside a second write until it is killed.
 KILLED = """
 import sys, pathlib
 from local.state_file import StateFile
 file = StateFile.open(pathlib.Path(sys.argv[1]))
 file.write("item", {"a": "acknowledged"})
+print("ready", flush=True)
+sys.stdin.readline()
 file._connection.execute("BEGIN IMMEDIATE")
 file._connection.execute("UPDATE record SET value = 'half'")
-print("ready", flush=True)
+print("writing", flush=True)
 sys.stdin.read()
 """
 FILLED = {f"id-{number}": "x" * 500 for number in range(100)}
@@ -58,9 +60,13 @@ def test_a_killed_process_leaves_no_half_of_a_write(path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(path)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
+        assert process.stdin is not None
         assert process.stdout.readline() == b"ready\n"
         with pytest.raises(StateError, match=r"state\.sqlite is in use by another process\. End it"):
             StateFile.open(path, lock_timeout=0)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"writing\n"
         process.kill()
 
     assert records(path) == {"a": "acknowledged"}
