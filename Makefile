@@ -35,6 +35,7 @@ export SAM_CLI_TELEMETRY := 0
 .PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package test-clients release test-release runtime-python
 
 help: ## List these commands
+	@echo "Most used: make run, make test, make build, make deploy. All commands:"
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 # Install a lock into a virtual environment. Messages go to stderr, so that stdout of `make -s token` is the token only.
@@ -92,7 +93,7 @@ mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Run the tests of one module on m
 lint: $(VENV)/ready ## Check the style and the template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PYTHONPATH=layers/service_keys $(BIN)/lint-imports --no-cache
+	@PYTHONPATH=layers/service_keys $(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/cfn-lint template.yaml docs/examples/deployer.yaml docs/examples/domain.yaml docs/examples/*/*.yaml
 
 types: $(VENV)/ready ## Check types (mypy, strict)

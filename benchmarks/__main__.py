@@ -44,7 +44,7 @@ def main() -> None:
     bounds = [bound for part in parts for bound in part.bounds]
     print(bounds_table(bounds))
     if not options.only and not options.quick:
-        rows = [("", "here", "beside it"), ("---",) * 3, *(row for part in parts for row in part.readme)]
+        rows = [("", "Service Keys", "alternatives"), ("---",) * 3, *(row for part in parts for row in part.readme)]
         figures = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         RESULTS.write_text(_results(parts, figures, started, (time.monotonic() - began) / 60), encoding="utf-8")
         README.write_text(replace_figures(README.read_text(encoding="utf-8"), figures), encoding="utf-8")

@@ -62,7 +62,7 @@ def measure(*, quick: bool) -> Part:
         ],
         readme=[
             (
-                "cold start, as a fraction of the cold start of `import boto3`, its clients and the bare calls",
+                "first request of an admin function: the same fraction",
                 f"get {ratio('get', OURS):.2f}, create {ratio('create', OURS):.2f}",
                 f"get with Powertools' resolver {ratio('get', POWERTOOLS):.2f}",
             )

@@ -121,7 +121,7 @@ def measure(*, quick: bool) -> Part:
         ],
         readme=[
             (
-                "first read on Lambda, in processor time, as a fraction of boto3's import, clients and bare calls",
+                "first read on Lambda, in processor time, as a fraction of boto3's import, clients and calls",
                 f"{ratio(OURS):.2f}",
                 f"Powertools `get_secret` {ratio(POWERTOOLS):.2f}, aws-secretsmanager-caching {ratio(CACHING):.2f}",
             )

@@ -207,7 +207,7 @@ def measure(*, quick: bool) -> Part:
         bounds=[Bound("stamps in a minute, of a million", found["most stamps in a minute"], 3)],
         readme=[
             (
-                "a month of 10,000 containers reading a key",
+                "a month of 10,000 containers that read a key",
                 f"${_ours(10_000):,.0f}",
                 f"Secrets Manager ${theirs[0]:,.0f} (its cache: 5 minutes), ${theirs[1]:,.0f} (1 minute, as here)",
             )

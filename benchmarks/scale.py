@@ -65,9 +65,9 @@ def measure(*, quick: bool) -> Part:
         ],
         readme=[
             (
-                f"a page of 20, with {sizes[-1]:,} keys in the table",
+                f"a page of 20 keys from a table of {sizes[-1]:,}",
                 f"{consumed[FIRST_PAGE][-1]:g} {'read unit' if local else unit}",
-                f"with {sizes[0]} keys {consumed[FIRST_PAGE][0]:g}",
+                f"from a table of {sizes[0]}: {consumed[FIRST_PAGE][0]:g}",
             )
         ],
         notes=NOTES,

@@ -34,11 +34,11 @@ Without a browser, in another terminal, in this folder:
 
   curl -s {url}/api/v1/admin/api-keys \\
     -H "Authorization: Bearer $(make -s token)" -H 'Content-Type: application/json' \\
-    -d '{{"name": "Spotify production", "service": "spotify", "key": {{"clientId": "0123456789abcdef0123456789abcdef", \
+    -d '{{"name": "First Spotify key", "service": "spotify", "key": {{"clientId": "0123456789abcdef0123456789abcdef", \
 "clientSecret": "fedcba9876543210fedcba9876543210"}}}}'
 
-The key is made up, and the token is good for this machine only. docs/operations.md has commands that hide real ones.
-And to read that key as another function does:
+The key is made up, and the token is good for this machine only. For real keys, use the commands in docs/operations.md,
+which keep them out of the shell's history. To read that key as another function does:
 
   (source {env} && .venv/bin/python -c 'import service_keys; \
 print(service_keys.get_api_key("spotify")["clientId"])')
@@ -46,14 +46,15 @@ print(service_keys.get_api_key("spotify")["clientId"])')
 {kept}
 """
 
-_KEPT = "Stored keys are kept in {folder}/ for the next `make run`; `make run FRESH=1` starts empty."
+_KEPT = "Stored keys are kept in {folder}/ for the next `make run`; `make run FRESH=1` starts without keys."
 _NOT_KEPT = """\
-{other} has {base}/, where keys are kept. So this run started empty, and its keys, in {folder}/, end with it."""
+The keys of this run, in {folder}/, are deleted when it ends. Those of {other}, in {base}/, are kept."""
 
 _FAKE_SERVICES = """\
-Keys are checked with stand-ins for the services. To choose what one answers (a wrong name lists them):
+Keys are verified by stand-ins for the services. To let one answer that a key is wrong, or to list its answers:
 
   curl -X PUT {url}/spotify -d wrong
+  curl -X PUT {url}/spotify -d help
 """
 
 _SAM_API = """
@@ -343,7 +344,7 @@ def _serve(
     _use_dummy_credentials(DYNAMODB_ENDPOINT)
     origin, seconds = os.environ.get("ALLOWED_ORIGIN"), _sign_in_seconds()
     # The services would refuse the made-up keys.
-    demo, fake = _switch("DEMO"), _switch("FAKE_SERVICES")
+    demo, fake, samples = _switch("DEMO"), _switch("FAKE_SERVICES"), ""
     with ExitStack() as exits:
         try:
             folder = exits.enter_context(run_folder(options.state, listener.getsockname()[1]))
@@ -367,12 +368,14 @@ def _serve(
             env = exits.enter_context(folder.environment(stack))
             if demo and fake_services:
                 _progress("Storing sample keys ...")
-                _progress(store_sample_keys(stack, fake_services))
+                samples = store_sample_keys(stack, fake_services)
         except LocalError as exc:
             raise LocalError(f"Service Keys cannot start: {exc}") from exc
         _progress(_ready_text(stack, folder, env))
         if fake_services:
             _progress(_FAKE_SERVICES.format(url=fake_services.url))
+        if samples:
+            _progress(samples)
         if wake.recv(1) == b"\0":
             raise EmulatorError(_ENDED_EMULATOR)
 
@@ -388,10 +391,10 @@ def _start_fresh(folder: RunFolder) -> None:
         raise LocalError(f"FRESH=1 does not empty a table elsewhere. Delete the table in {url}, or omit FRESH=1.")
     aside = folder.start_fresh()
     if aside:
-        earlier = (
-            f"The keys of earlier runs are in {shown(aside)}. Delete it if you do not need them; to return to them,"
+        _progress(
+            f"The keys of earlier runs are in {shown(aside)}. Delete it if you do not need them. To return to them,"
         )
-        _progress(f"{earlier} end this run and rename it to {folder.state.name}.")
+        _progress(f"end this run, and: mv {shown(aside)} {shown(folder.state)}")
 
 
 def _ready_text(stack: LocalStack, folder: RunFolder, env: Path) -> str:
@@ -401,7 +404,7 @@ def _ready_text(stack: LocalStack, folder: RunFolder, env: Path) -> str:
     if folder.first:
         kept = _KEPT.format(folder=path)
     else:
-        kept = _NOT_KEPT.format(folder=path, base=shown(base), other=f"The run on {url_of(base) or 'another port'}")
+        kept = _NOT_KEPT.format(folder=path, base=shown(base), other=f"the run on {url_of(base) or 'another port'}")
     if stack.dynamodb_url != stack.endpoint_url:
         kept = (_OTHER_DYNAMODB if folder.first else _OTHER_DYNAMODB_NOT_KEPT).format(
             url=stack.dynamodb_url, folder=path

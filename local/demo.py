@@ -91,7 +91,7 @@ def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> str:
     grace.send("DELETE", f"/{deleted['id']}")
     for service in ("spotify", "openai"):
         ServiceKeys(stack.table_name).get(service)
-    return "Stored sample keys with made-up values. They are kept like others."
+    return "Stored sample keys with made-up values."
 
 
 def _text(prefix: str = "") -> str:

@@ -19,7 +19,7 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wsgi import get_input_stream
 
 from local.aws import KEPT_STATE_ERROR
-from local.state_file import START_EMPTY, StateError, StateFile, damaged
+from local.state_file import PORT, START_EMPTY, StateError, StateFile, damaged
 from local.template import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from moto.dynamodb.models.dynamo_type import Item
     from moto.dynamodb.models.table import Table
 
-_ITEM, _KMS_KEY, _SETTING = "item", "kms-key", "setting"
-_PORT: Final = "port"
+_ITEM, _KMS_KEY = "item", "kms-key"
 # Beginnings of the names of operations that change nothing.
 _READS: Final = (
     *("BatchGet", "Describe", "Get", "List", "Query", "Scan", "TransactGet"),
@@ -65,13 +64,14 @@ class KeptState:
     @property
     def port(self) -> int:
         """The port of the last run, so that environments of earlier runs stay valid; 0 for none."""
-        text = self._file.get(_SETTING, _PORT) or ""
+        text = self._file.get(*PORT) or ""
         return int(text) if text.isdecimal() else 0
 
     @port.setter
     def port(self, port: int) -> None:
         if port != self.port:
-            self._file.write(_SETTING, {_PORT: str(port)})
+            kind, record_id = PORT
+            self._file.write(kind, {record_id: str(port)})
 
     def close(self) -> None:
         """Close the file. No request may follow."""

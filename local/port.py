@@ -31,7 +31,8 @@ def bind(port: int) -> socket.socket:
         listener.listen(128)
     except OSError as exc:
         listener.close()
-        reason = "is taken by another program" if exc.errno == errno.EADDRINUSE else f"cannot be used: {exc.strerror}"
+        in_use = "is in use by another program or another `make run`"
+        reason = in_use if exc.errno == errno.EADDRINUSE else f"cannot be used: {exc.strerror}"
         message = f"Port {port} {reason}. Choose another: make run PORT={port + 1 if port >= 1024 else 8001}"  # noqa: PLR2004
         raise PortError(message) from exc
     return listener

@@ -55,15 +55,18 @@ class RunFolder:
         return self.path / "state.sqlite"
 
     def start_fresh(self) -> Path | None:
-        """Set the kept state aside; return its new path, or None if there is none.
+        """Set the kept state aside, except the port of moto's server, so that environments of earlier runs stay valid.
+
+        Returns:
+            The new path of the state; None if there was none.
 
         Raises:
             RunFolderError: The file cannot be renamed.
         """
-        from local.state_file import set_aside
+        from local.state_file import start_fresh
 
         try:
-            return set_aside(self.state, time.strftime("state-%Y%m%d-%H%M%S"))
+            return start_fresh(self.state, time.strftime("state-%Y%m%d-%H%M%S"))
         except OSError as exc:
             raise _unusable(self.path, exc) from exc
 

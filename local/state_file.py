@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 """Version of the format, in SQLite's `user_version`. A change that this version cannot read increments it."""
+PORT: Final = ("setting", "port")
+"""Kind and id of the record with the port of moto's server."""
 START_EMPTY: Final = "start empty with `make run FRESH=1`, which keeps this file under another name"
 _REMEDY: Final = "Correct its permissions, or free space on its disk."
 # "SvcK": distinguishes the file from SQLite files of other programs.
@@ -136,6 +138,22 @@ def set_aside(path: Path, name: str) -> Path | None:
         if source.exists():
             source.rename(f"{target}{suffix}")
     return target if target.exists() else None
+
+
+def start_fresh(path: Path, name: str) -> Path | None:
+    """Set a file aside as `set_aside` does, and begin a new one with the same port, if the former can be read."""
+    if not path.exists():
+        return set_aside(path, name)
+    try:
+        with closing(StateFile.open(path)) as file:
+            port = file.get(*PORT)
+    except StateError:
+        return set_aside(path, name)
+    aside = set_aside(path, name)
+    kind, record_id = PORT
+    with closing(StateFile.open(path)) as file:
+        file.write(kind, {record_id: port})
+    return aside
 
 
 def _create(path: Path) -> None:

@@ -89,7 +89,7 @@ def test_the_keys_are_paged_searched_and_filtered(console: Console, admin: HttpA
     expect(rows).to_have_count(2)
     assert console.page.url == console.address("/keys", service="openai")
     console.field("Verification").select_option("Accepted")
-    expect(console.page.get_by_text("There is no such key.")).to_be_visible()
+    expect(console.page.get_by_text("No key was found.")).to_be_visible()
 
 
 def test_times_are_exact_on_demand(new_console: NewConsole, admin: HttpAdmin) -> None:

@@ -224,11 +224,15 @@ def assert_complete(run: Run, acknowledged: dict[str, str]) -> None:
     assert values(run, *ids) == [f"made-up-{service}" for service in ids]
 
 
-def items(run: Run) -> list[dict[str, Any]]:
+def settings(run: Run) -> dict[str, str]:
     text = (run.folder / "env").read_text(encoding="utf-8")
-    settings = dict(re.findall(r"^export (\S+)=(\S+)$", text, re.MULTILINE))
-    with closing(aws_client("dynamodb", settings["AWS_ENDPOINT_URL"])) as dynamodb:
-        pages = dynamodb.get_paginator("scan").paginate(TableName=settings["SERVICE_KEYS_TABLE"])
+    return dict(re.findall(r"^export (\S+)=(\S+)$", text, re.MULTILINE))
+
+
+def items(run: Run) -> list[dict[str, Any]]:
+    variables = settings(run)
+    with closing(aws_client("dynamodb", variables["AWS_ENDPOINT_URL"])) as dynamodb:
+        pages = dynamodb.get_paginator("scan").paginate(TableName=variables["SERVICE_KEYS_TABLE"])
         return [item for page in pages for item in page["Items"]]
 
 
@@ -305,8 +309,12 @@ def token_issuer(folder: Path) -> str:
 
 
 def test_fresh_sets_the_keys_aside(tmp_path: Path, port: int) -> None:
-    """FRESH=1 starts empty and says where the keys are; the file, renamed, brings them back."""
+    """FRESH=1 starts empty and says where the keys are; the file, renamed, brings them back.
+
+    The port of moto's server stays, so that shells with the environment of an earlier run can go on.
+    """
     with running(tmp_path, port) as run:
+        endpoint = settings(run)["AWS_ENDPOINT_URL"]
         run.store("openai", "sk-made-up-first-0123456789")
         run.kill(run.process.pid, run.emulator())
         run.process.communicate(timeout=30)
@@ -314,6 +322,7 @@ def test_fresh_sets_the_keys_aside(tmp_path: Path, port: int) -> None:
     with local_run(tmp_path, {**os.environ, "FRESH": "1"}) as (process, url):
         fresh = Run(process, url, tmp_path)
         assert fresh.data("GET") == []
+        assert settings(fresh)["AWS_ENDPOINT_URL"] == endpoint
         fresh.store("openai", "sk-made-up-second-0123456789")
         fresh.end()
     (aside,) = tmp_path.glob("state-*.sqlite")

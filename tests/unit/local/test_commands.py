@@ -133,7 +133,9 @@ def test_port_in_use_is_reported_before_startup() -> None:
         result = local_command("run", "--port", port)
 
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"Port {port} is taken by another program. Choose another: make run PORT=")
+    assert result.stderr.startswith(
+        f"Port {port} is in use by another program or another `make run`. Choose another: make run PORT="
+    )
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["token"]])

@@ -145,7 +145,7 @@ export async function remove(app, key) {
 	})
 	const effect = permanent
 		? h("p.strong", "The key and its secret values are removed at once. They cannot be restored.")
-		: [await lossEffect(app, key), h("p", "Its name becomes free at once. The key can be restored for some days.")]
+		: [await lossEffect(app, key), h("p", "Its name is free at once. “Deleted” says how long it can be restored.")]
 	return change(app, key, {
 		question: {
 			title: `Delete “${key.name}”${adverb}?`,

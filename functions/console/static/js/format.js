@@ -11,7 +11,7 @@ export function relative(iso, now = Date.now()) {
 	const seconds = (Date.parse(iso) - now) / 1000
 	if (Number.isNaN(seconds)) return "at an unknown time"
 	const [unit, length] = UNITS.find(([, each]) => Math.abs(seconds) >= each) ?? []
-	return unit ? RELATIVE.format(Math.trunc(seconds / length), unit) : seconds > 0 ? "in less than a minute" : "just now"
+	return unit ? RELATIVE.format(Math.round(seconds / length), unit) : seconds > 0 ? "in less than a minute" : "just now"
 }
 
 export function exact(iso) {

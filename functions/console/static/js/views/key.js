@@ -81,7 +81,7 @@ function fields(key, service) {
 		["Value stored", time(key.keyUpdatedAt)],
 		["Previous value", old ? [mask(old), h("span.detail", "until ", time(replacedAt), ` by ${replacedBy}`)] : h("span.muted", "none")],
 		["Last used", time(key.lastUsed)],
-		["Verified", checked ?? unchecked],
+		["Verification", checked ?? unchecked],
 		["Created", by(key.createdAt, key.createdByName, key.createdBy)],
 		["Changed", by(key.updatedAt, key.updatedByName, key.updatedBy)],
 		["Version", key.version],

@@ -102,7 +102,7 @@ function draw(items, more, text, unused) {
 	const scope = more ? "; load more to search in the others" : ", which are all"
 	const local = unused || words.length > 0
 	const status = local ? `. Searched in the ${items.length} loaded keys${scope}.` : more ? " loaded." : "."
-	const none = local ? "None of the loaded keys matches." : "There is no such key."
+	const none = local ? "None of the loaded keys matches." : "No key was found."
 	return [
 		found.length > 0
 			? dataTable("Keys, newest first", ["Name", "Status", "Secret value", "Last used", "Changed"], found.map(cells))

@@ -33,7 +33,7 @@ function render(app, services, incomplete) {
 			notice(
 				"error",
 				`${rejected.join(", ")}: the service rejects the key`,
-				h("p", "Replace the key: consumers get an error.")
+				h("p", "Replace the key: the service refuses it.")
 			),
 		incomplete && notice("warning", "Not all services are shown, or some counts are too low", h("p", "The list of keys has all of them.")),
 		summary(services),
@@ -94,7 +94,7 @@ function servingFacts({serving, verifiable}) {
 	return [
 		["Consumers get", [h("a", {href: keyHref(serving)}, h("b", serving.name)), mask(serving.maskedKey)]],
 		["Last used", time(serving.lastUsed)],
-		["Verified", verification ? [time(verification.checkedAt), h("span.detail", verification.detail)] : unchecked]
+		["Verification", verification ? [time(verification.checkedAt), h("span.detail", verification.detail)] : unchecked]
 	]
 }
 

@@ -22,7 +22,7 @@ export function signInView(app, error, signedIn) {
 					button("Sign in", () => attempt(() => app.auth.signIn(location.hash)), "", "primary")
 				)
 			: tokenForm(app, attempt, signedIn)
-	const text = h("p.muted", "Store, replace and verify the API keys of external services.")
+	const text = h("p.muted", "Administer the API keys of external services. A reload signs you out.")
 	return {title: "Sign in", element: h("div.panel.narrow", h("h1", "Sign in"), text, messages, form)}
 }
 

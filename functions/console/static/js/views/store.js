@@ -30,7 +30,7 @@ function storeForm(app, services, typed) {
 		value: typed.service ?? "",
 		required: true,
 		check: serviceProblem,
-		hint: "Consumers ask for the key by this name; it never changes.",
+		hint: "Functions read the key by this word. It never changes.",
 		attributes: {list: "services", autocapitalize: "off", spellcheck: "false"}
 	})
 	const options = [...services.values()].map(each => h("option", {value: each.service}, each.title))
