@@ -55,6 +55,8 @@ class KeptState:
         self._file = file
         self._table_name = table_name
         self._clock = clock
+        # Until the items are back in the table, a comparison with it would remove them from the file.
+        self._restored = False
         for key_id, value in file.records(_KMS_KEY):
             try:
                 _restore_kms_key(key_id, json.loads(value))
@@ -105,12 +107,14 @@ class KeptState:
         of_table = request.get("TableName") == self._table_name
         if of_table and succeeded and operation == "CreateTable":
             self._restore_items()
-        elif of_table and succeeded and operation == "UpdateTimeToLive":
-            self._remove_expired(request["TimeToLiveSpecification"])
-        elif of_table and succeeded and operation == "DeleteTable":
+        elif not self._restored and table is not None:
+            raise StateError(f"The items in {self._file.path} are not back in the table. Start `make run` again.")
+        elif of_table and succeeded and self._restored and operation == "DeleteTable":
             self._file.write(_ITEM, {item_id: None for item_id, _ in self._file.records(_ITEM)})
         elif table is None:
             self._write_kms_keys()
+        elif of_table and succeeded and operation == "UpdateTimeToLive":
+            self._remove_expired(table, request["TimeToLiveSpecification"])
         elif (keys := _changed_keys(operation, request, self._table_name)) is None:
             self._write_kms_keys()
             self._write_all_items(table)
@@ -118,6 +122,7 @@ class KeptState:
             self._write_items(table, {_item_id(table, key): _item(table, key) for key in keys if _has_key(table, key)})
 
     def _restore_items(self) -> None:
+        self._restored = False
         table = dynamodb_backends[ACCOUNT_ID][REGION].get_table(self._table_name)
         item_ids = []
         for item_id, value in self._file.records(_ITEM):
@@ -138,12 +143,12 @@ class KeptState:
         if any(old != new for old, new in item_ids):
             # The key schema changed.
             self._write_all_items(table)
+        self._restored = True
 
-    def _remove_expired(self, time_to_live: dict[str, Any]) -> None:
+    def _remove_expired(self, table: Table, time_to_live: dict[str, Any]) -> None:
         """Remove items past their TTL, as DynamoDB does within days."""
         if not time_to_live.get("Enabled"):
             return
-        table = dynamodb_backends[ACCOUNT_ID][REGION].get_table(self._table_name)
         for attributes in list(map(_attributes, table.all_items())):
             expires = attributes.get(time_to_live["AttributeName"], {}).get("N")
             if expires is not None and float(expires) <= self._clock():

@@ -15,9 +15,11 @@ from moto.kms.models import kms_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from local import moto_server
 from local.aws import EmulatorError, create_resources
 from local.aws import client as aws_client
 from local.kept_state import KeptState
+from local.port import bind
 from local.state_file import StateError, StateFile
 from local.template import ACCOUNT_ID, REGION, Template
 
@@ -399,6 +401,19 @@ def test_items_that_do_not_fit_the_table_are_reported(
         }
         with pytest.raises(ClientError, match=rf"KeptStateError.*{message}.*start empty with `make run FRESH=1`"):
             emulator.create_table(**schema)
+        # Neither a write nor an operation of unknown effect removes them then.
+        operations: list[Callable[[], Any]] = [
+            lambda: emulator.dynamodb.put_item(TableName=TABLE, Item={**KEY, "createdAt": {"S": "today"}}),
+            lambda: emulator.dynamodb.update_time_to_live(
+                TableName=TABLE, TimeToLiveSpecification={"AttributeName": "expiresAt", "Enabled": True}
+            ),
+            lambda: emulator.dynamodb.execute_statement(Statement=f"DELETE FROM \"{TABLE}\" WHERE createdAt='x'"),
+        ]
+        for operation in operations:
+            with pytest.raises(
+                ClientError, match=r"KeptStateError.*are not back in the table\. Start `make run` again"
+            ):
+                operation()
     with start() as emulator:
         assert len(emulator.items()) == 2
 
@@ -457,3 +472,9 @@ def test_the_port_of_the_last_run_is_known(start: Start) -> None:
 
     with start() as emulator:
         assert emulator.state.port == 40_123
+
+
+def test_a_taken_port_is_replaced_by_a_free_one() -> None:
+    """Another program may have taken it since the last run."""
+    with closing(bind(0)) as taken, closing(moto_server._bind(taken.getsockname()[1])) as other:
+        assert other.getsockname()[1] != taken.getsockname()[1]
