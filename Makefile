@@ -31,6 +31,10 @@ CLIENTS_NPM := tests/clients/node_modules
 BENCH_PYTHON ?= $(or $(RUNTIME_PYTHON),$(PYTHON))
 export SAM_CLI_TELEMETRY := 0
 
+# A path with a space is two words for make, and the rules and make clean would change the folder of the first one.
+$(foreach name,VENV BENCH_VENV MUTANTS_VENV DEPLOY_VENV PACKAGE_VENV CLIENTS_VENV,$(if $(filter-out 1,$(words $($(name)))),\
+	$(error $(name)=$($(name)) has a space or is empty: give the path of a folder without spaces, or omit it)))
+
 .PHONY: help run token test coverage test-slow test-integration mutants fuzz lint types format bench openapi template docs lock build validate deploy smoke clean
 .PHONY: sign-in docker sam-build sam-invoke sam-api test-e2e test-deploy test-browser screenshots bench-console package test-package test-clients release test-release runtime-python
 
@@ -88,7 +92,7 @@ $(MUTANTS_VENV)/ready: tools/requirements-mutants.txt
 	@$(PYTHON) $(INSTALL) --sources $< $@
 
 mutants: $(VENV)/ready $(MUTANTS_VENV)/ready ## Run the tests of one module on mutants (MODULE=usage, TESTS=; without MODULE: help)
-	@nice $(BIN)/python tools/mutants.py --cosmic-ray $(abspath $(MUTANTS_VENV))/bin/cosmic-ray $(MODULE) $(TESTS)
+	@nice $(BIN)/python tools/mutants.py --cosmic-ray "$(abspath $(MUTANTS_VENV))/bin/cosmic-ray" $(MODULE) $(TESTS)
 
 lint: $(VENV)/ready ## Check the style and the template
 	@$(BIN)/ruff check .
@@ -122,7 +126,7 @@ docs: $(VENV)/ready ## Generate docs/permissions.md, docs/services.md and docs/f
 	@$(BIN)/python -m tools.generate_faults_doc > docs/faults.md.new && mv docs/faults.md.new docs/faults.md
 
 # Pin the hashes of all files of a release. --universal: one lock with markers for all platforms and Pythons from 3.11 on.
-LOCK := $(abspath $(BIN))/uv pip compile --quiet --generate-hashes --only-binary :all: \
+LOCK := "$(abspath $(BIN))/uv" pip compile --quiet --generate-hashes --only-binary :all: \
 	--custom-compile-command "make lock" --output-file
 lock: $(VENV)/ready ## Resolve every requirements*.in to exact pins with hashes
 	@$(LOCK) requirements-dev.txt --universal --python-version 3.11 $(LOCK_OPTIONS) requirements-dev.in
@@ -142,7 +146,7 @@ validate: $(VENV)/ready ## Validate the template with SAM
 
 build: $(VENV)/ready ## Build and check the layers and the functions for ARCHITECTURE (arm64 or x86_64)
 	@$(BIN)/python -m tools.generate_api_page
-	@ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(abspath $(BIN)/python) RUNTIME_PYTHON="$(RUNTIME_PYTHON)" REPORTS="$(REPORTS)" \
+	@ARCHITECTURE=$(ARCHITECTURE) PYTHON="$(abspath $(BIN)/python)" RUNTIME_PYTHON="$(RUNTIME_PYTHON)" REPORTS="$(REPORTS)" \
 		RUNTIMES="$(RUNTIMES)" $(BIN)/sam build --build-dir $(BUILD) \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local artifacts --architecture $(ARCHITECTURE) --python "$(RUNTIME_PYTHON)" $(BUILD)

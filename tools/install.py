@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Present from before the first change of an environment until the last.
 UNFINISHED: Final = "unfinished"
+# Of Python's module venv: https://docs.python.org/3/library/venv.html
+_CONFIGURATION: Final = "pyvenv.cfg"
 
 _PIN: Final = re.compile(r"^[A-Za-z0-9._-]+==", re.MULTILINE)
 _FETCHED: Final = re.compile(
@@ -242,8 +244,12 @@ class Environment:
 
     def _create(self, lock: Path, descriptor: int) -> None:
         """Create the environment, and remove the rest of another one first."""
-        self._show(f"Creating {self.folder} ...")
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_own():
+            # A path with a space is two words for make, and the first one may lead to any folder.
+            message = f"{self.folder.absolute()} has files and is no virtual environment, so nothing in it was changed"
+            raise InstallError(f"{message}. Select an empty folder, whose path has no space.")
+        self._show(f"Creating {self.folder} ...")
         self._unfinished.touch()
         for each in self.folder.iterdir():
             if each.is_dir() and not each.is_symlink():
@@ -254,6 +260,11 @@ class Environment:
         if _run([self._python, "-m", "venv", str(self.folder)], output.append, descriptor):
             shutil.rmtree(self.folder, ignore_errors=True)
             raise self._failure(lock, output)
+
+    def _is_own(self) -> bool:
+        """Return True for an empty folder, an environment, and the rest of one that was not completed."""
+        names = {path.name for path in self.folder.iterdir()}
+        return not names or not names.isdisjoint({_CONFIGURATION, UNFINISHED})
 
     def _pip(self, lock: Path, *, sources: bool) -> list[str]:
         command = [str(self._own_python), "-I", "-u", "-m", "pip", "install"]

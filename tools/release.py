@@ -261,6 +261,10 @@ class Build:
     def __init__(self, work: Path, tools: Tools, version: str, commit: Commit) -> None:
         self.tree, self.output, self.reports = work / "tree", work / "dist", work / "reports"
         self._tools, self._version, self._commit = tools, version, commit
+        # Relative links, because make would split a path with a space into two.
+        self._environments = {"VENV": "../venv", "PACKAGE_VENV": "../venv-package"}
+        for link, python in zip(self._environments.values(), (tools.python, tools.package_python), strict=True):
+            (work / Path(link).name).symlink_to(python.parents[1])
         kept = {name: value for name, value in os.environ.items() if not _NOT_INHERITED.fullmatch(name)}
         self._environment = kept | {
             # The time in the wheel and the sdist (https://reproducible-builds.org/specs/source-date-epoch/).
@@ -275,9 +279,9 @@ class Build:
 
     def make(self, *arguments: str) -> None:
         """Run make in the tree, with the environments of this checkout."""
-        development, package = (python.parents[1] for python in (self._tools.python, self._tools.package_python))
-        command = ["make", "--no-print-directory", f"--old-file={development}/ready", f"--old-file={package}/ready"]
-        command += [f"VENV={development}", f"PACKAGE_VENV={package}"]
+        command = ["make", "--no-print-directory"]
+        for name, link in self._environments.items():
+            command += [f"--old-file={link}/ready", f"{name}={link}"]
         command += [f"RUNTIME_PYTHON={self._tools.runtime_python}", f"RUNTIMES={self._tools.runtimes}"]
         run(f"make {arguments[0]}", [*command, *arguments], self.tree, self._environment)
 

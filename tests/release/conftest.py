@@ -68,7 +68,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def releases(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Release]:
     """Build the commit twice: in folders of other lengths, with other times, masks, zones, locales and hash seeds."""
     folder = tmp_path_factory.mktemp("releases")
-    clones = folder / "one", folder / "another" / "and-longer" / "path"
+    clones = folder / "one", folder / "another" / "and longer" / "path"
     for clone in clones:
         git(folder, "clone", "--quiet", repository, clone)
     # Left by other commands: none of them belongs to a release.

@@ -32,6 +32,7 @@ fi
 echo "venv" >>"$here/calls"
 [ -e "$here/venv" ] && . "$here/venv"
 mkdir -p "$3/bin"
+: >"$3/pyvenv.cfg"
 cat >"$3/bin/python" <<END
 #!/bin/sh
 if [ "\\$2" = -c ]; then cat "$here/version"; exit; fi
@@ -316,6 +317,19 @@ def test_a_file_in_place_of_the_environment_is_reported(checkout: Checkout) -> N
 
     with pytest.raises(InstallError, match="File exists"):
         checkout.install()
+
+
+def test_a_folder_of_other_files_is_not_emptied(checkout: Checkout) -> None:
+    """Refuse a folder that is no environment, such as the home folder in the first word of a path with a space."""
+    (checkout.environment / "documents").mkdir(parents=True)
+    (checkout.environment / "documents" / "thesis.txt").write_text("made up")
+
+    with pytest.raises(InstallError, match=f"^{checkout.environment} has files and is no virtual environment"):
+        checkout.install()
+
+    assert (checkout.environment / "documents" / "thesis.txt").read_text() == "made up"
+    assert not (checkout.environment / "unfinished").exists()
+    assert checkout.calls() == []
 
 
 def test_an_update_without_network_keeps_the_environment(checkout: Checkout) -> None:

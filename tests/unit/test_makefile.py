@@ -26,6 +26,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")' "$0" "$@"
 fi
 echo "creating $3"
 mkdir -p "$3/bin"
+: >"$3/pyvenv.cfg"
 cat >"$3/bin/python" <<'END'
 #!/bin/sh
 case "$*" in
@@ -90,6 +91,19 @@ def test_make_token_prints_only_the_token(tmp_path: Path, options: list[str]) ->
     assert first.stdout == second.stdout == "the.made-up.token\n"
     assert [line.split()[0] for line in first.stderr.splitlines()] == ["Creating", "Installing", "Unpacking", "All"]
     assert second.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["VENV", "PACKAGE_VENV"])
+@pytest.mark.parametrize("value", ["documents/my venv", ""])
+def test_a_folder_of_packages_with_a_space_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    """Change nothing, because make would take the first word for a folder of its own, and `make clean` remove it."""
+    (tmp_path / "documents" / "my").mkdir(parents=True)
+
+    ran = make(tmp_path, PYTHON, f"{name}={value}", "clean")
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"{name}={value} has a space or is empty: give the path of a folder without spaces" in ran.stderr
+    assert (tmp_path / "documents" / "my").exists()
 
 
 def locks(folder: Path) -> list[str]:

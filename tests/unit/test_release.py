@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from service_keys import __version__
 from tests.support.processes import ROOT
 from tests.support.repository import commit_all, git
 from tools import release
-from tools.release import PACKAGE, STORED_ITEMS, ReleaseError, Tools
+from tools.release import PACKAGE, STORED_ITEMS, Build, Commit, ReleaseError, Tools
 from tools.release_bundle import Entry, bundled_template, code_folders, folder_entries, write_zip
 
 if TYPE_CHECKING:
@@ -367,3 +368,24 @@ def test_the_code_of_each_function_is_found_after_the_build(tmp_path: Path) -> N
         "Left": tmp_path / "functions" / "left",
         "Layer": build / "Layer",
     }
+
+
+def test_the_build_uses_the_environments_of_a_clone(tmp_path: Path) -> None:
+    """Leave the clone, whose path has spaces, and the folders around it as they are."""
+    clone, work = tmp_path / "my own" / "service keys", tmp_path / "temporary folder"
+    pythons = [clone / name / "bin" / "python" for name in (".venv", ".venv-package")]
+    for python in pythons:
+        python.parent.mkdir(parents=True)
+        python.write_text('#!/bin/sh\nmkdir -p dist && echo "$@" >>dist/calls\n')
+        python.chmod(0o755)
+        (python.parents[1] / "ready").touch()
+    (work / "tree" / "tools").mkdir(parents=True)
+    for name in ("Makefile", "tools/install.py"):
+        shutil.copy(ROOT / name, work / "tree" / name)
+    before = sorted(tmp_path.glob("my*/**/*"))
+    build = Build(work, Tools(pythons[0], pythons[1], sys.executable, ""), "1.2.3", Commit("0" * 40, EPOCH))
+
+    build.make("package")
+
+    assert (work / "tree" / "dist" / "calls").read_text().startswith("-m build --no-isolation --outdir dist")
+    assert sorted(tmp_path.glob("my*/**/*")) == before
