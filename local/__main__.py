@@ -394,7 +394,10 @@ def _start_fresh(folder: RunFolder) -> None:
         _progress(
             f"The keys of earlier runs are in {shown(aside)}. Delete it if you do not need them. To return to them,"
         )
-        _progress(f"end this run, and: mv {shown(aside)} {shown(folder.state)}")
+        # After a crash of this run, SQLite would apply the log of its changes to the other file.
+        state, log = shown(folder.state), Path(f"{aside}-wal")
+        own_log = f" && mv {shown(log)} {state}-wal" if log.exists() else ""
+        _progress(f"end this run, and: rm -f {state}-wal && mv {shown(aside)} {state}{own_log}")
 
 
 def _ready_text(stack: LocalStack, folder: RunFolder, env: Path) -> str:

@@ -125,7 +125,7 @@ class StateFile:
 
 def damaged(path: Path, reason: str) -> StateError:
     """Return the error for a file with a content that no version wrote."""
-    return StateError(f"{path} is damaged: {reason}. Restore it from a copy, or {START_EMPTY}.")
+    return StateError(f"{path} is damaged: {reason}. Delete {path}-wal and restore a copy, or {START_EMPTY}.")
 
 
 def set_aside(path: Path, name: str) -> Path | None:

@@ -309,7 +309,7 @@ def token_issuer(folder: Path) -> str:
 
 
 def test_fresh_sets_the_keys_aside(tmp_path: Path, port: int) -> None:
-    """FRESH=1 starts empty and says where the keys are; the file, renamed, brings them back.
+    """FRESH=1 starts empty and prints the command that brings the keys back, even after SIGKILL of both runs.
 
     The port of moto's server stays, so that shells with the environment of an earlier run can go on.
     """
@@ -319,15 +319,18 @@ def test_fresh_sets_the_keys_aside(tmp_path: Path, port: int) -> None:
         run.kill(run.process.pid, run.emulator())
         run.process.communicate(timeout=30)
 
-    with local_run(tmp_path, {**os.environ, "FRESH": "1"}) as (process, url):
+    command = [sys.executable, "-m", "local", "run", "--port", "0", "--state", str(tmp_path)]
+    environment = {**os.environ, "FRESH": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        back = next(line for line in process.stdout if line.startswith("end this run, and: ")).partition(": ")[2]
+        url = next(line.split()[3] for line in process.stdout if line.startswith("Service Keys on http"))
         fresh = Run(process, url, tmp_path)
         assert fresh.data("GET") == []
         assert settings(fresh)["AWS_ENDPOINT_URL"] == endpoint
         fresh.store("openai", "sk-made-up-second-0123456789")
-        fresh.end()
-    (aside,) = tmp_path.glob("state-*.sqlite")
-    for path in tmp_path.glob(f"{aside.name}*"):
-        path.rename(tmp_path / path.name.replace(aside.name, "state.sqlite"))
+        fresh.kill(fresh.emulator(), process.pid)
+    subprocess.run(["sh", "-c", back], cwd=ROOT, check=True, timeout=30)
     with running(tmp_path, port) as run:
         assert values(run, "openai") == ["sk-made-up-first-0123456789"]
 
