@@ -162,7 +162,7 @@ sign-in: $(VENV)/run ## Sign in to a deployed stack in the browser and print an 
 	@exec $(BIN)/python -m tools.sign_in "$(STACK)"
 
 smoke: $(VENV)/run ## Test a deployed API with a made-up, inactive key (STACK=; without it, make run's; REMOVE= an id)
-	@exec $(BIN)/python -m tools.smoke --stack "$(STACK)" --port $(PORT) $(if $(REMOVE),--remove "$(REMOVE)")
+	@exec $(BIN)/python -m tools.smoke --stack "$(STACK)" $(if $(filter-out file,$(origin PORT)),--port $(PORT)) $(if $(REMOVE),--remove "$(REMOVE)")
 
 docker: $(VENV)/ready
 	@$(BIN)/python -m local docker

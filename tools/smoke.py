@@ -437,18 +437,30 @@ def remove(client: Client, key_id: str) -> None:
         raise SmokeError(f"{key_id} is not removed ({answer}). Look at {client.target.log('delete-api-key')}.")
 
 
-def target_of(stack: str, port: int, environment: Mapping[str, str]) -> Target:
+def target_of(stack: str, port: int | None, environment: Mapping[str, str]) -> Target:
     """Return the API of a stack and a token for it.
+
+    Args:
+        stack: The name of the stack, or `LOCAL` for a `make run`.
+        port: The port of the `make run`; None for the run that has the folder .local, otherwise for port 8000.
+        environment: The environment variables, which may have the address and a token.
 
     Raises:
         SmokeError: The address or a token is missing.
     """
     override, token = environment.get("API_URL", ""), environment.get("SERVICE_KEYS_TOKEN", "").strip()
     if stack == LOCAL and not override:
-        from local.issuer import Issuer
+        from local import LocalError
+        from local.issuer import DEFAULT_URL, Issuer
+        from local.run_folder import url_of
 
-        issuer = Issuer.load(ROOT / ".local" / "issuer.pem").at(f"http://127.0.0.1:{port}")
-        return Target(f"http://127.0.0.1:{port}{PATH}", LOCAL, issuer.token("make-smoke", hours=1))
+        folder = ROOT / ".local"
+        url = (url_of(folder) or DEFAULT_URL) if port is None else f"http://127.0.0.1:{port}"
+        try:
+            issuer = Issuer.load(folder / "issuer.pem").at(url)
+        except LocalError as exc:
+            raise SmokeError(str(exc)) from exc
+        return Target(f"{url}{PATH}", LOCAL, issuer.token("make-smoke", hours=1))
     url = override or _api_url(stack)
     if not token and environment.get("CI", "").lower() not in {"", "0", "false"}:
         raise SmokeError("Set SERVICE_KEYS_TOKEN to an administrator's token: a pipeline (CI is set) has no browser.")
@@ -511,7 +523,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="make smoke", description=__doc__, usage="make smoke [STACK=service-keys-dev]"
     )
     parser.add_argument("--stack", default=LOCAL, help="name of the deployed stack (default: the running make run)")
-    parser.add_argument("--port", type=int, default=8000, help="the port of make run (8000)")
+    parser.add_argument("--port", type=int, help="the port of another make run than the one with .local")
     parser.add_argument("--remove", metavar="ID", help="only remove the key that an earlier run could not remove")
     options = parser.parse_args(arguments)
     stack = options.stack or LOCAL

@@ -141,11 +141,24 @@ def test_make_smoke_passes_against_make_run(
     monkeypatch.setattr(smoke, "ROOT", tmp_path)
     monkeypatch.setenv("SERVICE_KEYS_TOKEN", "a-made-up-token-of-a-deployed-stack")
     with local_run(tmp_path / ".local") as (process, url):
-        result = smoke.main(["--stack", "", "--port", url.rpartition(":")[2]])
+        # By default the run that has the folder, as `make token`.
+        results = [smoke.main(["--stack", "", *port]) for port in ([], ["--port", url.rpartition(":")[2]])]
         process.terminate()
         process.communicate(timeout=20)
 
-    assert result == 0, capfd.readouterr().err
+    assert results == [0, 0], capfd.readouterr().err
+
+
+def test_a_damaged_key_of_the_issuer_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """State the remedy instead of a traceback."""
+    monkeypatch.setattr(smoke, "ROOT", tmp_path)
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "issuer.pem").write_text("damaged")
+
+    assert smoke.main([]) == 1
+    assert "issuer.pem is damaged. Delete it" in capfd.readouterr().err
 
 
 def test_each_run_uses_another_key(proxy: BreakingProxy, capfd: pytest.CaptureFixture[str]) -> None:

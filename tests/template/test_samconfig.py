@@ -105,6 +105,8 @@ def test_given_parameters_replace_and_complete() -> None:
     [
         ("AdminEmail = ada@example.com", "has the word 'AdminEmail', which is not Name=value"),
         ("AdminEmail=ada@example.com Alarms=false,Dashboard=false", "Parameter Alarms: must be one of"),
+        ("AdminEmail=ada@example.com,Alarms=false", "Parameter AdminEmail: must be an e-mail address"),
+        ("AdminEmail=ada@example.com AlarmEmail=ada@example.com;bob@example.com", "Parameter AlarmEmail: "),
         ("AdminEmail=ada@example.com Alarms=false Alarms=true", "gives Alarms twice"),
         ("AdminEmail='ada@example.com", "malformed"),
         ("--guided", "has the word '--guided'"),
