@@ -113,6 +113,8 @@ $(BENCH_VENV)/ready: benchmarks/requirements.txt
 bench: $(BENCH_VENV)/ready ## Measure performance and cost against peers (BENCH="--quick", "--only fleet", "--help")
 	@$(BENCH_VENV)/bin/python -m benchmarks $(BENCH)
 
+# The generated files are UTF-8 under every locale.
+openapi template docs: export PYTHONUTF8 := 1
 openapi: $(VENV)/ready ## Generate openapi.yaml from the models and the template, and docs/postman_collection.json from it
 	@$(BIN)/python -m tools.generate_openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 	@$(BIN)/python -m tools.generate_postman > docs/postman_collection.json.new && mv docs/postman_collection.json.new docs/postman_collection.json

@@ -112,8 +112,11 @@ def run_folder(base: Path, port: int, *, beside: bool = False) -> Iterator[RunFo
     if lock is None:
         raise RunFolderError(f"{path} belongs to a run on the same port. End it, or choose another port.")
     try:
-        # Of a run that crashed.
-        (path / _ENV).unlink(missing_ok=True)
+        try:
+            # Of a run that crashed.
+            (path / _ENV).unlink(missing_ok=True)
+        except OSError as exc:
+            raise _unusable(path / _ENV, exc) from exc
         yield RunFolder(path, first=path == base)
     finally:
         if path != base:

@@ -142,7 +142,11 @@ def test_stored_keys_can_be_changed(stored: Fixture, admin: Admin, consumer_of: 
 
 def test_stored_names_stay_taken(stored: Fixture, admin: Admin) -> None:
     """A reservation of that version is found under each spelling of the name; that of a deleted key is free."""
-    for name in ("spotify test", "GRÖSSE, apple music"):
+    spellings = (
+        *("Spotify test", "spotify  TEST", "Größe, Apple Music", "GRÖSSE, apple music"),
+        *("Gro\u0308ße, Apple Music", "\uff27röße, Apple Music"),
+    )
+    for name in spellings:
         refused = admin.send("POST", COLLECTION, {"name": name, "key": "a-made-up-key", "service": "unknown"})
         assert refused.code == "DUPLICATE_API_KEY_NAME"
     assert admin.create("deleted", key="a-made-up-key")

@@ -32,6 +32,7 @@ cat >"$3/bin/python" <<'END'
 case "$*" in
   *" -m pip "*) echo "Installing collected packages: x"; echo "$*" >>installed ;;
   "-m local token") echo "the.made-up.token" ;;
+  "-m tools.generate_"*) echo "$PYTHONUTF8" ;;
   *" -c "*) echo {sys.version_info[0]} {sys.version_info[1]} ;;
 esac
 END
@@ -104,6 +105,15 @@ def test_a_folder_of_packages_with_a_space_is_refused(tmp_path: Path, name: str,
     assert (ran.returncode, ran.stdout) == (2, "")
     assert f"{name}={value} has a space or is empty: give the path of a folder without spaces" in ran.stderr
     assert (tmp_path / "documents" / "my").exists()
+
+
+def test_generated_files_are_utf_8_under_every_locale(tmp_path: Path) -> None:
+    """Write the same bytes where the terminal has another encoding."""
+    (tmp_path / "docs").mkdir()
+    assert make(tmp_path, PYTHON, "openapi", "template", "docs").returncode == 0
+
+    written = [tmp_path / name for name in ("openapi.yaml", "template.yaml", "docs/postman_collection.json")]
+    assert {path.read_text() for path in [*written, *(tmp_path / "docs").iterdir()]} == {"1\n"}
 
 
 def locks(folder: Path) -> list[str]:

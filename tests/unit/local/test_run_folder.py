@@ -117,13 +117,13 @@ def test_permissions_of_an_earlier_folder_are_narrowed(tmp_path: Path) -> None:
             assert modes == [0o700 if folder is earlier else 0o755, 0o600]
 
 
-@pytest.mark.parametrize("blocker", ["", "lock", "8001"])
+@pytest.mark.parametrize("blocker", ["", "lock", "env", "8001"])
 def test_an_unusable_folder_is_reported(tmp_path: Path, blocker: str) -> None:
     """The message names the path and the remedy."""
     base = tmp_path / "base"
     if blocker:
         base.mkdir()
-    (base / blocker).mkdir() if blocker == "lock" else (base / blocker).touch()
+    (base / blocker).mkdir() if blocker in {"lock", "env"} else (base / blocker).touch()
 
     with pytest.raises(RunFolderError, match=rf"base/?{blocker} cannot be used: .*\. Correct its permissions, or free"):
         run_folder(base, 8001, beside=blocker == "8001").__enter__()
