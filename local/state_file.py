@@ -159,8 +159,9 @@ def start_fresh(path: Path, name: str) -> Path | None:
 def _create(path: Path) -> None:
     """Create an empty file, readable by its owner only. A crash leaves no file of this name, or a complete one."""
     new = Path(f"{path}.new")
-    for suffix in ("", *_SIDE_FILES):
-        Path(f"{new}{suffix}").unlink(missing_ok=True)
+    # SQLite would apply the log of a removed file to the new one.
+    for old in (new, *(Path(f"{each}{suffix}") for each in (path, new) for suffix in _SIDE_FILES)):
+        old.unlink(missing_ok=True)
     new.touch(mode=0o600)
     with closing(_connect(new, "rw", _LOCK_TIMEOUT)) as connection:
         connection.executescript(

@@ -81,6 +81,18 @@ def test_a_file_that_was_not_completed_is_created_again(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_removed_file_does_not_come_back(path: Path) -> None:
+    """After a crash, the log beside a file that a developer removed is not applied to the new one."""
+    with closing(StateFile.open(path)) as file:
+        file.write("item", {"a": "removed"})
+        log = path.with_name("state.sqlite-wal").read_bytes()
+    path.unlink()
+    path.with_name("state.sqlite-wal").write_bytes(log)
+
+    assert records(path) == {}
+    assert list(path.parent.iterdir()) == [path]
+
+
 def overwrite(path: Path, position: int, content: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(position)
