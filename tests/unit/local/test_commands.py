@@ -35,6 +35,7 @@ def test_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_token_is_for_the_stack_that_ran_last(tmp_path: Path) -> None:
     """Its issuer is the URL in the env file, otherwise port 8000 of this machine."""
 
@@ -156,9 +157,8 @@ def terminal() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGHUP))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.usefixtures("terminal")
 def test_run_stops_on_signal(number: signal.Signals, tmp_path: Path) -> None:
     """SIGINT, SIGTERM and SIGHUP end the run with exit code 0; its private env file ends with it."""
