@@ -51,6 +51,11 @@ class Console:
         expect(self.page.get_by_role("heading", level=1)).to_be_visible()
         expect(self.page.locator("[aria-busy=true]:not(button)")).to_have_count(0)
 
+    def wait_until_answered(self) -> None:
+        """Wait until the action of a button has ended, or asks in a dialog."""
+        answered = self.page.locator("dialog[open], body:not(:has(button[aria-disabled=true]))")
+        expect(answered.first).to_be_attached()
+
     def button(self, name: str | re.Pattern[str], *, exact: bool = True) -> Locator:
         return self.page.get_by_role("button", name=name, exact=exact)
 

@@ -181,6 +181,23 @@ def test_a_double_click_sends_one_request(console: Console, admin: HttpAdmin) ->
     ]
 
 
+def test_two_changes_at_once_open_one_dialog(console: Console, key: dict[str, Any]) -> None:
+    """Drop the second question if the first one is on the page when it is ready."""
+    console.sign_in(f"/keys/{key['id']}")
+    held: list[Route] = []
+    console.page.route("**/api-keys?*active=true*", lambda route: held.append(route))  # noqa: PLW0108 - not the built-in method
+    console.button("Disable").click()
+    console.button("Delete").click()
+    while len(held) < 2:
+        console.page.wait_for_timeout(10)
+    for each in held:
+        each.continue_()
+
+    expect(console.dialog).to_be_visible()
+    expect(console.page.locator("button[aria-disabled=true]")).to_have_count(1)
+    expect(console.page.get_by_role("dialog")).to_have_count(1)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "label", "shown"),
     [

@@ -143,6 +143,7 @@ def test_markup_in_a_response_is_shown_as_text(console: Console, view: str) -> N
     for button in [each.inner_text() for each in toolbar.all()]:
         toolbar.get_by_text(button, exact=True).click()
         console.wait_until_loaded()
+        console.wait_until_answered()
         assert_text_only(console)
         if console.dialog.count():
             console.dialog.get_by_role("button", name="Cancel").click()

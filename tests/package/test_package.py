@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import textwrap
 import tomllib
 import zipfile
 from email.parser import Parser
@@ -139,7 +140,7 @@ def test_the_admin_api_needs_its_extra(tmp_path: Path, wheel: Path) -> None:
 
 
 def blocks(language: str) -> list[str]:
-    return [text.partition("```")[0] for text in PAGE.split(f"```{language}\n")[1:]]
+    return [textwrap.dedent(text.partition("```")[0]) for text in PAGE.split(f"```{language}\n")[1:]]
 
 
 MY_FUNCTION = '''

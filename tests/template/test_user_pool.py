@@ -61,6 +61,7 @@ def chosen(template: Template, part: Any) -> Any:
     return left
 
 
+@pytest.mark.slow
 @SETTINGS
 def test_translated_template_has_no_cycle(parameters: dict[str, str]) -> None:
     """cfn-lint sees cycles only in the translated template."""
@@ -265,6 +266,7 @@ def test_users_outlive_the_stack(pool: Template, protection: str, state: str) ->
     assert pool.with_parameters({"DeletionProtection": protection}).property("UserPool", "DeletionProtection") == state
 
 
+@pytest.mark.slow
 def test_retained_user_pool_can_be_imported(template: Template) -> None:
     """The import template has the retained resources, and refers to nothing else."""
     minimal = retained_resources_template(template.cloudformation, user_pool=True)

@@ -22,6 +22,7 @@ from local.run_folder import run_folder
 from tests.support.processes import ROOT, local_command, local_run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -34,6 +35,7 @@ def test_token_prints_a_token_and_nothing_else(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_token_is_for_the_stack_that_ran_last(tmp_path: Path) -> None:
     """Its issuer is the URL in the env file, otherwise port 8000 of this machine."""
 
@@ -147,9 +149,17 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert result.stdout.startswith(f"usage: {' '.join(['python -m local', *command])} ")
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGHUP))]
-)
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Let SIGHUP have its effect in children, also if nohup started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.usefixtures("terminal")
 def test_run_stops_on_signal(number: signal.Signals, tmp_path: Path) -> None:
     """SIGINT, SIGTERM and SIGHUP end the run with exit code 0; its private env file ends with it."""
     with local_run(tmp_path, {**os.environ, "AWS_PROFILE": "there-is-no-such-profile"}) as (process, url):

@@ -99,6 +99,7 @@ def test_sandboxed_environment() -> None:
     assert environment["NO_PROXY"] == "intranet,127.0.0.1,localhost"
 
 
+@pytest.mark.slow
 def test_failed_transaction_keeps_concurrent_writes(stack: LocalStack, dynamodb: Any) -> None:
     """The rollback of a transaction in moto reverts no other write."""
     # moto copies the whole table first: many items widen the window for a race.

@@ -1,6 +1,6 @@
 /** Changes of keys: state the effect, ask, send the version with the change, resolve conflicts, report the outcome. */
 
-import {ask, Discarded} from "./dialogs.js"
+import {ask, Discarded, topDialog} from "./dialogs.js"
 import {h} from "./dom.js"
 import {keyHref, relative, time, valueText} from "./format.js"
 import {descriptionField, nameField, showErrors, textField} from "./forms.js"
@@ -66,7 +66,7 @@ export const discardedNotice = () => notice("info", "Your change was discarded. 
 async function change(app, key, {question, mine, perform, done, undo}) {
 	const act = () => withVersion(app, key, typeof mine === "function" ? mine() : mine, perform)
 	try {
-		const response = await (question ? ask({...question, action: act}) : act())
+		const response = await (question ? !topDialog() && ask({...question, action: act}) : act())
 		if (!response) return undefined
 		app.notify(outcome(done, response, undo?.(response.data)))
 		if (!response.data.deletedAt) app.changed(response.data)

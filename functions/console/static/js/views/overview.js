@@ -33,7 +33,7 @@ function render(app, services, incomplete) {
 			notice(
 				"error",
 				`${rejected.join(", ")}: the service rejects the key`,
-				h("p", "Replace the key: the service refuses it.")
+				h("p", "Replace the key: requests with it fail.")
 			),
 		incomplete && notice("warning", "Not all services are shown, or some counts are too low", h("p", "The list of keys has all of them.")),
 		summary(services),
