@@ -248,7 +248,7 @@ class Environment:
         if not self._is_own():
             # A path with a space is two words for make, and the first one may lead to any folder.
             message = f"{self.folder.absolute()} has files and is no virtual environment, so nothing in it was changed"
-            raise InstallError(f"{message}. Select an empty folder, whose path has no space.")
+            raise InstallError(f"{message}. Remove it if you do not need it, or select a path without spaces.")
         self._show(f"Creating {self.folder} ...")
         self._unfinished.touch()
         for each in self.folder.iterdir():
