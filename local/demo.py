@@ -73,7 +73,7 @@ def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> str:
     if ada.send("GET", "?limit=1"):
         return (
             "There are keys already, so no sample keys were stored. "
-            "For sample keys alone: make run DEMO=1 FRESH=1, which sets the others aside."
+            "For sample keys alone: make run FRESH=1 DEMO=1, which sets the others aside."
         )
     spotify = ada.store("Spotify production", "spotify", _spotify(), description="Web API, for the playlist importer")
     grace.verify(spotify)

@@ -66,7 +66,7 @@ class Run:
         """Return the text of the start, up to the place of the keys."""
         assert self.process.stdout is not None
         lines: list[str] = []
-        while not (lines and lines[-1].startswith(("Stored keys are kept", "The run on", "The table is"))):
+        while not (lines and lines[-1].startswith(("Stored keys are kept", "The keys of this run", "The table is"))):
             lines.append(next(self.process.stdout))
         return "".join(lines)
 
@@ -250,7 +250,7 @@ def test_a_second_run_keeps_to_itself(tmp_path: Path, port: int) -> None:
             text = second.text()
             assert f"(source {second.folder}/env && " in text
             assert f'"Authorization: Bearer $(make -s token PORT={port})"' in text
-            assert f"The run on {first.url} has {tmp_path}/" in text
+            assert f"Those of the run on {first.url}, in {tmp_path}/, are kept." in text
             assert second.data("GET") == []
             second.store("openai", "sk-made-up-second-0123456789")
             assert values(first, "openai") == ["sk-made-up-first-0123456789"]
@@ -380,12 +380,12 @@ def test_sample_keys_are_not_mixed_with_a_developers(tmp_path: Path) -> None:
     environment = {**os.environ, "DEMO": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said = next(line for line in process.stdout if line.startswith("There are keys already"))
         url = next(line.split()[3] for line in process.stdout if line.startswith("Service Keys on http"))
+        said = next(line for line in process.stdout if line.startswith("There are keys already"))
         keys = Run(process, url, tmp_path).data("GET")
         process.terminate()
 
-    assert "make run DEMO=1 FRESH=1" in said
+    assert "make run FRESH=1 DEMO=1" in said
     assert [key["service"] for key in keys] == ["openai"]
 
 
