@@ -214,6 +214,7 @@ def test_the_canary_is_found_in_a_log_record() -> None:
     LEAKS.expect("logger some.library")
 
 
+@pytest.mark.slow
 def test_a_test_that_prints_the_canary_fails(tmp_path: Path) -> None:
     """Fail tests that print or log it, in their process or in a child."""
     (tmp_path / "conftest.py").write_text("from tests.conftest import *")
@@ -239,6 +240,7 @@ def test_well(): print("well")
 # --- traces ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_function_loads_a_tracing_library() -> None:
     """Import every function, and find neither the X-Ray SDK nor OpenTelemetry."""
     code = """

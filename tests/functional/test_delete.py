@@ -72,6 +72,7 @@ def test_a_key_without_name_reservation_can_be_deleted(admin: Admin, store: Stor
     assert partitions(store) == [key["service"]]
 
 
+@pytest.mark.slow
 def test_a_key_with_a_foreign_name_reservation_can_be_changed(admin: Admin, store: Store) -> None:
     """Delete or rename a key whose name is reserved for another key, and keep that reservation."""
     one, two = admin.create("One"), admin.create("Two")

@@ -529,6 +529,7 @@ def neighbours(service: str) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_consumer_of_one_service_reads_no_other(
     admin: Admin, store: Store, fault_proxy: FaultProxy, consumer_of: ConsumerOf, denied: Denied, service: str

@@ -66,6 +66,7 @@ def loaded(code: str, *path: str, **settings: str) -> tuple[int, frozenset[str]]
 AUTHORIZER_WITHOUT = {"botocore", "pydantic", "aws_lambda_powertools", "service_keys", "cryptography.x509.name"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "at_most", "without"),
     [

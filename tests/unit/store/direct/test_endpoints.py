@@ -51,6 +51,7 @@ def test_the_endpoint_of_each_region_is_botocores(service: str, partition: str) 
         assert repr(endpoint_of(service, region)) == by_botocore(service, region)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", with_slow(["", "preferred", "PREFERRED", "required", "disabled"], "preferred", "PREFERRED")
 )
