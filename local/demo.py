@@ -57,10 +57,10 @@ class _Administrator:
 
 
 def store_sample_keys(stack: LocalStack, fake_services: FakeServices) -> str:
-    """Store keys of several services in every state; nothing if there are keys already, so that nothing is mixed.
+    """Store keys of several services in every state; none if there are keys already, so that sets are not mixed.
 
     Returns:
-        A line of text: what was stored, or the reason for storing nothing.
+        A line of text: that the keys were stored, or the reason for storing none.
 
     Raises:
         DemoError: The API refused a request.

@@ -1,4 +1,4 @@
-"""Failing, slow and hostile responses: the page says what is wrong, loses no input and sends no request twice."""
+"""Failing, slow and hostile responses: the page states the fault, loses no input and sends no request twice."""
 
 from __future__ import annotations
 

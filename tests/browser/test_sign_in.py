@@ -168,7 +168,7 @@ def console_token(token: str, **claims: str) -> str:
     ids=lambda value: str(value)[:40],
 )
 def test_a_failing_token_endpoint_is_explained(console: Console, answer: dict[str, object], shown: str) -> None:
-    """Say what is wrong and what to do; the page stays usable."""
+    """State the fault and the remedy; the page stays usable."""
     console.watch.allow("status of [45]00")
     console.page.route(
         "**/token", lambda route: route.fulfill(**{"headers": {"Access-Control-Allow-Origin": "*"}, **answer})

@@ -22,8 +22,7 @@ _HEADERS: Final = {
     "Strict-Transport-Security": "max-age=31536000",
     "X-Content-Type-Options": "nosniff",
 }
-
-
+# No other character gets into a header.
 _VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 
 
