@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.state_file import StateError, StateFile, set_aside
+from local.state_file import PORT, StateError, StateFile, set_aside, start_fresh
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
@@ -195,3 +195,31 @@ def test_a_file_can_be_set_aside_and_brought_back(path: Path) -> None:
     assert set_aside(path, "again") is None
     assert records(path) == {}
     assert records(aside) == {"a": "acknowledged"}
+
+
+def test_a_fresh_start_keeps_the_port_alone(path: Path) -> None:
+    """The records stay in the file that is set aside, whole; the new one has the port of moto's server."""
+    kind, record_id = PORT
+    with closing(StateFile.open(path)) as file:
+        file.write("item", FILLED)
+        file.write(kind, {record_id: "39869"})
+
+    aside = start_fresh(path, "earlier")
+
+    assert aside is not None
+    assert records(aside) == FILLED
+    assert records(path) == {}
+    with closing(StateFile.open(path)) as file:
+        assert file.get(*PORT) == "39869"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no SQLite"])
+def test_a_fresh_start_without_a_readable_file(path: Path, content: bytes | None) -> None:
+    """Set a damaged file aside as it is; without a file there is nothing to set aside, and none is made."""
+    if content is not None:
+        path.write_bytes(content)
+
+    aside = start_fresh(path, "earlier")
+
+    assert (aside and aside.read_bytes()) == content
+    assert not path.exists()
